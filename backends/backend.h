@@ -1,0 +1,101 @@
+/*
+ * One way to keep promises. One file fills one const table. compile() is data to data and runs
+ * anywhere, unprivileged; start() has all the effects.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+
+#include "backends/capability.h"
+#include "backends/host.h"
+#include "backends/plan.h"
+#include "backends/spec.h"
+#include "base/err.h"
+
+/* What the command's standard streams are. Descriptors are borrowed. */
+struct sandbox_stdio {
+	int fds[3]; /* -1: /dev/null of the sandbox. Not looked at when pty is set */
+	bool pty; /* a terminal of the sandbox's own; its master is in sandbox->pty */
+	struct winsize size;
+};
+
+/* What a session used, as far as the host can tell; 0 where it cannot. */
+struct sandbox_usage {
+	uint64_t cpu_usec, memory_peak, pids_peak, disk_used;
+	uint64_t oom_kills, pids_refused;
+};
+
+/* How the command ended. */
+struct sandbox_exit {
+	int status; /* as waitpid(2) */
+};
+
+/* A running sandbox. Backends put it first in a struct of their own. */
+struct sandbox {
+	const struct backend *backend;
+	char id[33]; /* 128 random bits, hex: names everything made on the host for it */
+	int pidfd; /* of the sandbox's first process; owned */
+	pid_t pid; /* the same, for the testkit's outside view */
+	int event; /* readable when poll_exit() has something to say; owned */
+	int pty; /* master of the terminal, or -1; owned; take_fd() it to hand it on */
+};
+
+struct backend {
+	const char *name;
+	const char *summary;
+	struct capability_set enforces; /* what it can keep in its best configuration */
+
+	/* Can this host run it now? On refusal err says what is missing and the fix. */
+	int (*probe)(const struct host *host, struct err *err);
+
+	/*
+	 * Turns a valid spec into a sealed plan. No effect on the host. without: enum plan_layer bits
+	 * to leave out. Free *ret_plan with plan_free().
+	 */
+	int (*compile)(const struct spec *spec, const struct host *host, uint32_t without,
+		struct plan **ret_plan, struct err *err);
+
+	/*
+	 * Does what the plan says; returns when the command's program has been exec'd inside. On
+	 * failure nothing is left running or mounted, and err names the step.
+	 */
+	int (*start)(const struct plan *plan, const struct host *host,
+		const struct sandbox_stdio *io, struct sandbox **ret_sandbox, struct err *err);
+
+	/* Sends a signal to the command's process group. 0 or negative errno. */
+	int (*signal)(struct sandbox *sandbox, int signo);
+
+	/*
+	 * Without blocking: 1 and *ret when the command has ended, 0 when it has not, -EPIPE when the
+	 * sandbox died without saying how.
+	 */
+	int (*poll_exit)(struct sandbox *sandbox, struct sandbox_exit *ret);
+
+	/* What it used so far. */
+	void (*usage)(struct sandbox *sandbox, struct sandbox_usage *ret);
+
+	/* Kills what still runs, waits for it, removes what was made, frees. Accepts NULL. */
+	void (*destroy)(struct sandbox *sandbox);
+};
+
+/* registry.c: best first, NULL last. */
+extern const struct backend *const backends[];
+extern const struct backend backend_native;
+
+/* The backend called name, or NULL. */
+const struct backend *backend_find(const struct backend *const list[], const char *name);
+
+/*
+ * Compiles spec on every available backend of list (or on spec->backend alone) and takes the first
+ * whose plan keeps every restriction the spec asks for and passes plan_check(). The caller frees
+ * *ret_plan. Returns 0, -ENOTSUP with err naming for each backend what was missing, or another
+ * negative errno.
+ */
+int backend_choose(const struct backend *const list[], const struct spec *spec,
+	const struct host *host, uint32_t without, const struct backend **ret_backend,
+	struct plan **ret_plan, struct err *err);
+
+/* Removes what crashed launchers left on this host (cgroups, id locks). Returns how many things. */
+int backend_sweep(const struct host *host);

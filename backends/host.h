@@ -1,0 +1,49 @@
+/*
+ * What this machine can do, asked once. compile() takes it as an argument, so that plans for other
+ * kernels (Landlock ABI 2 as well as 7) can be made and tested anywhere.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+enum cgroup_controller {
+	CGROUP_MEMORY,
+	CGROUP_PIDS,
+	CGROUP_CPU,
+	CGROUP_CONTROLLERS,
+};
+
+/* Where one controller can be used by us. */
+struct host_cgroup {
+	int version; /* 1 or 2; 0: not available to us */
+	char path
+		[256]; /* the directory our session directories go below, e.g. /sys/fs/cgroup/pids/cloche */
+};
+
+struct host {
+	char release[65]; /* uname -r */
+	char machine[65]; /* uname -m */
+	bool root; /* we may use id ranges and prepare mounts for others */
+	bool user_namespaces; /* a user namespace can be made */
+	bool proc_mountable; /* a fresh procfs can be mounted in it */
+	bool overlay; /* overlayfs can be mounted the way native needs it */
+	bool clone_into_cgroup;
+	int landlock_abi; /* 0: none */
+	bool legacy_tiocsti;
+	bool audit_landlock; /* Landlock denials can be read (ABI 7 and audit) */
+	struct host_cgroup cgroup[CGROUP_CONTROLLERS];
+	char cgroup_kill
+		[256]; /* v2 directory below which session directories get cgroup.kill, or "" */
+	uint32_t processors;
+	uint32_t id_base, id_count; /* ids for session ranges; count 0: one uid only */
+};
+
+/* Asks the kernel. Leaves nothing behind. 0 or negative errno. */
+int host_probe(struct host *ret, struct err *err);
+
+/* A made-up modern host for tests: everything there, Landlock ABI as given. */
+void host_init_ideal(struct host *host, int landlock_abi);

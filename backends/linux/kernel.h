@@ -1,0 +1,143 @@
+/*
+ * Kernel interfaces newer than Debian 12's headers: our own constants over syscall(2). Sources are
+ * the uapi headers of Linux 6.18 and the man pages named at each group.
+ */
+#pragma once
+
+#include <linux/sched.h>
+#include <linux/types.h>
+#include <sched.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* clone3(2) */
+#ifndef CLONE_INTO_CGROUP
+#define CLONE_INTO_CGROUP 0x200000000ULL
+#endif
+#ifndef CLONE_CLEAR_SIGHAND
+#define CLONE_CLEAR_SIGHAND 0x100000000ULL
+#endif
+#ifndef CLONE_NEWCGROUP
+#define CLONE_NEWCGROUP 0x02000000
+#endif
+
+struct kernel_clone_args {
+	uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
+		set_tid_size, cgroup;
+};
+
+static inline long kernel_clone3(struct kernel_clone_args *args)
+{
+	return syscall(SYS_clone3, args, sizeof(*args));
+}
+
+/* open_tree(2), move_mount(2), mount_setattr(2), fsopen(2) */
+#define KERNEL_OPEN_TREE_CLONE 1
+#define KERNEL_OPEN_TREE_CLOEXEC 02000000
+#define KERNEL_AT_RECURSIVE 0x8000
+#define KERNEL_MOVE_MOUNT_F_EMPTY_PATH 0x00000004
+#define KERNEL_MOVE_MOUNT_T_EMPTY_PATH 0x00000040
+#define KERNEL_FSOPEN_CLOEXEC 1
+#define KERNEL_FSMOUNT_CLOEXEC 1
+#define KERNEL_FSCONFIG_SET_FLAG 0
+#define KERNEL_FSCONFIG_SET_STRING 1
+#define KERNEL_FSCONFIG_SET_FD 5
+#define KERNEL_FSCONFIG_CMD_CREATE 6
+#define KERNEL_MOUNT_ATTR_RDONLY 0x00000001
+#define KERNEL_MOUNT_ATTR_NOSUID 0x00000002
+#define KERNEL_MOUNT_ATTR_NODEV 0x00000004
+#define KERNEL_MOUNT_ATTR_NOEXEC 0x00000008
+#define KERNEL_MOUNT_ATTR_NOATIME 0x00000010
+#define KERNEL_MOUNT_ATTR_IDMAP 0x00100000
+#define KERNEL_MOUNT_ATTR_NOSYMFOLLOW 0x00200000
+
+struct kernel_mount_attr {
+	uint64_t attr_set, attr_clr, propagation, userns_fd;
+};
+
+static inline int kernel_open_tree(int dirfd, const char *path, unsigned flags)
+{
+	return (int)syscall(SYS_open_tree, dirfd, path, flags);
+}
+
+static inline int kernel_move_mount(
+	int from_fd, const char *from, int to_fd, const char *to, unsigned flags)
+{
+	return (int)syscall(SYS_move_mount, from_fd, from, to_fd, to, flags);
+}
+
+static inline int kernel_mount_setattr(
+	int dirfd, const char *path, unsigned flags, struct kernel_mount_attr *attr)
+{
+	return (int)syscall(SYS_mount_setattr, dirfd, path, flags, attr, sizeof(*attr));
+}
+
+static inline int kernel_fsopen(const char *name, unsigned flags)
+{
+	return (int)syscall(SYS_fsopen, name, flags);
+}
+
+static inline int kernel_fsconfig(
+	int fd, unsigned command, const char *key, const void *value, int aux)
+{
+	return (int)syscall(SYS_fsconfig, fd, command, key, value, aux);
+}
+
+static inline int kernel_fsmount(int fd, unsigned flags, unsigned attributes)
+{
+	return (int)syscall(SYS_fsmount, fd, flags, attributes);
+}
+
+/* openat2(2) */
+#define KERNEL_RESOLVE_NO_XDEV 0x01
+#define KERNEL_RESOLVE_NO_MAGICLINKS 0x02
+#define KERNEL_RESOLVE_NO_SYMLINKS 0x04
+#define KERNEL_RESOLVE_BENEATH 0x08
+#define KERNEL_RESOLVE_IN_ROOT 0x10
+
+struct kernel_open_how {
+	uint64_t flags, mode, resolve;
+};
+
+static inline int kernel_openat2(
+	int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
+{
+	struct kernel_open_how how = {.flags = flags, .mode = mode, .resolve = resolve};
+	return (int)syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
+}
+
+/* landlock(7) */
+#define KERNEL_LANDLOCK_CREATE_RULESET_VERSION 1
+#define KERNEL_LANDLOCK_RULE_PATH_BENEATH 1
+#define KERNEL_LANDLOCK_RULE_NET_PORT 2
+#define KERNEL_LL_EXECUTE (1ULL << 0)
+#define KERNEL_LL_WRITE_FILE (1ULL << 1)
+#define KERNEL_LL_READ_FILE (1ULL << 2)
+#define KERNEL_LL_READ_DIR (1ULL << 3)
+#define KERNEL_LL_REMOVE_DIR (1ULL << 4)
+#define KERNEL_LL_REMOVE_FILE (1ULL << 5)
+#define KERNEL_LL_MAKE_CHAR (1ULL << 6)
+#define KERNEL_LL_MAKE_DIR (1ULL << 7)
+#define KERNEL_LL_MAKE_REG (1ULL << 8)
+#define KERNEL_LL_MAKE_SOCK (1ULL << 9)
+#define KERNEL_LL_MAKE_FIFO (1ULL << 10)
+#define KERNEL_LL_MAKE_BLOCK (1ULL << 11)
+#define KERNEL_LL_MAKE_SYM (1ULL << 12)
+#define KERNEL_LL_REFER (1ULL << 13) /* ABI 2 */
+#define KERNEL_LL_TRUNCATE (1ULL << 14) /* ABI 3 */
+#define KERNEL_LL_IOCTL_DEV (1ULL << 15) /* ABI 5 */
+#define KERNEL_LL_NET_BIND_TCP (1ULL << 0) /* ABI 4 */
+#define KERNEL_LL_NET_CONNECT_TCP (1ULL << 1) /* ABI 4 */
+#define KERNEL_LL_SCOPE_ABSTRACT (1ULL << 0) /* ABI 6 */
+#define KERNEL_LL_SCOPE_SIGNAL (1ULL << 1) /* ABI 6 */
+#define KERNEL_LL_RESTRICT_LOG_NEW_EXEC_ON 2 /* ABI 7 */
+
+struct kernel_landlock_ruleset_attr {
+	uint64_t handled_access_fs, handled_access_net, scoped;
+};
+
+struct kernel_landlock_path_beneath {
+	uint64_t allowed_access;
+	int32_t parent_fd;
+} __attribute__((packed));

@@ -1,0 +1,220 @@
+/*
+ * What one backend will do for one spec: pure data, with no effect and nothing left to decide.
+ * What is printed is what runs: the launcher reads these very fields, and the digest covers all of
+ * them.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "backends/capability.h"
+#include "base/cleanup.h"
+
+enum plan_mount_kind {
+	PLAN_MOUNT_TMPFS, /* fresh, sized */
+	PLAN_MOUNT_BIND, /* host source, recursively */
+	PLAN_MOUNT_OVERLAY, /* host source below, upper layer in the scratch tmpfs */
+	PLAN_MOUNT_PROC,
+	PLAN_MOUNT_DEVPTS,
+	PLAN_MOUNT_MQUEUE,
+	PLAN_MOUNT_DEVICE, /* one device node of the host */
+	PLAN_MOUNT_DIR, /* mkdir, mode */
+	PLAN_MOUNT_FILE, /* file with content */
+	PLAN_MOUNT_SYMLINK, /* source is the text of the link */
+	PLAN_MOUNT_MASK, /* what is there becomes empty: a directory or a file, whichever it is */
+	PLAN_MOUNT_RDONLY, /* what is there becomes read-only */
+	PLAN_MOUNT_KINDS,
+};
+
+enum plan_mount_flag {
+	PLAN_READ_ONLY = 1 << 0,
+	PLAN_NOSUID = 1 << 1,
+	PLAN_NODEV = 1 << 2,
+	PLAN_NOEXEC = 1 << 3,
+	PLAN_OPTIONAL = 1 << 4, /* a source (or masked target) that does not exist is left out */
+	PLAN_USER = 1 << 5, /* directory or file belongs to the session user, not to root inside */
+	PLAN_IDMAP = 1 << 6, /* host owner id_host appears as the session user */
+};
+
+struct plan_mount {
+	enum plan_mount_kind kind;
+	char *source; /* host path, or link text; NULL where the kind has none */
+	char *target; /* path inside, absolute */
+	uint32_t flags;
+	mode_t mode; /* for DIR, FILE, TMPFS, DEVPTS (there: max ptys in size) */
+	uint64_t size; /* bytes, for TMPFS */
+	uint64_t inodes; /* for TMPFS */
+	char *content; /* for FILE */
+};
+
+/* A Landlock path rule: access is the kernel's bit mask. */
+struct plan_path_rule {
+	char *path; /* inside */
+	uint64_t access;
+};
+
+struct plan_landlock {
+	int abi; /* applied; 0: no Landlock layer */
+	uint64_t handled_fs, handled_net, scoped;
+	struct plan_path_rule *rules;
+	size_t rule_count;
+};
+
+enum plan_namespace {
+	PLAN_NS_USER = 1 << 0,
+	PLAN_NS_MOUNT = 1 << 1,
+	PLAN_NS_PID = 1 << 2,
+	PLAN_NS_NET = 1 << 3,
+	PLAN_NS_IPC = 1 << 4,
+	PLAN_NS_UTS = 1 << 5,
+	PLAN_NS_CGROUP = 1 << 6,
+};
+
+struct plan_rlimit {
+	const char *name; /* "nofile": the kernel's name in lower case, static */
+	int resource; /* RLIMIT_* */
+	uint64_t soft, hard;
+};
+
+struct plan_id_map {
+	uint32_t inside, count;
+	bool own; /* maps our own uid (no root): inside -> caller; else offset in the session's range */
+	uint32_t offset;
+};
+
+#define PLAN_MAX_RLIMITS 16
+#define PLAN_MAX_ID_MAPS 4
+
+/*
+ * Layers that can be left out on purpose, by tests and lessons only: cloche run --without LAYER
+ * (a caveat and a smaller uses each time).
+ */
+enum plan_layer {
+	PLAN_LAYER_LANDLOCK = 1 << 0,
+	PLAN_LAYER_FILTER = 1 << 1,
+	PLAN_LAYER_CGROUP = 1 << 2,
+	PLAN_LAYER_RLIMITS = 1 << 3,
+	PLAN_LAYER_NO_NEW_PRIVS = 1 << 4,
+	PLAN_LAYER_CAPS = 1 << 5,
+	PLAN_LAYER_KEYRING = 1 << 6,
+	PLAN_LAYER_SESSION = 1 << 7, /* setsid */
+	PLAN_LAYER_MASKS = 1 << 8, /* /proc masks */
+	PLAN_LAYER_CLOSE_FDS = 1 << 9,
+	PLAN_LAYER_NET = 1 << 10, /* network namespace */
+	PLAN_LAYER_PID = 1 << 11,
+	PLAN_LAYER_IPC = 1 << 12,
+	PLAN_LAYER_MOUNT = 1 << 13, /* the host's tree stays visible */
+	PLAN_LAYER_USER_LIMITS = 1 << 14, /* user.max_*_namespaces = 0 */
+	PLAN_LAYER_DEV = 1 << 15, /* the host's /dev */
+	PLAN_LAYER_ENV = 1 << 16, /* environment not scrubbed */
+	PLAN_LAYER_UTS = 1 << 17,
+	PLAN_LAYER_READ_ONLY = 1 << 18, /* binds writable */
+	PLAN_LAYER_READ_DENY = 1 << 19,
+	PLAN_LAYER_DISK = 1 << 20, /* tmpfs not sized */
+	PLAN_LAYER_TIME = 1 << 21,
+};
+extern const char *const plan_layer_names[]; /* by bit number, NULL-terminated */
+
+enum caveat_severity { CAVEAT_INFO, CAVEAT_WEAKER, CAVEAT_MISSING };
+
+/* A coded difference between what the spec means and what the plan does. See docs/caveats. */
+struct caveat {
+	char *code; /* "res.memory.no_cgroup" */
+	enum capability capability; /* CAPABILITY_COUNT: none in particular */
+	enum caveat_severity severity;
+	char *text;
+	char *remedy; /* may be NULL */
+};
+
+struct plan {
+	const char *backend; /* its name; static */
+	bool executable_here;
+	struct capability_set uses;
+	struct caveat *caveats;
+	size_t caveat_count;
+
+	char **argv;
+	char **env;
+	char *dir;
+	char *hostname;
+	char *user;
+	uint32_t uid, gid; /* inside */
+
+	uint32_t namespaces; /* enum plan_namespace */
+	struct plan_id_map uid_map[PLAN_MAX_ID_MAPS]; /* gids alike */
+	size_t id_map_count;
+	struct plan_mount *mounts; /* in the order they are made */
+	size_t mount_count;
+	char **sysctls; /* "user.max_user_namespaces=0": written inside, in order */
+
+	struct plan_landlock landlock;
+	const struct filter *filter; /* backends/linux/filter.h; NULL: no filter layer */
+	bool no_exec; /* one execve only */
+
+	uint64_t memory, pids, cpu_milli, disk, timeout;
+	int cgroup_version[3]; /* per enum cgroup_controller; 0: not applied */
+	struct plan_rlimit rlimits[PLAN_MAX_RLIMITS];
+	size_t rlimit_count;
+	uint32_t without; /* enum plan_layer bits left out on purpose */
+
+	char **command; /* foreign backends: the argv of their tool; NULL for native */
+	char digest[65]; /* BLAKE2b-256 over the canonical JSON, hex; set by plan_seal() */
+};
+
+int plan_new(const char *backend, struct plan **ret_plan); /* 0 or -ENOMEM */
+struct plan *plan_free(struct plan *plan);
+DEFINE_CLEANUP(struct plan *, plan_free);
+
+/* Appends a zeroed mount of this kind with copies of source and target; NULL: no memory. */
+struct plan_mount *plan_add_mount(struct plan *plan, enum plan_mount_kind kind, const char *source,
+	const char *target, uint32_t flags);
+
+/* Appends a Landlock rule. 0 or -ENOMEM. */
+int plan_add_path_rule(struct plan *plan, const char *path, uint64_t access);
+
+/* Appends a caveat with copies of the texts; the table in caveat.c must know the code. */
+int plan_add_caveat(struct plan *plan, const char *code);
+
+bool plan_has_caveat(const struct plan *plan, const char *code);
+
+/* Appends a limit; asserts that there is room. */
+void plan_add_rlimit(
+	struct plan *plan, const char *name, int resource, uint64_t soft, uint64_t hard);
+
+/*
+ * Computes the digest. A plan is not changed afterwards. 0 or -ENOMEM.
+ */
+int plan_seal(struct plan *plan);
+
+/*
+ * Refuses a sealed plan that lacks something of require, or has a caveat named in refuse_on (by
+ * code, by "code.*" pattern, or by severity). 0 or -ENOTSUP with err naming all that is missing.
+ */
+int plan_check(const struct plan *plan, struct capability_set require, char *const *refuse_on,
+	struct err *err);
+
+/*
+ * The canonical form: one JSON object, sorted keys, no blanks, everything that will be executed.
+ * The caller frees it. NULL: no memory.
+ */
+char *plan_to_json(const struct plan *plan);
+
+/* The same as pretty text for people: uses, caveats, mounts, limits, filter, argv. */
+void plan_print(const struct plan *plan, FILE *out);
+
+/* Caveats and names. */
+const char *caveat_severity_name(enum caveat_severity severity);
+const char *plan_mount_kind_name(enum plan_mount_kind kind);
+
+struct caveat_info {
+	const char *code;
+	enum capability capability;
+	enum caveat_severity severity;
+	const char *text;
+	const char *remedy;
+};
+extern const struct caveat_info caveat_table[]; /* caveat.c; ends with a NULL code */

@@ -1,0 +1,60 @@
+#include "base/err.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static void append_code(struct err *err, int code)
+{
+	char text[96];
+	const char *words = strerror_r(code, text, sizeof(text));
+	size_t used = strlen(err->msg);
+
+	(void)snprintf(err->msg + used, sizeof(err->msg) - used, ": %s", words);
+}
+
+int err_set(struct err *err, int code, const char *format, ...)
+{
+	if (err) {
+		va_list args;
+		err->code = code ? code : EINVAL;
+		va_start(args, format);
+		(void)vsnprintf(err->msg, sizeof(err->msg), format, args);
+		va_end(args);
+		if (code) {
+			append_code(err, code);
+		}
+	}
+	return code ? -code : -EINVAL;
+}
+
+int err_refuse(struct err *err, int code, const char *format, ...)
+{
+	if (err) {
+		va_list args;
+		err->code = code ? code : EINVAL;
+		va_start(args, format);
+		(void)vsnprintf(err->msg, sizeof(err->msg), format, args);
+		va_end(args);
+	}
+	return code ? -code : -EINVAL;
+}
+
+int err_wrap(struct err *err, const char *format, ...)
+{
+	char context[sizeof(err->msg)];
+	char both[2 * sizeof(err->msg) + 4];
+	va_list args;
+
+	if (!err) {
+		return -EINVAL;
+	}
+	va_start(args, format);
+	(void)vsnprintf(context, sizeof(context), format, args);
+	va_end(args);
+	(void)snprintf(both, sizeof(both), "%s: %s", context, err->msg);
+	(void)memccpy(err->msg, both, '\0', sizeof(err->msg) - 1);
+	err->msg[sizeof(err->msg) - 1] = '\0';
+	return err->code ? -err->code : -EINVAL;
+}

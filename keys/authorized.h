@@ -1,0 +1,59 @@
+/*
+ * authorized_keys, as sshd(8) describes it.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+
+#define AUTHORIZED_MAX_LINE 8192
+#define AUTHORIZED_MAX_KEYS 1024 /* lines looked at in one file */
+
+/* What one key may do. */
+struct key_options {
+	bool pty; /* may ask for a terminal */
+	char *command; /* forced command, or NULL */
+	char **from; /* patterns and networks the client must come from; empty: anywhere */
+	char **environment; /* NAME=VALUE, added to the session */
+	time_t expiry; /* 0: none; seconds since 1970, UTC */
+	bool restricted; /* "restrict" was said */
+	char *profile; /* profile="..." (ours): use this profile instead of the user's */
+};
+
+struct authorized_key {
+	char *algorithm; /* "ssh-ed25519" */
+	uint8_t *blob; /* the key as on the wire */
+	size_t blob_size;
+	char *comment; /* may be NULL */
+	struct key_options options;
+};
+
+void authorized_key_fini(struct authorized_key *key);
+
+/*
+ * Parses one line. 1 and a filled *ret (the caller's to fini); 0 for a blank or comment line;
+ * -EINVAL with err for anything else, an unknown option included: such a key is never used.
+ */
+int authorized_parse_line(const char *line, struct authorized_key *ret, struct err *err);
+
+/*
+ * Looks for a key in the text of a file. Calls complain (may be NULL) for every line that was
+ * refused. address: the client's, numeric. now: seconds since 1970.
+ *
+ * 1 and *ret when the key is there and its from= and expiry-time= allow it; 0 when not, with
+ * *ret_reason (static: "no such key", "expired", "from") set.
+ */
+int authorized_find(const char *text, const uint8_t *blob, size_t blob_size, const char *address,
+	time_t now, void (*complain)(void *data, unsigned line, const char *message), void *data,
+	struct authorized_key *ret, const char **ret_reason);
+
+/* Does address match one of the patterns (globs, !negated, CIDR), as from= does? */
+bool authorized_match_address(char *const *patterns, const char *address);
+
+/* SHA256:... of a key blob, in size >= 52 bytes. Returns text. */
+char *fingerprint_format(const uint8_t *blob, size_t size, char *text, size_t text_size);

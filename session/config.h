@@ -1,0 +1,79 @@
+/*
+ * The configuration: one YAML file, checked against one schema table, all mistakes reported at
+ * once with file:line:column, the source line and a caret.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "backends/spec.h"
+#include "base/err.h"
+
+struct config_profile {
+	char *name;
+	char *description; /* may be NULL */
+	struct spec spec;
+	bool guest; /* logins without a credential may use it */
+	uint64_t idle_timeout; /* seconds; 0: none */
+	uint64_t warning; /* seconds before a limit at which the user is told */
+	char **accept_env; /* patterns over names the client may set */
+};
+
+struct config_user {
+	char *name; /* or "*": everyone who is not named */
+	char *profile; /* name of a profile */
+	char **authorized_keys; /* paths; %u is the login name */
+	char *password; /* an Argon2id line, or NULL */
+	bool guest; /* no credential asked, if the profile allows it too */
+	uint64_t max_sessions; /* sessions of this user at once; 0: the server's number */
+};
+
+struct config {
+	/* server */
+	char **listen; /* "127.0.0.1:2222", "[::1]:2222" */
+	char **host_keys;
+	uint64_t login_grace; /* seconds */
+	uint64_t max_auth_tries;
+	uint64_t startups_begin, startups_rate, startups_full;
+	uint64_t max_sessions; /* channels a connection */
+	uint64_t max_connections, max_total_sessions, max_user_sessions;
+	uint64_t keepalive_interval, keepalive_count;
+	uint64_t drain; /* seconds sessions get after SIGTERM */
+	char *banner; /* text, or NULL */
+	char *audit_log; /* path, "-" for stderr, or NULL: none */
+	char *state_dir; /* proofs and locks */
+	char *empty_dir;
+	char *net_user; /* user name or uid of the net process */
+	char *log_level;
+	char *kex, *ciphers, *macs, *host_key_algorithms, *public_key_algorithms;
+	bool proof; /* measure profiles before they open */
+
+	struct config_profile *profiles;
+	size_t profile_count;
+	struct config_user *users;
+	size_t user_count;
+};
+
+/* Parses text (name is for messages). All complaints go to out. 0 or -EINVAL / -ENOMEM. */
+int config_parse(const char *text, size_t size, const char *name, FILE *out, struct config *ret);
+
+/* Reads a file through keyfile_open(); "" or NULL: the embedded default. */
+int config_load(const char *path, FILE *out, struct config *ret);
+
+/* Sets one server key, "key=value", as -o does. 0 or -EINVAL. */
+int config_override(struct config *config, const char *assignment, struct err *err);
+
+void config_fini(struct config *config);
+
+/* Prints the effective configuration as YAML that config_parse() reads back the same. */
+void config_print(const struct config *config, FILE *out);
+
+const struct config_profile *config_find_profile(const struct config *config, const char *name);
+
+/* The entry for a login name: its own, else "*", else NULL. */
+const struct config_user *config_find_user(const struct config *config, const char *name);
+
+/* The text of the embedded default configuration. */
+extern const char config_default_text[];
