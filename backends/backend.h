@@ -30,6 +30,7 @@ struct sandbox_usage {
 /* How the command ended. */
 struct sandbox_exit {
 	int status; /* as waitpid(2) */
+	bool timed_out; /* the plan's wall-clock limit ended it */
 };
 
 /* A running sandbox. Backends put it first in a struct of their own. */

@@ -33,6 +33,7 @@ struct host {
 	bool overlay; /* overlayfs can be mounted the way native needs it */
 	bool clone_into_cgroup;
 	int landlock_abi; /* 0: none */
+	bool merged_usr; /* /bin, /sbin and /lib* are links into /usr */
 	bool legacy_tiocsti;
 	bool audit_landlock; /* Landlock denials can be read (ABI 7 and audit) */
 	struct host_cgroup cgroup[CGROUP_CONTROLLERS];

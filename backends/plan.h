@@ -37,7 +37,8 @@ enum plan_mount_flag {
 	PLAN_NOEXEC = 1 << 3,
 	PLAN_OPTIONAL = 1 << 4, /* a source (or masked target) that does not exist is left out */
 	PLAN_USER = 1 << 5, /* directory or file belongs to the session user, not to root inside */
-	PLAN_IDMAP = 1 << 6, /* host owner id_host appears as the session user */
+	PLAN_IDMAP = 1 << 6, /* the source's owner on the host appears as the session user */
+	PLAN_INSIDE = 1 << 7, /* BIND: source is a path inside, made by an earlier entry */
 };
 
 struct plan_mount {
