@@ -1,0 +1,68 @@
+#!/usr/bin/python3
+"""Counts test cases in a meson testlog.json; names each skip with its reason.
+
+A TAP test counts by its lines, a cmocka test by its cases, anything else as one. The last line is
+"N passed, N failed, N skipped"; the exit code is 1 when something failed or nothing ran.
+"""
+import json
+import re
+import sys
+
+TAP = re.compile(r"^(not )?ok\b *\d* *-? *(.*?)(?: *# *(SKIP)\b *(.*))?$", re.I)
+CMOCKA = re.compile(r"^\[ +(OK|FAILED|SKIPPED) +\] (\S+)$")
+WANTED = {"OK", "SKIP", "EXPECTEDFAIL"}
+
+
+def tap_cases(text):
+    for line in text.splitlines():
+        match = TAP.match(line)
+        if match:
+            state = "skip" if match[3] else "fail" if match[1] else "pass"
+            yield state, match[2], (match[4] or "").strip()
+
+
+def cmocka_cases(text):
+    seen = {}
+    for line in text.splitlines():
+        match = CMOCKA.match(line)
+        if match and not match[2].isdigit():
+            seen[match[2]] = {"OK": "pass", "FAILED": "fail", "SKIPPED": "skip"}[match[1]]
+    for name, state in seen.items():
+        yield state, name, "the case said so"
+
+
+def reason_of(test):
+    text = (test.get("stdout") or "") + "\n" + (test.get("stderr") or "")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    told = [line for line in lines if re.search(r"\bskip", line, re.I)]
+    return (told or lines or ["no reason given"])[-1]
+
+
+def cases_of(test):
+    result, name = test["result"], test["name"]
+    out, err = test.get("stdout") or "", test.get("stderr") or ""
+    if result == "SKIP" and not TAP.search(out):
+        return [("skip", name, reason_of(test))]
+    cases = list(tap_cases(out)) or list(cmocka_cases(err)) or list(cmocka_cases(out))
+    cases = [(state, f"{name}: {case}", reason) for state, case, reason in cases]
+    if result not in WANTED and not any(state == "fail" for state, _, _ in cases):
+        cases.append(("fail", f"{name} ({result.lower()})", ""))
+    return cases or [("pass", name, "")]
+
+
+def main():
+    with open(sys.argv[1], encoding="utf-8", errors="replace") as log:
+        tests = [json.loads(line) for line in log if line.strip()]
+    cases = [case for test in tests for case in cases_of(test)]
+    for state, name, _ in cases:
+        if state == "fail":
+            print(f"failed: {name}")
+    for state, name, reason in cases:
+        if state == "skip":
+            print(f"skipped: {name}: {reason}")
+    count = {state: sum(case[0] == state for case in cases) for state in ("pass", "fail", "skip")}
+    print(f"{count['pass']} passed, {count['fail']} failed, {count['skip']} skipped")
+    return 1 if count["fail"] or not count["pass"] else 0
+
+
+sys.exit(main())
