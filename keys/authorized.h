@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "keys/fingerprint.h"
 
 #define AUTHORIZED_MAX_LINE 8192
 #define AUTHORIZED_MAX_KEYS 1024 /* lines looked at in one file */
@@ -17,6 +18,9 @@
 /* What one key may do. */
 struct key_options {
 	bool pty; /* may ask for a terminal */
+	bool port_forwarding; /* the three kinds of forwarding, where the server offers them */
+	bool agent_forwarding;
+	bool x11_forwarding;
 	char *command; /* forced command, or NULL */
 	char **from; /* patterns and networks the client must come from; empty: anywhere */
 	char **environment; /* NAME=VALUE, added to the session */
@@ -36,24 +40,26 @@ struct authorized_key {
 void authorized_key_fini(struct authorized_key *key);
 
 /*
- * Parses one line. 1 and a filled *ret (the caller's to fini); 0 for a blank or comment line;
- * -EINVAL with err for anything else, an unknown option included: such a key is never used.
+ * Parses one line, without its line feed. 1 and a filled *ret (the caller's to fini); 0 for a blank
+ * or comment line; -EINVAL with err for anything else, an unknown option included: such a key is
+ * never used.
  */
 int authorized_parse_line(const char *line, struct authorized_key *ret, struct err *err);
 
 /*
- * Looks for a key in the text of a file. Calls complain (may be NULL) for every line that was
- * refused. address: the client's, numeric. now: seconds since 1970.
+ * Looks for a key in the text of a file, size bytes with a NUL behind them. Calls complain (may be
+ * NULL) for every line that was refused. address: the client's, numeric. now: seconds since 1970.
  *
  * 1 and *ret when the key is there and its from= and expiry-time= allow it; 0 when not, with
- * *ret_reason (static: "no such key", "expired", "from") set.
+ * *ret_reason (static: "no such key", "expired", "from") set; -ENOMEM.
  */
-int authorized_find(const char *text, const uint8_t *blob, size_t blob_size, const char *address,
-	time_t now, void (*complain)(void *data, unsigned line, const char *message), void *data,
+int authorized_find(const char *text, size_t size, const uint8_t *blob, size_t blob_size,
+	const char *address, time_t now,
+	void (*complain)(void *data, unsigned line, const char *message), void *data,
 	struct authorized_key *ret, const char **ret_reason);
 
-/* Does address match one of the patterns (globs, !negated, CIDR), as from= does? */
+/*
+ * Does address match one of the patterns (globs, !negated, CIDR), as from= does? An empty list
+ * matches nothing, and a pattern that cannot be read makes the whole answer no.
+ */
 bool authorized_match_address(char *const *patterns, const char *address);
-
-/* SHA256:... of a key blob, in size >= 52 bytes. Returns text. */
-char *fingerprint_format(const uint8_t *blob, size_t size, char *text, size_t text_size);
