@@ -17,7 +17,7 @@ const struct filter *filter_get(bool no_exec);
 /* "default" or "default+no-exec". */
 const char *filter_name(const struct filter *filter);
 
-/* BLAKE2b-256 of the compiled program (placeholders instead of keys), 64 hex digits. */
+/* BLAKE2b-256 of the compiled program, placeholders instead of keys: 64 hex digits. */
 const char *filter_digest_hex(const struct filter *filter);
 
 /* True when the program needs a key. */
@@ -30,15 +30,26 @@ bool filter_is_keyed(const struct filter *filter);
 int filter_list(const struct filter *filter, char ***ret_rules);
 
 /*
- * A program ready for seccomp(2), for the caller to free. A keyed filter gets key put in: the one
- * execve it lets through must carry key[0..2] in its 4th, 5th and 6th argument registers:
+ * The compiled program, borrowed. Of a keyed filter this is the template, which kills whoever
+ * installs it: copy it and filter_set_key() the copy.
+ */
+const struct sock_filter *filter_template(const struct filter *filter, size_t *ret_count);
+
+/*
+ * Puts key into a copy of a keyed template. No allocation, no libc: cloche-init links it
+ * (filter-key.c). The one execve that is let through then must carry the key in its 4th, 5th and
+ * 6th argument registers:
  *
  *	syscall(SYS_execve, path, argv, envp, key[0], key[1], key[2]);
  *
- * The program then is a secret of the launcher and pid 1: wipe every copy once it is installed, and
- * use a key only once. key is not looked at (may be NULL) for a filter that is not keyed.
- *
- * 0, -EINVAL when a key is missing, or -ENOMEM.
+ * The program is now a secret of launcher and pid 1: wipe every copy once it is installed, and use
+ * a key only once. 0, or -EINVAL when program is no such template (it is then unchanged).
+ */
+int filter_set_key(struct sock_filter *program, size_t count, const uint64_t key[3]);
+
+/*
+ * A program ready for seccomp(2), for the caller to free: the template, with key put in where it is
+ * a keyed one (key is not looked at otherwise and may be NULL). 0, -EINVAL or -ENOMEM.
  */
 int filter_program(const struct filter *filter, const uint64_t key[3], struct sock_filter **ret,
 	size_t *ret_count);
