@@ -1,0 +1,149 @@
+#include "session/limits.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum slot_state { SLOT_EMPTY, SLOT_UNAUTHENTICATED, SLOT_AUTHENTICATED };
+
+struct slot {
+	atomic_uint state; /* enum slot_state; user is valid once it says authenticated */
+	atomic_uint sessions;
+	char user[72];
+};
+
+struct limits {
+	size_t room;
+	atomic_size_t used; /* slots below this one have been taken at least once */
+	struct slot slots[];
+};
+
+static size_t table_size(size_t slots)
+{
+	return sizeof(struct limits) + slots * sizeof(struct slot);
+}
+
+int limits_new(size_t slots, struct limits **ret)
+{
+	slots = slots > LIMITS_MAX_SLOTS ? LIMITS_MAX_SLOTS : slots;
+	/* Untouched pages cost nothing, and low slots are taken first. */
+	struct limits *limits = mmap(NULL, table_size(slots), PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (limits == MAP_FAILED) {
+		return -errno;
+	}
+	limits->room = slots;
+	*ret = limits;
+	return 0;
+}
+
+struct limits *limits_free(struct limits *limits)
+{
+	if (limits) {
+		(void)munmap(limits, table_size(limits->room));
+	}
+	return NULL;
+}
+
+int limits_take_slot(struct limits *limits)
+{
+	for (size_t i = 0; i < limits->room; i++) {
+		struct slot *slot = &limits->slots[i];
+		if (atomic_load(&slot->state) != SLOT_EMPTY) {
+			continue;
+		}
+		slot->user[0] = '\0';
+		atomic_store(&slot->sessions, 0);
+		atomic_store(&slot->state, SLOT_UNAUTHENTICATED);
+		if (i >= atomic_load(&limits->used)) {
+			atomic_store(&limits->used, i + 1);
+		}
+		return (int)i;
+	}
+	return -EAGAIN;
+}
+
+uint32_t limits_drop_slot(struct limits *limits, size_t slot)
+{
+	assert(slot < limits->room);
+	atomic_store(&limits->slots[slot].state, SLOT_EMPTY);
+	return atomic_exchange(&limits->slots[slot].sessions, 0);
+}
+
+size_t limits_count_unauthenticated(const struct limits *limits)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < atomic_load(&limits->used); i++) {
+		count += atomic_load(&limits->slots[i].state) == SLOT_UNAUTHENTICATED;
+	}
+	return count;
+}
+
+size_t limits_count_connections(const struct limits *limits)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < atomic_load(&limits->used); i++) {
+		count += atomic_load(&limits->slots[i].state) != SLOT_EMPTY;
+	}
+	return count;
+}
+
+size_t limits_count_sessions(const struct limits *limits)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < atomic_load(&limits->used); i++) {
+		count += atomic_load(&limits->slots[i].sessions);
+	}
+	return count;
+}
+
+static size_t count_user_sessions(const struct limits *limits, const char *user)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < atomic_load(&limits->used); i++) {
+		const struct slot *slot = &limits->slots[i];
+		if (atomic_load(&slot->state) == SLOT_AUTHENTICATED &&
+			strncmp(slot->user, user, sizeof(slot->user)) == 0) {
+			count += atomic_load(&slot->sessions);
+		}
+	}
+	return count;
+}
+
+void limits_set_user(struct limits *limits, size_t slot, const char *user)
+{
+	assert(slot < limits->room);
+	(void)snprintf(limits->slots[slot].user, sizeof(limits->slots[slot].user), "%s", user);
+	/* Others read the name only after they have seen this. */
+	atomic_store(&limits->slots[slot].state, SLOT_AUTHENTICATED);
+}
+
+int limits_add_session(struct limits *limits, size_t slot, uint64_t max_total, uint64_t max_user,
+	const char **ret_reason)
+{
+	assert(slot < limits->room);
+	/* Counted first and looked at afterwards, so that of two at once one sees the other. */
+	atomic_fetch_add(&limits->slots[slot].sessions, 1);
+	if (max_total && limits_count_sessions(limits) > max_total) {
+		*ret_reason = "the server has as many sessions as it may have; try again later";
+	} else if (max_user && count_user_sessions(limits, limits->slots[slot].user) > max_user) {
+		*ret_reason = "you have as many sessions at once as you may have";
+	} else {
+		return 0;
+	}
+	limits_remove_session(limits, slot);
+	return -EUSERS;
+}
+
+void limits_remove_session(struct limits *limits, size_t slot)
+{
+	assert(slot < limits->room);
+	atomic_fetch_sub(&limits->slots[slot].sessions, 1);
+}

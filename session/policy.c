@@ -1,0 +1,230 @@
+#include "session/policy.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/strv.h"
+
+static const char default_path[] = "/usr/local/bin:/usr/bin:/bin";
+
+/* Set by us, from facts the client has no say in. */
+static const char *const own_names[] = {
+	"HOME", "USER", "LOGNAME", "SHELL", "PATH", "PWD", "MAIL", "SSH_*", "LD_*", NULL};
+
+const char *policy_kind_name(enum policy_kind kind)
+{
+	static const char *const names[] = {
+		[POLICY_SHELL] = "shell",
+		[POLICY_EXEC] = "exec",
+		[POLICY_SUBSYSTEM] = "subsystem",
+	};
+	return names[kind];
+}
+
+int policy_find_profile(const struct config *config, const struct config_user *user,
+	const struct key_options *key, const struct config_profile **ret, struct err *err)
+{
+	const char *name = key && key->profile ? key->profile : user->profile;
+	const struct config_profile *profile = name ? config_find_profile(config, name) : NULL;
+
+	if (!profile) {
+		return err_refuse(err, ENOENT, "there is no profile \"%s\"", name ? name : "");
+	}
+	*ret = profile;
+	return 0;
+}
+
+static bool is_env_name(const char *name)
+{
+	size_t length =
+		strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+
+	return length > 0 && length <= 64 && !name[length] && !(name[0] >= '0' && name[0] <= '9');
+}
+
+bool policy_accepts_env(const struct config_profile *profile, const char *name, const char *value)
+{
+	return is_env_name(name) && strlen(value) <= POLICY_MAX_ENV_VALUE &&
+		!strv_matches((char **)(uintptr_t)own_names, name) &&
+		strv_matches(profile->accept_env, name);
+}
+
+bool policy_accepts_term(const char *term)
+{
+	size_t length =
+		strspn(term, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-._");
+
+	return length > 0 && length <= 64 && !term[length];
+}
+
+bool policy_allows_pty(const struct policy_login *login)
+{
+	return !login->key || login->key->pty;
+}
+
+/* What spec.h says of a shell that is not named. */
+static const char *find_shell(const struct spec *spec)
+{
+	if (spec->shell) {
+		return spec->shell;
+	}
+	return spec->root == ROOT_HOST && access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh";
+}
+
+static int set_command(struct spec *spec, const char *shell, const char *command)
+{
+	spec->args = strv_free(spec->args);
+	int r = strv_append(&spec->args, shell);
+	r = r ? r : strv_append(&spec->args, command ? "-c" : "-l");
+	return r || !command ? r : strv_append(&spec->args, command);
+}
+
+/*
+ * The name of the client's host is of use inside ("who am I logged in from"); our own address and
+ * both ports are not, and they would give every session another digest. So the ports are 0 and we
+ * are the unspecified address; programs that ask whether these variables are there, or for the
+ * first word, get what they look for.
+ */
+static int set_connection(const struct policy_login *login, char ***env)
+{
+	char text[160];
+	const char *any = strchr(login->address, ':') ? "::" : "0.0.0.0";
+
+	(void)snprintf(text, sizeof(text), "%s 0 0", login->address);
+	int r = strv_setenv(env, "SSH_CLIENT", text);
+	(void)snprintf(text, sizeof(text), "%s 0 %s 0", login->address, any);
+	return r ? r : strv_setenv(env, "SSH_CONNECTION", text);
+}
+
+static int merge_env(char ***env, char *const *more)
+{
+	for (; more && *more; more++) {
+		cleanup_free char *name = strdup(*more);
+		if (!name) {
+			return -ENOMEM;
+		}
+		char *equals = strchr(name, '=');
+		if (!equals) {
+			continue;
+		}
+		*equals = '\0';
+		int r = strv_setenv(env, name, equals + 1);
+		if (r < 0) {
+			return r;
+		}
+	}
+	return 0;
+}
+
+/* Later ones win: ours, the client's, the profile's, the key's, and what only we can know. */
+static int set_environment(const struct policy_login *login, const struct policy_request *request,
+	const char *shell, const char *original, struct spec *spec)
+{
+	cleanup(strv_freep) char **env = NULL;
+	char home[80];
+	int r = 0;
+
+	(void)snprintf(home, sizeof(home), "/home/%s", spec->user);
+	const struct {
+		const char *name, *value;
+	} base[] = {
+		{"HOME", spec->home ? spec->home : home},
+		{"USER", spec->user},
+		{"LOGNAME", spec->user},
+		{"SHELL", shell},
+		{"PATH", default_path},
+		{"LANG", "C.UTF-8"},
+		{"TERM", request->pty ? request->term : NULL},
+	};
+	const struct {
+		const char *name, *value;
+	} facts[] = {
+		{"SSH_TTY", request->pty ? "/dev/pts/0" : NULL},
+		{"SSH_ORIGINAL_COMMAND", original},
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(base) && r == 0; i++) {
+		r = base[i].value ? strv_setenv(&env, base[i].name, base[i].value) : 0;
+	}
+	r = r ? r : merge_env(&env, request->env);
+	r = r ? r : merge_env(&env, spec->env);
+	r = r ? r : merge_env(&env, login->key ? login->key->environment : NULL);
+	r = r ? r : set_connection(login, &env);
+	for (size_t i = 0; i < ARRAY_SIZE(facts) && r == 0; i++) {
+		r = facts[i].value ? strv_setenv(&env, facts[i].name, facts[i].value) : 0;
+	}
+	if (r == 0) {
+		strv_free(spec->env);
+		spec->env = take_ptr(&env);
+	}
+	return r;
+}
+
+static int refuse_subsystem(const char *name, struct err *err)
+{
+	if (strcmp(name, "sftp") == 0) {
+		return err_refuse(err, ENOTSUP,
+			"sftp is not offered yet; copy with \"scp -O\", rsync or a pipe");
+	}
+	return err_refuse(err, ENOTSUP, "there is no such subsystem here");
+}
+
+static int fill_spec(const struct policy_login *login, const struct policy_request *request,
+	const char *forced, struct spec *spec)
+{
+	const char *command = forced ? forced : request->command;
+
+	if (!spec->user) {
+		spec->user = strdup(login->name);
+	}
+	cleanup_free char *shell = strdup(find_shell(spec));
+	if (!spec->user || !shell) {
+		return -ENOMEM;
+	}
+	int r = set_command(spec, shell, command);
+	return r ? r
+		 : set_environment(login, request, shell, forced ? request->command : NULL, spec);
+}
+
+int policy_spec(const struct policy_login *login, const struct policy_request *request,
+	struct spec *ret, struct err *err)
+{
+	const char *forced = login->key ? login->key->command : NULL;
+	struct spec spec = {0};
+
+	if (request->kind == POLICY_SUBSYSTEM && !forced) {
+		return refuse_subsystem(request->command, err);
+	}
+	int r = spec_copy(&login->profile->spec, &spec);
+	if (r < 0) {
+		return err_set(err, -r, "copying the profile");
+	}
+	r = fill_spec(login, request, forced, &spec);
+	if (r < 0) {
+		spec_fini(&spec);
+		return err_set(err, -r, "filling in the profile");
+	}
+	*ret = spec;
+	return 0;
+}
+
+int policy_trial_spec(const struct config_profile *profile, char *const *argv, struct spec *ret)
+{
+	struct spec spec = {0};
+	int r = spec_copy(&profile->spec, &spec);
+
+	if (r < 0) {
+		return r;
+	}
+	spec.args = strv_free(spec.args);
+	r = strv_copy(argv, &spec.args);
+	if (r == 0 && !strv_getenv(spec.env, "PATH")) {
+		r = strv_setenv(&spec.env, "PATH", default_path);
+	}
+	if (r < 0) {
+		spec_fini(&spec);
+		return r;
+	}
+	*ret = spec;
+	return 0;
+}

@@ -1,0 +1,574 @@
+#include "session/session.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/strv.h"
+
+#define USEC UINT64_C(1000000)
+#define LIMIT_GRACE_MS 2000
+/* Room for a burst, so that a fast command and net need fewer turns; only used pages count. */
+#define PIPE_SIZE (256 * 1024)
+
+/* RFC 4254, 6.10. */
+static const struct {
+	const char *name;
+	int number;
+} signals[] = {
+	{"ABRT", SIGABRT},
+	{"ALRM", SIGALRM},
+	{"FPE", SIGFPE},
+	{"HUP", SIGHUP},
+	{"ILL", SIGILL},
+	{"INT", SIGINT},
+	{"KILL", SIGKILL},
+	{"PIPE", SIGPIPE},
+	{"QUIT", SIGQUIT},
+	{"SEGV", SIGSEGV},
+	{"TERM", SIGTERM},
+	{"USR1", SIGUSR1},
+	{"USR2", SIGUSR2},
+};
+
+static const char *signal_name(int number)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
+		if (signals[i].number == number) {
+			return signals[i].name;
+		}
+	}
+	/* RFC 4254 wants a local name to carry an @; clients show it as it is. */
+	switch (number) {
+	case SIGSYS:
+		return "SYS@cloche";
+	case SIGXCPU:
+		return "XCPU@cloche";
+	case SIGXFSZ:
+		return "XFSZ@cloche";
+	case SIGBUS:
+		return "BUS@cloche";
+	default:
+		return "OTHER@cloche";
+	}
+}
+
+int session_new(uint32_t channel, struct session **ret)
+{
+	struct session *session = calloc(1, sizeof(*session));
+
+	if (!session) {
+		return -ENOMEM;
+	}
+	session->channel = channel;
+	session->size = (struct winsize){.ws_row = 24, .ws_col = 80};
+	*ret = session;
+	return 0;
+}
+
+int session_set_env(const struct session_context *context, struct session *session,
+	const char *name, const char *value)
+{
+	if (!policy_accepts_env(context->login.profile, name, value)) {
+		return -EPERM;
+	}
+	if (!strv_getenv(session->env, name) && strv_length(session->env) >= POLICY_MAX_ENV) {
+		return -E2BIG;
+	}
+	return strv_setenv(&session->env, name, value);
+}
+
+int session_set_pty(const struct session_context *context, struct session *session,
+	const char *term, const struct winsize *size)
+{
+	if (!policy_allows_pty(&context->login)) {
+		return -EPERM;
+	}
+	session->pty = true;
+	session->size = *size;
+	(void)snprintf(session->term, sizeof(session->term), "%s",
+		policy_accepts_term(term) ? term : "dumb");
+	return 0;
+}
+
+/* Three pipes; theirs are the sandbox's ends. */
+static int make_pipes(int theirs[3], int ours[3], struct err *err)
+{
+	for (int i = 0; i < 3; i++) {
+		int pair[2];
+		if (pipe2(pair, O_CLOEXEC) < 0) {
+			return err_set(err, errno, "making pipes");
+		}
+		theirs[i] = pair[i == 0 ? 0 : 1];
+		ours[i] = pair[i == 0 ? 1 : 0];
+		if (i < 2) {
+			(void)fcntl(pair[0], F_SETPIPE_SZ, PIPE_SIZE);
+		}
+	}
+	return 0;
+}
+
+static void close_three(int fds[3])
+{
+	for (int i = 0; i < 3; i++) {
+		close_fdp(&fds[i]);
+	}
+}
+
+static json_t *list_capabilities(struct capability_set set)
+{
+	enum capability list[CAPABILITY_COUNT];
+	size_t count = capability_set_list(set, list);
+	json_t *array = json_array();
+
+	for (size_t i = 0; array && i < count; i++) {
+		(void)json_array_append_new(array, json_string(capability_name(list[i])));
+	}
+	return array;
+}
+
+static json_t *list_caveats(const struct plan *plan)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; array && i < plan->caveat_count; i++) {
+		(void)json_array_append_new(array, audit_text(plan->caveats[i].code));
+	}
+	return array;
+}
+
+static int audit_start(const struct session_context *context, const struct session *session,
+	enum policy_kind kind, const char *command, const struct plan *plan, struct err *err)
+{
+	const struct policy_login *login = &context->login;
+	bool forced = login->key && login->key->command;
+	json_t *fields = json_pack("{s:i, s:o, s:o, s:s, s:o, s:b, s:b, s:s, s:s, s:o, s:o, s:o}",
+		"channel", (int)session->channel, "user", audit_text(login->name), "profile",
+		audit_text(login->profile->name), "kind", policy_kind_name(kind), "command",
+		audit_text(command), "forced", (int)forced, "pty", (int)session->pty, "backend",
+		plan->backend, "plan", plan->digest, "uses", list_capabilities(plan->uses),
+		"caveats", list_caveats(plan), "proof",
+		context->gate->measured ? audit_text(context->gate->proof) : json_null());
+
+	if (!fields) {
+		return err_set(err, ENOMEM, "making a line of the audit log");
+	}
+	return audit_event(context->audit, "session_start", fields, err);
+}
+
+static void audit_refused(
+	const struct session_context *context, const struct session *session, const struct err *err)
+{
+	json_t *fields = json_pack("{s:i, s:o, s:o, s:o}", "channel", (int)session->channel, "user",
+		audit_text(context->login.name), "profile",
+		audit_text(context->login.profile->name), "reason", audit_text(err->msg));
+
+	/* What is refused needs no line on the disk before it; a failing log is said elsewhere. */
+	(void)audit_event(context->audit, "session_refused", fields, NULL);
+}
+
+static void audit_limit(
+	const struct session_context *context, const struct session *session, const char *limit)
+{
+	json_t *fields = json_pack("{s:i, s:s}", "channel", (int)session->channel, "limit", limit);
+
+	(void)audit_event(context->audit, "limit_hit", fields, NULL);
+}
+
+/* Is the profile open, and does this plan keep all that was measured for it? */
+static int check_gate(const struct session_gate *gate, const struct plan *plan, struct err *err)
+{
+	char names[512];
+	struct capability_set lost = capability_set_sub(gate->uses, plan->uses);
+
+	if (gate->measured && lost.bits) {
+		return err_refuse(err, ENOTSUP,
+			"this session's plan lacks what was measured for the profile: %s",
+			capability_set_format(lost, names, sizeof(names)));
+	}
+	return 0;
+}
+
+static int make_plan(const struct session_context *context, const struct session *session,
+	enum policy_kind kind, const char *command, const struct backend **ret_backend,
+	struct plan **ret_plan, struct err *err)
+{
+	struct spec spec = {0};
+	const struct policy_request request = {
+		.kind = kind,
+		.command = command,
+		.pty = session->pty,
+		.term = session->term,
+		.env = session->env,
+	};
+	int r = policy_spec(&context->login, &request, &spec, err);
+
+	if (r < 0) {
+		return r;
+	}
+	r = spec_validate(&spec, err);
+	if (r == 0) {
+		r = backend_choose(
+			context->backends, &spec, context->host, 0, ret_backend, ret_plan, err);
+	}
+	spec_fini(&spec);
+	return r;
+}
+
+static int start_sandbox(const struct session_context *context, struct session *session,
+	const struct plan *plan, int ret_fds[3], size_t *ret_count, struct err *err)
+{
+	int ours[3] = {-1, -1, -1};
+	struct sandbox_stdio io = {
+		.fds = {-1, -1, -1},
+		.pty = session->pty,
+		.size = session->size,
+	};
+	int r = session->pty ? 0 : make_pipes(io.fds, ours, err);
+
+	if (r == 0) {
+		r = session->backend->start(plan, context->host, &io, &session->sandbox, err);
+	}
+	close_three(io.fds);
+	if (r < 0) {
+		close_three(ours);
+		return r;
+	}
+	if (session->pty) {
+		/* Nobody but net keeps it: when net is gone, the shell gets its hang-up. */
+		ret_fds[0] = take_fd(&session->sandbox->pty);
+		*ret_count = 1;
+	} else {
+		memcpy(ret_fds, ours, sizeof(ours));
+		*ret_count = 3;
+	}
+	return 0;
+}
+
+static void begin_clock(const struct session_context *context, struct session *session)
+{
+	const struct config_profile *profile = context->login.profile;
+
+	session->started = io_now_usec();
+	session->active = session->started;
+	session->timeout = profile->spec.timeout * USEC;
+	session->idle_timeout = profile->idle_timeout * USEC;
+	session->warning = profile->warning * USEC;
+	session->deaf = context->login.key && context->login.key->command;
+	session->state = SESSION_RUNNING;
+}
+
+static int start_checked(const struct session_context *context, struct session *session,
+	enum policy_kind kind, const char *command, int ret_fds[3], size_t *ret_count,
+	struct err *err)
+{
+	cleanup(plan_freep) struct plan *plan = NULL;
+
+	if (!context->gate->open) {
+		return err_refuse(err, ENOTSUP, "%s", context->gate->reason);
+	}
+	int r = make_plan(context, session, kind, command, &session->backend, &plan, err);
+	r = r ? r : check_gate(context->gate, plan, err);
+	r = r ? r : audit_start(context, session, kind, command, plan, err);
+	if (r < 0) {
+		return r;
+	}
+	r = start_sandbox(context, session, plan, ret_fds, ret_count, err);
+	return r < 0 ? err_wrap(err, "the sandbox could not be made") : 0;
+}
+
+int session_start(const struct session_context *context, struct session *session,
+	enum policy_kind kind, const char *command, int ret_fds[3], size_t *ret_count,
+	struct err *err)
+{
+	const struct config *config = context->login.config;
+	uint64_t max_user = context->login.user->max_sessions ? context->login.user->max_sessions
+							      : config->max_user_sessions;
+	const char *reason = NULL;
+
+	assert(session->state == SESSION_OPEN);
+	int r = limits_add_session(
+		context->limits, context->slot, config->max_total_sessions, max_user, &reason);
+	if (r < 0) {
+		(void)err_refuse(err, EUSERS, "%s", reason);
+		audit_limit(context, session, "sessions");
+		audit_refused(context, session, err);
+		return r;
+	}
+	r = start_checked(context, session, kind, command, ret_fds, ret_count, err);
+	if (r < 0) {
+		limits_remove_session(context->limits, context->slot);
+		audit_refused(context, session, err);
+		return r;
+	}
+	begin_clock(context, session);
+	return 0;
+}
+
+int session_signal(struct session *session, const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
+		if (strcmp(signals[i].name, name) == 0) {
+			if (session->sandbox && !session->deaf) {
+				(void)session->backend->signal(session->sandbox, signals[i].number);
+			}
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+void session_touch(struct session *session)
+{
+	session->active = io_now_usec();
+	session->warned_idle = false;
+}
+
+void session_end(struct session *session, const char *cause, unsigned grace_ms, const char *notice)
+{
+	uint64_t end_at = io_now_usec() + (uint64_t)grace_ms * 1000;
+
+	if (session->state == SESSION_RUNNING) {
+		session->state = SESSION_ENDING;
+		session->cause = cause;
+		session->end_at = end_at;
+		(void)snprintf(
+			session->notice, sizeof(session->notice), "%s", notice ? notice : "");
+		(void)session->backend->signal(session->sandbox, SIGHUP);
+		(void)session->backend->signal(session->sandbox, SIGTERM);
+		(void)session->backend->signal(session->sandbox, SIGCONT);
+	} else if (session->state == SESSION_ENDING && end_at < session->end_at) {
+		session->end_at = end_at;
+	}
+}
+
+int session_event_fd(const struct session *session)
+{
+	return session->sandbox && session->state != SESSION_OVER ? session->sandbox->event : -1;
+}
+
+static uint64_t min(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* When a limit of length limit, counted from since, has its next moment. */
+static uint64_t limit_deadline(uint64_t since, uint64_t limit, uint64_t warning, bool warned)
+{
+	if (!limit) {
+		return UINT64_MAX;
+	}
+	return since + (warning && warning < limit && !warned ? limit - warning : limit);
+}
+
+uint64_t session_deadline(const struct session *session)
+{
+	if (session->notice[0]) {
+		return 0;
+	}
+	switch (session->state) {
+	case SESSION_RUNNING:
+		return min(limit_deadline(session->started, session->timeout, session->warning,
+				   session->warned_time),
+			limit_deadline(session->active, session->idle_timeout, session->warning,
+				session->warned_idle));
+	case SESSION_ENDING:
+		return session->end_at;
+	case SESSION_OVER:
+		return session->sandbox ? 0 : UINT64_MAX;
+	case SESSION_OPEN:
+		break;
+	}
+	return UINT64_MAX;
+}
+
+static void format_time(uint64_t usec, char *text, size_t size)
+{
+	uint64_t seconds = (usec + USEC / 2) / USEC;
+
+	if (seconds >= 120 && seconds % 60 == 0) {
+		(void)snprintf(text, size, "%llu minutes", (unsigned long long)(seconds / 60));
+	} else {
+		(void)snprintf(text, size, "%llu second%s", (unsigned long long)seconds,
+			seconds == 1 ? "" : "s");
+	}
+}
+
+/* One limit against the clock: says the warning once, and ends the session at the limit. */
+static void watch_limit(const struct session_context *context, struct session *session,
+	uint64_t now, uint64_t since, uint64_t limit, bool *warned, const char *cause,
+	const char *words)
+{
+	char left[32];
+	char whole[32];
+	char text[160];
+
+	if (session->state != SESSION_RUNNING ||
+		now < limit_deadline(since, limit, session->warning, *warned)) {
+		return;
+	}
+	format_time(limit, whole, sizeof(whole));
+	if (now >= since + limit) {
+		(void)snprintf(
+			text, sizeof(text), "%s of %s reached; this session ends", words, whole);
+		audit_limit(context, session, cause);
+		session_end(session, cause, LIMIT_GRACE_MS, text);
+		return;
+	}
+	*warned = true;
+	format_time(since + limit - now, left, sizeof(left));
+	(void)snprintf(session->notice, sizeof(session->notice),
+		"%s of %s: this session ends in %s", words, whole, left);
+}
+
+/* A time limit is kept by the sandbox too, so its end may be the first we hear of it. */
+static const char *find_cause(const struct session *session, int result, int status,
+	const struct sandbox_usage *usage, uint64_t now)
+{
+	bool killed = result < 0 || (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+
+	if (session->cause) {
+		return session->cause;
+	}
+	if (killed && session->timeout && now + USEC / 2 >= session->started + session->timeout) {
+		return "timeout";
+	}
+	if (killed && usage->oom_kills > 0) {
+		return "oom";
+	}
+	if (result < 0) {
+		return "sandbox_died";
+	}
+	return WIFSIGNALED(status) ? "signal" : "exited";
+}
+
+static void audit_end(const struct session_context *context, const struct session *session,
+	const struct session_news *news, const char *cause, const struct sandbox_usage *usage,
+	uint64_t now)
+{
+	json_t *fields = json_pack("{s:i, s:s, s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+		"channel", (int)session->channel, "sandbox", session->sandbox->id, "cause", cause,
+		"status", news->signal[0] ? json_null() : json_integer(news->status), "signal",
+		news->signal[0] ? json_string(news->signal) : json_null(), "duration_usec",
+		(json_int_t)(now - session->started), "cpu_usec", (json_int_t)usage->cpu_usec,
+		"memory_peak", (json_int_t)usage->memory_peak, "pids_peak",
+		(json_int_t)usage->pids_peak, "disk_used", (json_int_t)usage->disk_used,
+		"oom_kills", (json_int_t)usage->oom_kills, "pids_refused",
+		(json_int_t)usage->pids_refused);
+
+	(void)audit_event(context->audit, "session_end", fields, NULL);
+}
+
+static const char *notice_of_cause(const char *cause)
+{
+	static const struct {
+		const char *cause, *text;
+	} rows[] = {
+		{"oom", "the memory limit of this session was reached, and it was ended"},
+		{"timeout", "the time limit of this session was reached, and it was ended"},
+		{"sandbox_died", "the sandbox of this session died"},
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (strcmp(rows[i].cause, cause) == 0) {
+			return rows[i].text;
+		}
+	}
+	return "";
+}
+
+/* Kills what is left of it and gives its place back. */
+static void let_go(const struct session_context *context, struct session *session)
+{
+	session->backend->destroy(session->sandbox);
+	session->sandbox = NULL;
+	limits_remove_session(context->limits, context->slot);
+}
+
+/*
+ * The command's end, in words. The sandbox itself is let go at the next step, so that the client has
+ * its exit status before the clean-up. result and ended as from poll_exit(); 0: we end it, unasked.
+ */
+static void finish(const struct session_context *context, struct session *session, int result,
+	const struct sandbox_exit *ended, struct session_news *news)
+{
+	struct sandbox_usage usage = {0};
+	uint64_t now = io_now_usec();
+	int status = result > 0 ? ended->status : SIGKILL;
+
+	session->backend->usage(session->sandbox, &usage);
+	const char *cause = find_cause(session, result, status, &usage, now);
+	*news = (struct session_news){.kind = SESSION_ENDED, .signal = ""};
+	if (WIFSIGNALED(status)) {
+		news->signal = signal_name(WTERMSIG(status));
+		news->core = WCOREDUMP(status);
+	} else {
+		news->status = (uint32_t)WEXITSTATUS(status);
+	}
+	if (!session->cause) {
+		(void)snprintf(news->text, sizeof(news->text), "%s", notice_of_cause(cause));
+	}
+	if (usage.oom_kills > 0) {
+		audit_limit(context, session, "memory");
+	}
+	if (usage.pids_refused > 0) {
+		audit_limit(context, session, "pids");
+	}
+	audit_end(context, session, news, cause, &usage, now);
+	session->state = SESSION_OVER;
+}
+
+struct session_news session_step(
+	const struct session_context *context, struct session *session, uint64_t now)
+{
+	struct session_news news = {.kind = SESSION_NO_NEWS, .signal = ""};
+	struct sandbox_exit ended = {0};
+
+	if (!session->sandbox) {
+		return news;
+	}
+	if (session->state == SESSION_OVER) {
+		let_go(context, session);
+		return news;
+	}
+	watch_limit(context, session, now, session->started, session->timeout,
+		&session->warned_time, "timeout", "time limit");
+	watch_limit(context, session, now, session->active, session->idle_timeout,
+		&session->warned_idle, "idle", "idle limit");
+	if (session->notice[0]) {
+		news.kind = SESSION_NOTICE;
+		(void)snprintf(news.text, sizeof(news.text), "%s", session->notice);
+		session->notice[0] = '\0';
+		return news;
+	}
+	int r = session->backend->poll_exit(session->sandbox, &ended);
+	if (r != 0) {
+		finish(context, session, r, &ended, &news);
+	} else if (session->state == SESSION_ENDING && now >= session->end_at) {
+		finish(context, session, 0, &ended, &news);
+	}
+	return news;
+}
+
+void session_free(const struct session_context *context, struct session *session)
+{
+	struct session_news ignored;
+	struct sandbox_exit ended = {0};
+
+	if (!session) {
+		return;
+	}
+	if (session->sandbox && session->state != SESSION_OVER) {
+		session->cause = session->cause ? session->cause : "client_gone";
+		finish(context, session, 0, &ended, &ignored);
+	}
+	if (session->sandbox) {
+		let_go(context, session);
+	}
+	strv_free(session->env);
+	free(session);
+}

@@ -1,0 +1,112 @@
+/*
+ * One session's life: one channel, one request, one fresh sandbox, until it ends.
+ *
+ *	OPEN --session_start()--> RUNNING --limit, client gone, server stops--> ENDING --> OVER
+ *	                             |                                                      ^
+ *	                             +----------------- the command ends -------------------+
+ *
+ * Nothing here blocks longer than starting or destroying a sandbox takes. The owner polls
+ * session_event_fd() and the clock, and asks session_step() for news.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+
+#include "backends/backend.h"
+#include "session/audit.h"
+#include "session/limits.h"
+#include "session/policy.h"
+
+/* Whether a profile may be used, and what was measured. */
+struct session_gate {
+	bool open;
+	bool measured; /* false with open: the operator said not to measure */
+	char proof[17]; /* names the measurement in the audit log; "" without one */
+	struct capability_set uses; /* what was promised and observed */
+	char reason[256]; /* why it is closed, for the user */
+};
+
+/* What all sessions of a connection share. All borrowed. */
+struct session_context {
+	struct policy_login login;
+	const struct host *host;
+	const struct backend *const *backends;
+	const struct session_gate *gate;
+	struct audit *audit;
+	struct limits *limits;
+	size_t slot;
+};
+
+enum session_state { SESSION_OPEN, SESSION_RUNNING, SESSION_ENDING, SESSION_OVER };
+
+struct session {
+	uint32_t channel;
+	enum session_state state;
+	/* what was asked for before the start */
+	char **env;
+	bool pty;
+	char term[65];
+	struct winsize size;
+	/* what runs */
+	const struct backend *backend;
+	struct sandbox *sandbox;
+	bool deaf; /* forced command: the client's signals are not passed on */
+	uint64_t timeout, idle_timeout, warning; /* microseconds; 0: none */
+	uint64_t started, active, end_at; /* by io_now_usec() */
+	bool warned_time, warned_idle;
+	const char *cause; /* static; NULL: the command ended by itself */
+	char notice[160]; /* to be told to the user, or "" */
+};
+
+/* Something to tell the client. */
+struct session_news {
+	enum { SESSION_NO_NEWS, SESSION_NOTICE, SESSION_ENDED } kind;
+	char text[160]; /* NOTICE */
+	uint32_t status; /* ENDED: the exit status, where signal is "" */
+	const char *signal; /* ENDED: "KILL", or "" */
+	bool core;
+};
+
+int session_new(uint32_t channel, struct session **ret); /* 0 or -ENOMEM */
+
+/* Destroys what still runs and gives its place back. Accepts NULL. */
+void session_free(const struct session_context *context, struct session *session);
+
+/* Before the start: a variable, a terminal. 0; -EPERM when policy says no; -E2BIG; -ENOMEM. */
+int session_set_env(const struct session_context *context, struct session *session,
+	const char *name, const char *value);
+int session_set_pty(const struct session_context *context, struct session *session,
+	const char *term, const struct winsize *size);
+
+/*
+ * Starts the command in a fresh sandbox, after the audit log has the plan. On success *ret_count
+ * descriptors are the caller's: one terminal master, or stdin's write end, stdout's and stderr's
+ * read ends. On failure nothing runs and err is fit for the user.
+ */
+int session_start(const struct session_context *context, struct session *session,
+	enum policy_kind kind, const char *command, int ret_fds[3], size_t *ret_count,
+	struct err *err);
+
+/* The client's signal, by its SSH name ("TERM"). Unknown ones are ignored: 0 or -EINVAL. */
+int session_signal(struct session *session, const char *name);
+
+/* Input came: the idle time begins anew. */
+void session_touch(struct session *session);
+
+/*
+ * Begins the end: hang-up now, and after grace_ms whatever is left is killed. cause (static) goes to
+ * the audit log, notice (may be NULL) to the user. The first cause stays.
+ */
+void session_end(struct session *session, const char *cause, unsigned grace_ms, const char *notice);
+
+/* To poll for input: -1 when nothing runs. */
+int session_event_fd(const struct session *session);
+
+/* When session_step() wants to be called at the latest; UINT64_MAX: no need. */
+uint64_t session_deadline(const struct session *session);
+
+/* Looks at sandbox and clock. Call until it says SESSION_NO_NEWS. */
+struct session_news session_step(
+	const struct session_context *context, struct session *session, uint64_t now);
