@@ -80,6 +80,8 @@ struct spec_key {
 	const char *const *choices; /* for SPEC_CHOICE, NULL-terminated, by enum value */
 	uint64_t min, max; /* for the numbers; max 0: no bound */
 	const char *help; /* one line */
+	const char *metavar; /* what stands for the value in help texts, or NULL */
+	int (*check)(const char *text, struct err *err); /* one value or item; may be NULL */
 };
 
 extern const struct spec_key spec_keys[]; /* ends with a NULL name */

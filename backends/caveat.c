@@ -1,0 +1,124 @@
+/*
+ * Every difference between what a spec can mean and what a plan can do. docs/CAVEATS.md is printed
+ * from this table and a test compares them.
+ */
+#include "backends/plan.h"
+
+#define NONE CAPABILITY_COUNT
+
+const struct caveat_info caveat_table[] = {
+	/* Limits */
+	{"res.cpu.no_cgroup", CAPABILITY_RES_CPU, CAVEAT_MISSING,
+		"no cpu controller can be used here: processor time is not limited",
+		"run as root, or delegate the cpu controller to this user"},
+	{"res.memory.no_cgroup", CAPABILITY_RES_MEMORY, CAVEAT_MISSING,
+		"no memory controller can be used here: memory is not limited as a whole",
+		"run as root, or delegate the memory controller to this user"},
+	{"res.pids.no_cgroup", CAPABILITY_RES_PIDS, CAVEAT_MISSING,
+		"no pids controller can be used here: tasks are not counted as a whole",
+		"run as root, or delegate the pids controller to this user"},
+	{"res.pids.by_rlimit", CAPABILITY_RES_PIDS, CAVEAT_WEAKER,
+		"tasks are limited for the session's user id by RLIMIT_NPROC, not by a cgroup",
+		"run as root, or delegate the pids controller to this user"},
+	{"res.disk.shared_with_memory", CAPABILITY_RES_DISK, CAVEAT_INFO,
+		"ephemeral writes live in memory and count against the memory limit",
+		"set memory well above disk"},
+	{"cgroup.no_kill", NONE, CAVEAT_INFO,
+		"there is no cgroup.kill: the session is ended by killing its first process, which "
+		"takes the process namespace down",
+		"mount the cgroup v2 tree (kernel 5.14 or later)"},
+
+	/* Identity */
+	{"id.single_uid", CAPABILITY_SESSION_FRESH, CAVEAT_WEAKER,
+		"all sessions run under the server's own user id on the host",
+		"run the server as root, which gives each session ids of its own"},
+	{"userns.no_range", CAPABILITY_SESSION_FRESH, CAVEAT_WEAKER,
+		"no range of user ids is free for sessions: one id is mapped",
+		"give root a range in /etc/subuid and /etc/subgid"},
+
+	/* Files */
+	{"fs.overlay.unavailable", CAPABILITY_FS_WRITE_EPHEMERAL, CAVEAT_MISSING,
+		"overlayfs cannot be mounted here: what is not writable stays read-only instead of "
+		"taking throw-away writes",
+		"load the overlay module, or use a kernel from 5.11 on"},
+	{"fs.submounts_hidden", CAPABILITY_FS_READ_HOST, CAVEAT_INFO,
+		"file systems mounted below a path of an overlay are not seen inside", NULL},
+	{"fs.read_scope.runtime_added", CAPABILITY_FS_READ_SCOPE, CAVEAT_INFO,
+		"what programs need to start (/usr, the loader, its cache) can be read too", NULL},
+	{"fs.read_deny.by_path", CAPABILITY_FS_READ_DENY, CAVEAT_WEAKER,
+		"paths are denied by name: another hard link to the same file is not",
+		"keep secrets where no second link to them can be read"},
+	{"fs.read_deny.absent_path", CAPABILITY_FS_READ_DENY, CAVEAT_INFO,
+		"a denied path that did not exist at the start is not masked if it appears later",
+		"create it before sessions start"},
+	{"fs.write_scope.hard_links", CAPABILITY_FS_WRITE_SCOPE, CAVEAT_WEAKER,
+		"a hard link inside a writable path changes the file it shares with outside",
+		"give sessions a directory of their own on its own file system"},
+	{"fs.write_scope.disk_unbounded", CAPABILITY_RES_DISK, CAVEAT_INFO,
+		"writes that persist are not limited in size",
+		"put the writable path on a file system with a quota"},
+	{"fs.write_scope.shares_sockets", CAPABILITY_IPC_RESTRICT, CAVEAT_MISSING,
+		"a socket or FIFO of the host inside a writable path can be reached",
+		"keep sockets out of writable paths"},
+	{"fs.read_host.sockets_reachable", CAPABILITY_IPC_RESTRICT, CAVEAT_MISSING,
+		"a socket of the host that lies in a readable path can be reached",
+		"list what may be read with readable, or deny the socket's directory"},
+
+	/* Network */
+	{"net.disable.loopback_private", CAPABILITY_NET_DISABLE, CAVEAT_INFO,
+		"the session has a loopback interface of its own, with nothing of the host on it",
+		NULL},
+	{"net.enable.host_network", CAPABILITY_NET_ENABLE, CAVEAT_WEAKER,
+		"the session shares the host's network: services on its loopback, its other "
+		"interfaces and its abstract sockets are in reach",
+		"use net disable"},
+	{"net.outbound.not_yet", CAPABILITY_NET_OUTBOUND, CAVEAT_MISSING,
+		"this backend cannot yet let connections out and none in",
+		"use net disable or enable"},
+	{"net.egress.not_yet", CAPABILITY_NET_EGRESS, CAVEAT_MISSING,
+		"this backend cannot yet limit connections to listed hosts", "use net disable"},
+	{"net.inbound.not_yet", CAPABILITY_NET_INBOUND, CAVEAT_MISSING,
+		"this backend cannot yet let in connections to listed ports", NULL},
+
+	/* Processes */
+	{"proc.no_exec.loader", CAPABILITY_PROC_NO_EXEC, CAVEAT_WEAKER,
+		"an interpreter or loader that is already running can still read and run code",
+		"give a command that is not an interpreter"},
+	{"proc.not_mountable", CAPABILITY_PROC_ISOLATION, CAVEAT_MISSING,
+		"a fresh /proc cannot be mounted here, as in many containers: /proc is left out",
+		"run the outer container with an unmasked /proc"},
+	{"mach.ignored", CAPABILITY_MACH_RESTRICT, CAVEAT_INFO,
+		"there are no Mach services on this system: mach_allow has no effect", NULL},
+
+	/* Kernel */
+	{"landlock.absent", NONE, CAVEAT_WEAKER,
+		"Landlock is not there: the view of files is kept by mounts alone",
+		"boot with lsm=landlock,... (kernel 5.13 or later)"},
+	{"landlock.no_refer", NONE, CAVEAT_INFO,
+		"with Landlock ABI 1 files cannot be moved or linked between directories",
+		"use a kernel from 5.19 on"},
+	{"landlock.no_truncate", NONE, CAVEAT_WEAKER,
+		"below Landlock ABI 3 truncating a file is not checked by Landlock, by mounts only",
+		"use a kernel from 6.2 on"},
+	{"landlock.no_net", NONE, CAVEAT_INFO,
+		"below Landlock ABI 4 ports are not checked by Landlock, by namespaces only",
+		"use a kernel from 6.7 on"},
+	{"landlock.no_scope", NONE, CAVEAT_INFO,
+		"below Landlock ABI 6 signals and abstract sockets are kept apart by namespaces "
+		"only",
+		"use a kernel from 6.12 on"},
+	{"kernel.isolation.shared", CAPABILITY_KERNEL_ISOLATION, CAVEAT_INFO,
+		"system calls that the filter allows are served by the host's kernel",
+		"choose a backend with a kernel of its own, such as gvisor or microvm"},
+	{"denial_log.unavailable", CAPABILITY_DENIAL_LOG, CAVEAT_INFO,
+		"refused operations are not recorded",
+		"use a kernel from 6.15 on with audit, and run as root"},
+	{"host.conceal.uptime", CAPABILITY_HOST_CONCEAL, CAVEAT_INFO,
+		"uptime, load, processors and total memory of the host can still be read", NULL},
+
+	/* Layers left out with --without */
+	{"layer.removed", NONE, CAVEAT_MISSING,
+		"a layer of the sandbox was left out on request; see \"without\" in the plan",
+		"do not use --without outside tests and lessons"},
+	{.code = NULL},
+};

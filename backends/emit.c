@@ -1,0 +1,194 @@
+#include "backends/emit.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "base/parse.h"
+
+/* Puts the comma that the next value needs. Behind a key none is due. */
+static void before_value(struct emitter *out)
+{
+	if (out->comma[out->depth]) {
+		buf_put_u8(&out->buf, ',');
+	}
+	out->comma[out->depth] = true;
+}
+
+void emit_open(struct emitter *out, char c)
+{
+	before_value(out);
+	buf_put_u8(&out->buf, (uint8_t)c);
+	out->depth++;
+	assert(out->depth < EMIT_MAX_DEPTH);
+	out->comma[out->depth] = false;
+	out->key[out->depth] = NULL;
+}
+
+void emit_close(struct emitter *out, char c)
+{
+	assert(out->depth > 0);
+	out->depth--;
+	buf_put_u8(&out->buf, (uint8_t)c);
+}
+
+static const char *short_escape(unsigned char c)
+{
+	switch (c) {
+	case '"':
+		return "\\\"";
+	case '\\':
+		return "\\\\";
+	case '\b':
+		return "\\b";
+	case '\f':
+		return "\\f";
+	case '\n':
+		return "\\n";
+	case '\r':
+		return "\\r";
+	case '\t':
+		return "\\t";
+	default:
+		return NULL;
+	}
+}
+
+static void put_escaped(struct buf *buf, unsigned char c)
+{
+	const char *escape = short_escape(c);
+
+	if (escape) {
+		buf_put(buf, escape, strlen(escape));
+	} else {
+		buf_printf(buf, "\\u%04X", c);
+	}
+}
+
+static bool is_plain(unsigned char c)
+{
+	return c >= 0x20 && c != '"' && c != '\\';
+}
+
+static void put_quoted(struct buf *buf, const char *text)
+{
+	buf_put_u8(buf, '"');
+	while (*text) {
+		size_t run = 0;
+		while (text[run] && is_plain((unsigned char)text[run])) {
+			run++;
+		}
+		buf_put(buf, text, run);
+		text += run;
+		if (*text) {
+			put_escaped(buf, (unsigned char)*text++);
+		}
+	}
+	buf_put_u8(buf, '"');
+}
+
+static bool is_utf8(const char *text)
+{
+	while (*text) {
+		size_t length = parse_utf8_length(text);
+		if (length == 0) {
+			return false;
+		}
+		text += length;
+	}
+	return true;
+}
+
+void emit_key(struct emitter *out, const char *key)
+{
+	const char *last = out->key[out->depth];
+
+	assert(!last || strcmp(last, key) < 0);
+	out->key[out->depth] = key;
+	before_value(out);
+	put_quoted(&out->buf, key);
+	buf_put_u8(&out->buf, ':');
+	out->comma[out->depth] = false;
+}
+
+void emit_text(struct emitter *out, const char *text)
+{
+	before_value(out);
+	if (!text) {
+		buf_put(&out->buf, "null", 4);
+	} else if (is_utf8(text)) {
+		put_quoted(&out->buf, text);
+	} else {
+		buf_put(&out->buf, "{\"bytes\":\"", 10);
+		for (; *text; text++) {
+			char hex[3];
+			buf_put(&out->buf, io_hex(text, 1, hex), 2);
+		}
+		buf_put(&out->buf, "\"}", 2);
+	}
+}
+
+void emit_list(struct emitter *out, char *const *list)
+{
+	emit_open(out, '[');
+	for (size_t i = 0; list && list[i]; i++) {
+		emit_text(out, list[i]);
+	}
+	emit_close(out, ']');
+}
+
+void emit_bool(struct emitter *out, bool value)
+{
+	before_value(out);
+	buf_put(&out->buf, value ? "true" : "false", value ? 4 : 5);
+}
+
+void emit_number(struct emitter *out, uint64_t value)
+{
+	char text[24];
+
+	if (value == UINT64_MAX) {
+		emit_text(out, "unlimited");
+		return;
+	}
+	(void)snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+	if (value > INT64_MAX) {
+		emit_text(out, text);
+		return;
+	}
+	before_value(out);
+	buf_put(&out->buf, text, strlen(text));
+}
+
+void emit_hex(struct emitter *out, uint64_t value)
+{
+	char text[24];
+
+	(void)snprintf(text, sizeof(text), "0x%llx", (unsigned long long)value);
+	emit_text(out, text);
+}
+
+void emit_octal(struct emitter *out, unsigned value)
+{
+	char text[24];
+
+	(void)snprintf(text, sizeof(text), "%04o", value);
+	emit_text(out, text);
+}
+
+char *emit_finish(struct emitter *out)
+{
+	char *text = NULL;
+
+	assert(out->depth == 0);
+	buf_put_u8(&out->buf, '\0');
+	if (out->buf.failed) {
+		buf_fini(&out->buf);
+		*out = (struct emitter){0};
+		return NULL;
+	}
+	text = (char *)out->buf.data;
+	*out = (struct emitter){0};
+	return text;
+}

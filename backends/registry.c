@@ -1,0 +1,6 @@
+#include "backends/backend.h"
+
+const struct backend *const backends[] = {
+	&backend_native,
+	NULL,
+};
