@@ -17,6 +17,9 @@ enum cgroup_controller {
 	CGROUP_CONTROLLERS,
 };
 
+/* Where a server that must leave its own cgroup (v2) moves to. */
+#define HOST_CGROUP_LEAF "cloche-server"
+
 /* Where one controller can be used by us. */
 struct host_cgroup {
 	int version; /* 1 or 2; 0: not available to us */

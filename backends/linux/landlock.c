@@ -2,12 +2,16 @@
 
 #include <errno.h>
 #include <stddef.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "backends/linux/kernel.h"
+
+/*
+ * The applying half makes system calls by number and uses nothing of libc but errno: cloche-init
+ * has no libc. On 64-bit machines the kernel's struct stat is libc's.
+ */
 
 #define NEWEST_ABI 7
 
@@ -96,7 +100,7 @@ int landlock_allow(int ruleset, int path_fd, uint64_t access)
 	struct kernel_landlock_path_beneath rule = {.allowed_access = access, .parent_fd = path_fd};
 	struct stat status;
 
-	if (fstat(path_fd, &status) < 0) {
+	if (syscall(SYS_fstat, path_fd, &status) < 0) {
 		return -errno;
 	}
 	if (!S_ISDIR(status.st_mode)) {
@@ -120,6 +124,6 @@ int landlock_enforce(int ruleset, int abi)
 	if (syscall(SYS_landlock_restrict_self, ruleset, flags) < 0) {
 		r = -errno;
 	}
-	(void)close(ruleset);
+	(void)syscall(SYS_close, ruleset);
 	return r;
 }
