@@ -200,8 +200,8 @@ static int follow(struct walk *walk, int link, const char *path, const struct st
 	if (length < 0) {
 		return err_set(walk->err, errno, "reading the link %s", path);
 	}
-	memcpy(rest, walk->left, sizeof(rest));
-	if (snprintf(walk->left, sizeof(walk->left), "%.*s/%s", (int)length, target, rest) >=
+	memcpy(rest, walk->left, sizeof(rest)); /* "" or begins with a slash */
+	if (snprintf(walk->left, sizeof(walk->left), "%.*s%s", (int)length, target, rest) >=
 		(int)sizeof(walk->left)) {
 		return err_set(walk->err, ENAMETOOLONG, "following %s", path);
 	}

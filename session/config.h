@@ -24,7 +24,8 @@ struct config_profile {
 struct config_user {
 	char *name; /* or "*": everyone who is not named */
 	char *profile; /* name of a profile */
-	char **authorized_keys; /* paths; %u is the login name */
+	char **authorized_keys; /* paths; %u is the login name: see config_keys_path() */
+	bool own_keys; /* authorized_keys was given for this user; else it is the server's list */
 	char *password; /* an Argon2id line, or NULL */
 	bool guest; /* no credential asked, if the profile allows it too */
 	uint64_t max_sessions; /* sessions of this user at once; 0: the server's number */
@@ -34,6 +35,7 @@ struct config {
 	/* server */
 	char **listen; /* "127.0.0.1:2222", "[::1]:2222" */
 	char **host_keys;
+	char **authorized_keys; /* of users that name none of their own; copied into those users */
 	uint64_t login_grace; /* seconds */
 	uint64_t max_auth_tries;
 	uint64_t startups_begin, startups_rate, startups_full;
@@ -56,13 +58,23 @@ struct config {
 	size_t user_count;
 };
 
-/* Parses text (name is for messages). All complaints go to out. 0 or -EINVAL / -ENOMEM. */
+/*
+ * Parses size bytes of text (name is for messages). Every mistake goes to out (which may be NULL) with
+ * its place. 0 and *ret (the caller's to fini), or -EINVAL / -ENOMEM.
+ */
 int config_parse(const char *text, size_t size, const char *name, FILE *out, struct config *ret);
 
-/* Reads a file through keyfile_open(); "" or NULL: the embedded default. */
+/*
+ * Reads a file through keyfile_open(), owned by root or by us; "" or NULL: the embedded default. A
+ * file with password lines that others can read is refused. 0 or negative errno, said on out.
+ */
 int config_load(const char *path, FILE *out, struct config *ret);
 
-/* Sets one server key, "key=value", as -o does. 0 or -EINVAL. */
+/*
+ * Sets one server key, "key=value", as -o does. Names are written with '_' or '-'; lists are
+ * separated by commas and replaced, or with "key+=value" added to; relative paths count from the
+ * working directory. 0, or -EINVAL / -ENOMEM with err; the configuration is then as before.
+ */
 int config_override(struct config *config, const char *assignment, struct err *err);
 
 void config_fini(struct config *config);
@@ -72,8 +84,16 @@ void config_print(const struct config *config, FILE *out);
 
 const struct config_profile *config_find_profile(const struct config *config, const char *name);
 
+/*
+ * A path of authorized_keys with %u replaced by the login name (and %% by %). A name that
+ * parse_is_name() refuses is refused, so that no name can climb out of a directory. The caller
+ * frees *ret. 0, -EINVAL or -ENOMEM.
+ */
+int config_keys_path(const char *pattern, const char *login, char **ret);
+
 /* The entry for a login name: its own, else "*", else NULL. */
 const struct config_user *config_find_user(const struct config *config, const char *name);
 
-/* The text of the embedded default configuration. */
+/* The text of the embedded default configuration, and of the profiles that can be inherited. */
 extern const char config_default_text[];
+extern const char config_builtin_text[];
