@@ -122,3 +122,14 @@ const struct caveat_info caveat_table[] = {
 		"do not use --without outside tests and lessons"},
 	{.code = NULL},
 };
+
+const char *caveat_severity_name(enum caveat_severity severity)
+{
+	static const char *const names[] = {
+		[CAVEAT_INFO] = "info",
+		[CAVEAT_WEAKER] = "weaker",
+		[CAVEAT_MISSING] = "missing",
+	};
+
+	return names[severity];
+}

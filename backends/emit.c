@@ -76,7 +76,7 @@ static void put_quoted(struct buf *buf, const char *text)
 	buf_put_u8(buf, '"');
 	while (*text) {
 		size_t run = 0;
-		while (text[run] && is_plain((unsigned char)text[run])) {
+		while (is_plain((unsigned char)text[run])) {
 			run++;
 		}
 		buf_put(buf, text, run);
@@ -91,7 +91,7 @@ static void put_quoted(struct buf *buf, const char *text)
 static bool is_utf8(const char *text)
 {
 	while (*text) {
-		size_t length = parse_utf8_length(text);
+		size_t length = (unsigned char)*text < 0x80 ? 1 : parse_utf8_length(text);
 		if (length == 0) {
 			return false;
 		}
@@ -107,8 +107,10 @@ void emit_key(struct emitter *out, const char *key)
 	assert(!last || strcmp(last, key) < 0);
 	out->key[out->depth] = key;
 	before_value(out);
-	put_quoted(&out->buf, key);
-	buf_put_u8(&out->buf, ':');
+	/* Keys are ours and need no escapes. */
+	buf_put_u8(&out->buf, '"');
+	buf_put(&out->buf, key, strlen(key));
+	buf_put(&out->buf, "\":", 2);
 	out->comma[out->depth] = false;
 }
 

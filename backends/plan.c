@@ -74,17 +74,6 @@ static const char *const controllers[] = {
 static_assert(ARRAY_SIZE(controllers) == CGROUP_CONTROLLERS, "one name a controller");
 static_assert(ARRAY_SIZE(((struct plan *)0)->cgroup_version) == CGROUP_CONTROLLERS, "a slot each");
 
-const char *caveat_severity_name(enum caveat_severity severity)
-{
-	static const char *const names[] = {
-		[CAVEAT_INFO] = "info",
-		[CAVEAT_WEAKER] = "weaker",
-		[CAVEAT_MISSING] = "missing",
-	};
-
-	return names[severity];
-}
-
 const char *plan_mount_kind_name(enum plan_mount_kind kind)
 {
 	return kind < PLAN_MOUNT_KINDS ? mount_kinds[kind] : "?";
@@ -298,26 +287,23 @@ static void put_cgroups(struct emitter *out, const struct plan *plan)
 	emit_close(out, '}');
 }
 
-static int put_filter(struct emitter *out, const struct filter *filter)
+/* rules NULL: without the listing. */
+static void put_filter(struct emitter *out, const struct filter *filter, char *const *rules)
 {
-	cleanup(strv_freep) char **rules = NULL;
-
 	if (!filter) {
 		emit_text(out, NULL);
-		return 0;
-	}
-	if (filter_list(filter, &rules) < 0) {
-		return -ENOMEM;
+		return;
 	}
 	emit_open(out, '{');
 	emit_key(out, "digest");
 	emit_text(out, filter_digest_hex(filter));
 	emit_key(out, "name");
 	emit_text(out, filter_name(filter));
-	emit_key(out, "rules");
-	emit_list(out, rules);
+	if (rules) {
+		emit_key(out, "rules");
+		emit_list(out, rules);
+	}
 	emit_close(out, '}');
-	return 0;
 }
 
 static void put_id_maps(struct emitter *out, const struct plan *plan)
@@ -380,23 +366,34 @@ static void put_limits(struct emitter *out, const struct plan *plan)
 	emit_close(out, '}');
 }
 
+/* What a kind does not have is left out. */
 static void put_mount(struct emitter *out, const struct plan_mount *mount)
 {
 	emit_open(out, '{');
-	emit_key(out, "content");
-	emit_text(out, mount->content);
+	if (mount->content) {
+		emit_key(out, "content");
+		emit_text(out, mount->content);
+	}
 	emit_key(out, "flags");
 	put_bits(out, mount->flags, mount_flags);
-	emit_key(out, "inodes");
-	emit_number(out, mount->inodes);
+	if (mount->inodes) {
+		emit_key(out, "inodes");
+		emit_number(out, mount->inodes);
+	}
 	emit_key(out, "kind");
 	emit_text(out, plan_mount_kind_name(mount->kind));
-	emit_key(out, "mode");
-	emit_octal(out, mount->mode);
-	emit_key(out, "size");
-	emit_number(out, mount->size);
-	emit_key(out, "source");
-	emit_text(out, mount->source);
+	if (mount->mode) {
+		emit_key(out, "mode");
+		emit_octal(out, mount->mode);
+	}
+	if (mount->size) {
+		emit_key(out, "size");
+		emit_number(out, mount->size);
+	}
+	if (mount->source) {
+		emit_key(out, "source");
+		emit_text(out, mount->source);
+	}
 	emit_key(out, "target");
 	emit_text(out, mount->target);
 	emit_close(out, '}');
@@ -442,10 +439,8 @@ static void put_uses(struct emitter *out, struct capability_set set)
 	emit_close(out, ']');
 }
 
-static int put_plan(struct emitter *out, const struct plan *plan)
+static void put_plan(struct emitter *out, const struct plan *plan, char *const *rules)
 {
-	int r = 0;
-
 	emit_open(out, '{');
 	emit_key(out, "argv");
 	emit_list(out, plan->argv);
@@ -464,7 +459,7 @@ static int put_plan(struct emitter *out, const struct plan *plan)
 	emit_key(out, "executable_here");
 	emit_bool(out, plan->executable_here);
 	emit_key(out, "filter");
-	r = put_filter(out, plan->filter);
+	put_filter(out, plan->filter, rules);
 	emit_key(out, "gid");
 	emit_number(out, plan->gid);
 	emit_key(out, "hostname");
@@ -496,30 +491,37 @@ static int put_plan(struct emitter *out, const struct plan *plan)
 	emit_key(out, "without");
 	put_bits(out, plan->without, plan_layer_names);
 	emit_close(out, '}');
-	return r;
 }
 
 char *plan_to_json(const struct plan *plan)
 {
+	cleanup(strv_freep) char **rules = NULL;
 	struct emitter out = {0};
 
-	if (put_plan(&out, plan) < 0) {
-		buf_fini(&out.buf);
+	if (plan->filter && filter_list(plan->filter, &rules) < 0) {
 		return NULL;
 	}
+	put_plan(&out, plan, rules);
 	return emit_finish(&out);
 }
 
+/*
+ * What is hashed leaves out filter.rules alone: filter.digest stands for them, and listing 400 rules
+ * for each login would cost more than all the rest.
+ */
 int plan_seal(struct plan *plan)
 {
-	cleanup_free char *json = plan_to_json(plan);
+	cleanup_free char *text = NULL;
+	struct emitter out = {0};
 	uint8_t digest[DIGEST_SIZE];
 
-	if (!json) {
+	put_plan(&out, plan, NULL);
+	text = emit_finish(&out);
+	if (!text) {
 		return -ENOMEM;
 	}
 	(void)crypto_generichash(
-		digest, sizeof(digest), (const uint8_t *)json, strlen(json), NULL, 0);
+		digest, sizeof(digest), (const uint8_t *)text, strlen(text), NULL, 0);
 	io_hex(digest, sizeof(digest), plan->digest);
 	return 0;
 }

@@ -187,7 +187,8 @@ void plan_add_rlimit(
 	struct plan *plan, const char *name, int resource, uint64_t soft, uint64_t hard);
 
 /*
- * Computes the digest. A plan is not changed afterwards. 0 or -ENOMEM.
+ * Computes the digest: over plan_to_json() without filter.rules, for which filter.digest stands. A
+ * plan is not changed afterwards. 0 or -ENOMEM.
  */
 int plan_seal(struct plan *plan);
 

@@ -70,8 +70,8 @@ static void lists_are_sorted_by_name_not_by_number(void **state)
 	assert_int_equal(capability_set_list(set, list), 3);
 	assert_int_equal(list[0], CAPABILITY_DENIAL_LOG);
 	assert_int_equal(list[2], CAPABILITY_RES_PIDS);
-	assert_string_equal(capability_set_format(set, text, sizeof(text)),
-		"denial.log, net.egress, res.pids");
+	assert_string_equal(
+		capability_set_format(set, text, sizeof(text)), "denial.log, net.egress, res.pids");
 }
 
 static void formatting_is_cut_and_terminated(void **state)

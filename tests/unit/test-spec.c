@@ -78,7 +78,8 @@ static void a_bad_value_is_refused_in_one_line_and_changes_nothing(void **state)
 	static const struct {
 		const char *key, *text, *says;
 	} rows[] = {
-		{"net", "enabled", "net: 'enabled' is not one of disable, enable, outbound, egress"},
+		{"net", "enabled",
+			"net: 'enabled' is not one of disable, enable, outbound, egress"},
 		{"write", "", "is not one of none"},
 		{"no_exec", "maybe", "yes or no"},
 		{"memory", "-1", "number of bytes"},
@@ -237,8 +238,7 @@ static void capabilities_follow_the_keys(void **state)
 		const char *assignments, *names;
 	} rows[] = {
 		{"net=outbound", "fs.read.host, fs.write.deny, net.outbound"},
-		{"write=overlay",
-			"fs.read.host, fs.write.ephemeral, fs.write.scope, net.disable"},
+		{"write=overlay", "fs.read.host, fs.write.ephemeral, fs.write.scope, net.disable"},
 		{"readable=/srv;read_deny=/srv/x",
 			"fs.read.deny, fs.read.scope, fs.write.deny, net.disable"},
 		{"env_allow=PATH", "env.scrub, fs.read.host, fs.write.deny, net.disable"},
@@ -247,16 +247,15 @@ static void capabilities_follow_the_keys(void **state)
 		{"cpus=1;memory=1G;pids=9;disk=1M;timeout=9",
 			"fs.read.host, fs.write.deny, net.disable, res.cpu, res.disk, res.memory, "
 			"res.pids, res.time"},
-		{"net=egress;inbound=80",
-			"fs.read.host, fs.write.deny, net.egress, net.inbound"},
+		{"net=egress;inbound=80", "fs.read.host, fs.write.deny, net.egress, net.inbound"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct spec spec = {0};
 		char text[300];
 		set_all(&spec, rows[i].assignments);
-		assert_string_equal(capability_set_format(spec_capabilities(&spec), text,
-					    sizeof(text)),
+		assert_string_equal(
+			capability_set_format(spec_capabilities(&spec), text, sizeof(text)),
 			rows[i].names);
 		spec_fini(&spec);
 	}
