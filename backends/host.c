@@ -316,6 +316,14 @@ static uint32_t count_processors(void)
 		: (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
 }
 
+static bool links_into_usr(const char *path, const char *where)
+{
+	char text[16];
+	ssize_t length = readlink(path, text, sizeof(text));
+
+	return length == (ssize_t)strlen(where) && memcmp(text, where, (size_t)length) == 0;
+}
+
 int host_probe(struct host *ret, struct err *err)
 {
 	struct facts facts = {0};
@@ -343,6 +351,7 @@ int host_probe(struct host *ret, struct err *err)
 	host.overlay = has_filesystem("overlay") && kernel_is_at_least(host.release, 5, 11);
 	host.clone_into_cgroup = host.cgroup_kill[0] && kernel_is_at_least(host.release, 5, 7);
 	host.landlock_abi = landlock_abi();
+	host.merged_usr = links_into_usr("/bin", "usr/bin") && links_into_usr("/lib", "usr/lib");
 	host.legacy_tiocsti = read_switch("/proc/sys/dev/tty/legacy_tiocsti", 1) != 0;
 	host.audit_landlock = host.landlock_abi >= 7 && has_audit();
 	host.processors = count_processors();

@@ -1,0 +1,385 @@
+/*
+ * The last metre: the process that becomes the command gives everything up, in the order in which
+ * each step still has the power it needs.
+ *
+ *	session, terminal, descriptors	before the identity changes: the tty is root's until then
+ *	limits				while CAP_SYS_RESOURCE in our namespace still matters little
+ *	bounding set, securebits	need CAP_SETPCAP, so before the capabilities go; all locked
+ *	groups, gid, uid		need CAP_SETUID and CAP_SETGID; never back
+ *	working directory		as the user, so that no directory is entered by root's power
+ *	capabilities			all three sets and ambient empty (runc CVE-2022-29162)
+ *	no_new_privs			before Landlock and the filter, which ask for it
+ *	Landlock			after the last mount and open of ours
+ *	filter				last: what is after it must pass it
+ *
+ * A failure goes through a close-on-exec pipe; its end without a word is the sign of success.
+ */
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/capability.h>
+#include <linux/close_range.h>
+#include <linux/filter.h>
+#include <linux/prctl.h>
+#include <linux/seccomp.h>
+#include <linux/securebits.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#include "backends/linux/filter.h"
+#include "backends/linux/init/init.h"
+#include "backends/linux/kernel.h"
+#include "backends/linux/landlock.h"
+
+#define ALL_SECUREBITS                                                                             \
+	(SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |                           \
+		SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |                          \
+		SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED)
+
+static bool without(const struct init *init, uint32_t layer)
+{
+	return init->image->without & layer;
+}
+
+static int command_session(struct init *init)
+{
+	init_doing(init, "starting a session", "");
+	if (!without(init, PLAN_LAYER_SESSION) && RT(setsid, 0) < 0) {
+		return -1;
+	}
+	if (init->slave >= 0) {
+		init_doing(init, "taking the terminal", "");
+		return (int)RT(ioctl, init->slave, TIOCSCTTY, 0);
+	}
+	return 0;
+}
+
+static int command_streams(struct init *init)
+{
+	init_doing(init, "connecting standard streams", "");
+	for (int i = 0; i < 3; i++) {
+		int from = init->slave >= 0 ? init->slave : init->stdio[i];
+		cleanup_close int null = -1;
+		if (from < 0) {
+			null = (int)RT(openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC, 0);
+			from = null;
+		}
+		/* Nothing sits on 0, 1 or 2 yet, or it is what belongs there. */
+		if (from < 0 || RT(dup3, from, i, 0) < 0) {
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static int command_limits(struct init *init)
+{
+	const struct image *image = init->image;
+	const struct image_rlimit *limits = (const void *)((const char *)image + image->rlimits);
+
+	init_doing(init, "setting resource limits", "");
+	for (uint32_t i = 0; i < image->rlimit_count; i++) {
+		uint64_t pair[2] = {limits[i].soft, limits[i].hard};
+		uint64_t old[2] = {0};
+		if (RT(prlimit64, 0, limits[i].resource, NULL, old) < 0) {
+			return -1;
+		}
+		/* A limit we are under already only ever gets lower. */
+		pair[1] = pair[1] < old[1] ? pair[1] : old[1];
+		pair[0] = pair[0] < pair[1] ? pair[0] : pair[1];
+		if (RT(prlimit64, 0, limits[i].resource, pair, NULL) < 0) {
+			return -1;
+		}
+	}
+	/* When memory is short, the command goes before anything of the host's. */
+	(void)rt_write_file("/proc/self/oom_score_adj", "500");
+	return 0;
+}
+
+static int drop_bounding(struct init *init)
+{
+	init_doing(init, "emptying the bounding set", "");
+	for (long number = 0; RT(prctl, PR_CAPBSET_READ, number, 0, 0, 0) >= 0; number++) {
+		if (RT(prctl, PR_CAPBSET_DROP, number, 0, 0, 0) < 0) {
+			return -1;
+		}
+	}
+	(void)RT(prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	init_doing(init, "locking securebits", "");
+	return (int)RT(prctl, PR_SET_SECUREBITS, ALL_SECUREBITS, 0, 0, 0);
+}
+
+static int set_capabilities(uint32_t low, uint32_t high)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {
+		{.effective = low, .permitted = low}, {.effective = high, .permitted = high}};
+
+	return (int)RT(capset, &header, data);
+}
+
+/* For tests of the testkit only: the command keeps what it had over its namespaces. */
+static int keep_capabilities(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {{0}, {0}};
+
+	if (RT(capget, &header, data) < 0) {
+		return -1;
+	}
+	data[0].inheritable = data[0].permitted;
+	data[1].inheritable = data[1].permitted;
+	if (RT(capset, &header, data) < 0) {
+		return -1;
+	}
+	for (long number = 0; number < 64; number++) {
+		(void)RT(prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0);
+	}
+	return 0;
+}
+
+static int command_identity(struct init *init)
+{
+	bool keep = without(init, PLAN_LAYER_CAPS);
+	uint32_t uid = init->image->uid;
+	uint32_t gid = init->image->gid;
+
+	if (!keep && drop_bounding(init) < 0) {
+		return -1;
+	}
+	if (keep && RT(prctl, PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) < 0) {
+		return -1;
+	}
+	init_doing(init, "changing identity", "");
+	/* Without root setgroups is denied for good, and there is nothing to drop that was ours. */
+	if (RT(setgroups, 0, NULL) < 0 && errno != EPERM) {
+		return -1;
+	}
+	if (RT(setresgid, gid, gid, gid) < 0 || RT(setresuid, uid, uid, uid) < 0) {
+		return -1;
+	}
+	init_doing(init, "entering the working directory", init_string(init, init->image->dir));
+	if (RT(chdir, init_string(init, init->image->dir)) < 0) {
+		return -1;
+	}
+	init_doing(init, "giving up capabilities", "");
+	return keep ? keep_capabilities() : set_capabilities(0, 0);
+}
+
+static int command_landlock(struct init *init)
+{
+	const struct image *image = init->image;
+	const struct image_rule *rules = (const void *)((const char *)image + image->rules);
+	int ruleset = -1;
+	int r = 0;
+
+	if (image->landlock_abi <= 0) {
+		return 0;
+	}
+	init_doing(init, "making the Landlock ruleset", "");
+	ruleset = landlock_begin(image->handled_fs, image->handled_net, image->scoped);
+	for (uint32_t i = 0; ruleset >= 0 && r == 0 && i < image->rule_count; i++) {
+		const char *path = init_string(init, rules[i].path);
+		cleanup_close int fd = (int)RT(openat, AT_FDCWD, path, O_PATH | O_CLOEXEC, 0);
+		init_doing(init, "allowing by Landlock", path);
+		/* An optional entry of the plan: what is not there needs no permission. */
+		if (fd >= 0 || errno != ENOENT) {
+			r = fd < 0 ? -errno : landlock_allow(ruleset, fd, rules[i].access);
+		}
+	}
+	if (ruleset < 0 || r < 0) {
+		errno = ruleset < 0 ? -ruleset : -r;
+		return -1;
+	}
+	init_doing(init, "entering the Landlock domain", "");
+	r = landlock_enforce(ruleset, image->landlock_abi);
+	errno = -r;
+	return r < 0 ? -1 : 0;
+}
+
+static int install_filter(const struct sock_filter *filter, uint32_t count)
+{
+	struct sock_fprog program = {
+		.len = (unsigned short)count, .filter = (struct sock_filter *)(uintptr_t)filter};
+
+	return (int)RT(seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
+}
+
+static int command_filter(struct init *init)
+{
+	const struct image *image = init->image;
+	const struct sock_filter *filter = (const void *)((const char *)image + image->filter);
+	static struct sock_filter keyed[4096]; /* BPF_MAXINSNS */
+	int r = 0;
+
+	if (!(image->flags & IMAGE_HAS_FILTER)) {
+		return 0;
+	}
+	init_doing(init, "loading the system call filter", "");
+	if (!(image->flags & IMAGE_NO_EXEC)) {
+		return install_filter(filter, image->filter_count);
+	}
+	if (image->filter_count > ARRAY_SIZE(keyed)) {
+		errno = E2BIG;
+		return -1;
+	}
+	memcpy(keyed, filter, image->filter_count * sizeof(filter[0]));
+	r = filter_set_key(keyed, image->filter_count, init->start.key);
+	if (r < 0) {
+		errno = -r;
+		return -1;
+	}
+	/* This copy ends with the exec, like all memory of this process. */
+	return install_filter(keyed, image->filter_count);
+}
+
+static int no_new_privs(struct init *init)
+{
+	if (without(init, PLAN_LAYER_NO_NEW_PRIVS)) {
+		return 0;
+	}
+	init_doing(init, "setting no_new_privs", "");
+	return (int)RT(prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+/* 0, 1 and 2 stay, and the pipe that closes by itself. */
+static int close_the_rest(struct init *init, int error_pipe)
+{
+	init_doing(init, "closing descriptors", "");
+	if (without(init, PLAN_LAYER_CLOSE_FDS)) {
+		return 0;
+	}
+	if (error_pipe > 3 && RT(close_range, 3, error_pipe - 1, 0) < 0) {
+		return -1;
+	}
+	return (int)RT(close_range, error_pipe + 1, ~0U, 0);
+}
+
+/* Tries one program file. Returns only when it could not be run. */
+static void try_exec(struct init *init, const char *path, char *const argv[], char *const env[])
+{
+	/* The filter of a plan without exec lets pass one execve only, the one that carries this key
+	 * in the registers the kernel does not look at (filter.h). */
+	(void)RT(execve, path, argv, env, init->start.key[0], init->start.key[1],
+		init->start.key[2]);
+}
+
+static void exec_by_path(struct init *init, const char *name, char *const argv[], char *const env[])
+{
+	const char *at = init_string(init, init->image->search_path);
+	int denied = ENOENT;
+
+	while (*at) {
+		char path[4096];
+		size_t used = 0;
+		while (*at && *at != ':' && used < 2048) {
+			path[used++] = *at++;
+		}
+		at += *at == ':';
+		path[used] = '\0';
+		if (path[0] != '/') {
+			continue; /* "" and "." would mean the user's directory */
+		}
+		rt_append(path, sizeof(path), &used, "/");
+		rt_append(path, sizeof(path), &used, name);
+		try_exec(init, path, argv, env);
+		if (errno != ENOENT && errno != ENOTDIR) {
+			denied = errno;
+		}
+	}
+	errno = denied;
+}
+
+static void exec_command(struct init *init)
+{
+	const struct image *image = init->image;
+	const uint32_t *argv_at = (const void *)((const char *)image + image->argv);
+	const uint32_t *env_at = (const void *)((const char *)image + image->env);
+	/* The launcher keeps both counts below this. */
+	static char *argv[IMAGE_MAX_STRINGS];
+	static char *env[IMAGE_MAX_STRINGS];
+	bool has_slash = false;
+
+	for (uint32_t i = 0; i < image->argc; i++) {
+		argv[i] = (char *)(uintptr_t)init_string(init, argv_at[i]);
+	}
+	for (uint32_t i = 0; i < image->envc; i++) {
+		env[i] = (char *)(uintptr_t)init_string(init, env_at[i]);
+	}
+	init_doing(init, "running", argv[0]);
+	for (const char *at = argv[0]; *at; at++) {
+		has_slash |= *at == '/';
+	}
+	if (has_slash) {
+		try_exec(init, argv[0], argv, env);
+	} else {
+		exec_by_path(init, argv[0], argv, env);
+	}
+}
+
+static int unblock_signals(void)
+{
+	uint64_t none = 0;
+
+	return (int)RT(rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none));
+}
+
+void init_become_command(struct init *init, int error_pipe)
+{
+	struct init_failure failure = {0};
+
+	if (command_session(init) == 0 && command_streams(init) == 0 && command_limits(init) == 0 &&
+		close_the_rest(init, error_pipe) == 0 && command_identity(init) == 0 &&
+		no_new_privs(init) == 0 && command_landlock(init) == 0 && unblock_signals() == 0 &&
+		command_filter(init) == 0) {
+		exec_command(init);
+	}
+	failure.code = errno;
+	rt_copy(failure.what, init->what, sizeof(failure.what));
+	(void)RT(write, error_pipe, &failure, sizeof(failure));
+	rt_exit(127);
+}
+
+#if defined(__x86_64__)
+#define OUR_ARCH AUDIT_ARCH_X86_64
+#else
+#define OUR_ARCH AUDIT_ARCH_AARCH64
+#endif
+#define ALLOW(name)                                                                                \
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 1),                                     \
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+
+/*
+ * cloche-init keeps CAP_KILL over its own namespace, to pass signals on, and may from now on only
+ * do what its waiting loop does.
+ */
+int init_confine_self(struct init *init)
+{
+	static const struct sock_filter waiting[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, OUR_ARCH, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		ALLOW(ppoll),
+		ALLOW(read),
+		ALLOW(recvmsg),
+		ALLOW(sendmsg),
+		ALLOW(wait4),
+		ALLOW(kill),
+		ALLOW(close),
+		ALLOW(clock_gettime),
+		ALLOW(exit_group),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+	};
+
+	init_doing(init, "confining cloche-init", "");
+	for (long number = 0; RT(prctl, PR_CAPBSET_READ, number, 0, 0, 0) >= 0; number++) {
+		(void)RT(prctl, PR_CAPBSET_DROP, number, 0, 0, 0);
+	}
+	if (set_capabilities(1U << CAP_KILL, 0) < 0 ||
+		RT(prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
+		return -1;
+	}
+	return install_filter(waiting, ARRAY_SIZE(waiting));
+}

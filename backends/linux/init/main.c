@@ -1,0 +1,437 @@
+/*
+ * cloche-init from its first line to its last: receive, build, start the command, wait.
+ *
+ * The order of the steps is the argument: namespaces are filled while the powers over them are
+ * still there; /proc and cgroups are looked at only after the mounts are ours; the terminal is made
+ * in the new devpts, so that no path of the user's is ever opened by the server (runc
+ * CVE-2025-52565); user.max_user_namespaces is written first of all, through the host's own procfs,
+ * which is checked to be one (CVE-2025-52881).
+ */
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/prctl.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "backends/linux/init/init.h"
+#include "backends/linux/kernel.h"
+
+#define KEYCTL_JOIN_SESSION_KEYRING 1
+#define SIGNALS_SIZE 8
+
+const char *init_string(const struct init *init, uint32_t offset)
+{
+	return offset ? (const char *)init->image + offset : "";
+}
+
+void init_doing(struct init *init, const char *verb, const char *object)
+{
+	size_t used = 0;
+
+	rt_append(init->what, sizeof(init->what), &used, verb);
+	if (*object) {
+		rt_append(init->what, sizeof(init->what), &used, " ");
+		rt_append(init->what, sizeof(init->what), &used, object);
+	}
+}
+
+static void send_message(const struct image_message *message, int fd)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = {{0}};
+	struct iovec iov = {(void *)(uintptr_t)message, sizeof(*message)};
+	struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (fd >= 0) {
+		header.msg_control = control.bytes;
+		header.msg_controllen = sizeof(control.bytes);
+		control.align.cmsg_level = SOL_SOCKET;
+		control.align.cmsg_type = SCM_RIGHTS;
+		control.align.cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(&control.align), &fd, sizeof(fd));
+	}
+	(void)RT(sendmsg, IMAGE_CONTROL_FD, &header, MSG_NOSIGNAL);
+}
+
+static void fail(const char *step, int code, const char *what) __attribute__((noreturn));
+static void fail(const char *step, int code, const char *what)
+{
+	struct image_message message = {.type = IMAGE_FAILED, .number = (uint32_t)code};
+
+	rt_copy(message.step, step, sizeof(message.step));
+	rt_copy(message.text, what, sizeof(message.text));
+	send_message(&message, -1);
+	rt_exit(1);
+}
+
+/* One message and its descriptors. Returns its length, 0 at the end, or -1. */
+static long receive_message(struct image_message *message, int *fds, size_t max, size_t *ret_count)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int) * (IMAGE_MESSAGE_FDS + 4))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = {message, sizeof(*message)};
+	struct msghdr header = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes)};
+	long n = RT(recvmsg, IMAGE_CONTROL_FD, &header, MSG_CMSG_CLOEXEC);
+
+	*ret_count = 0;
+	if (n <= 0) {
+		return n;
+	}
+	if (header.msg_controllen >= CMSG_LEN(0) && control.align.cmsg_type == SCM_RIGHTS) {
+		*ret_count = (control.align.cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		if (*ret_count > max) {
+			errno = EMFILE;
+			return -1;
+		}
+		memcpy(fds, CMSG_DATA(&control.align), *ret_count * sizeof(int));
+	}
+	if (n != (long)sizeof(*message) || (header.msg_flags & MSG_CTRUNC)) {
+		errno = EBADMSG;
+		return -1;
+	}
+	return n;
+}
+
+static int step_harden(struct init *init)
+{
+	uint64_t all = ~UINT64_C(0);
+
+	init_doing(init, "hardening", "");
+	(void)RT(umask, 022);
+	(void)RT(setsid, 0);
+	if (RT(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
+		RT(rt_sigprocmask, SIG_SETMASK, &all, NULL, SIGNALS_SIZE) < 0) {
+		return -1;
+	}
+	return (int)RT(prctl, PR_SET_NAME, "cloche-init", 0, 0, 0);
+}
+
+static int map_image(struct init *init, int fd)
+{
+	struct statx seen = {0};
+	long at = 0;
+
+	if (RT(statx, fd, "", AT_EMPTY_PATH, STATX_SIZE, &seen) < 0 ||
+		seen.stx_size < sizeof(struct image)) {
+		return -1;
+	}
+	at = RT(mmap, NULL, seen.stx_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (at == -1) {
+		return -1;
+	}
+	init->image = (const struct image *)at;
+	if (init->image->magic != IMAGE_MAGIC || init->image->size != seen.stx_size) {
+		errno = EBADMSG;
+		return -1;
+	}
+	return 0;
+}
+
+static int step_receive(struct init *init)
+{
+	int fds[IMAGE_MESSAGE_FDS + 4];
+	size_t count = 0;
+	size_t next = 1;
+
+	init_doing(init, "receiving the plan", "");
+	if (receive_message(&init->start, fds, ARRAY_SIZE(fds), &count) <= 0 || count < 1) {
+		return -1;
+	}
+	for (int i = 0; i < 3; i++) {
+		init->stdio[i] = (init->start.flags >> i & 1) && next < count ? fds[next++] : -1;
+	}
+	if (init->start.tree_count > IMAGE_MAX_MOUNTS || map_image(init, fds[0]) < 0) {
+		return -1;
+	}
+	(void)close(fds[0]);
+	while (init->tree_count < init->start.tree_count) {
+		struct image_message message;
+		if (receive_message(&message, init->trees + init->tree_count,
+			    IMAGE_MAX_MOUNTS - init->tree_count, &count) <= 0 ||
+			message.type != IMAGE_TREES || count == 0) {
+			errno = EBADMSG;
+			return -1;
+		}
+		init->tree_count += (uint32_t)count;
+	}
+	return 0;
+}
+
+static int step_cgroup(struct init *init)
+{
+	init_doing(init, "making the cgroup namespace", "");
+	if (!(init->image->flags & IMAGE_UNSHARE_CGROUP)) {
+		return 0;
+	}
+	return (int)RT(unshare, CLONE_NEWCGROUP);
+}
+
+/* Is this the procfs that we mounted, and not something else at its path? */
+static int write_sysctl(const char *setting)
+{
+	char path[160];
+	size_t used = 0;
+	struct statfs fs;
+	cleanup_close int fd = -1;
+
+	rt_append(path, sizeof(path), &used, "/proc/sys/");
+	for (; *setting && *setting != '='; setting++) {
+		char letter[2] = {*setting == '.' ? '/' : *setting, '\0'};
+		rt_append(path, sizeof(path), &used, letter);
+	}
+	setting += *setting == '=';
+	fd = kernel_openat2(AT_FDCWD, path, O_WRONLY | O_CLOEXEC, 0,
+		KERNEL_RESOLVE_NO_SYMLINKS | KERNEL_RESOLVE_NO_MAGICLINKS);
+	if (fd < 0 || RT(fstatfs, fd, &fs) < 0) {
+		return -1;
+	}
+	if (fs.f_type != PROC_SUPER_MAGIC) {
+		errno = EXDEV;
+		return -1;
+	}
+	return RT(write, fd, setting, strlen(setting)) < 0 ? -1 : 0;
+}
+
+static int step_sysctls(struct init *init)
+{
+	const struct image *image = init->image;
+	const uint32_t *at = (const void *)((const char *)image + image->sysctls);
+
+	for (uint32_t i = 0; i < image->sysctl_count; i++) {
+		init_doing(init, "setting", init_string(init, at[i]));
+		if (write_sysctl(init_string(init, at[i])) < 0 && errno != ENOENT) {
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static int step_hostname(struct init *init)
+{
+	const char *name = init_string(init, init->image->hostname);
+
+	init_doing(init, "setting the host name", name);
+	return *name ? (int)RT(sethostname, name, strlen(name)) : 0;
+}
+
+static int step_loopback(struct init *init)
+{
+	struct ifreq request = {.ifr_name = "lo"};
+	cleanup_close int fd = -1;
+
+	init_doing(init, "bringing the loopback up", "");
+	if (!(init->image->flags & IMAGE_LOOPBACK)) {
+		return 0;
+	}
+	fd = (int)RT(socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || RT(ioctl, fd, SIOCGIFFLAGS, &request) < 0) {
+		return -1;
+	}
+	request.ifr_flags |= IFF_UP;
+	return (int)RT(ioctl, fd, SIOCSIFFLAGS, &request);
+}
+
+static int step_keyring(struct init *init)
+{
+	init_doing(init, "joining a fresh keyring", "");
+	if (init->image->without & PLAN_LAYER_KEYRING) {
+		return 0;
+	}
+	/* A kernel without keyrings has none to share. */
+	return RT(keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL, 0, 0, 0) < 0 && errno != ENOSYS ? -1
+											     : 0;
+}
+
+static int step_terminal(struct init *init)
+{
+	init_doing(init, "making a terminal", "");
+	if (!(init->start.flags & 8)) {
+		return 0;
+	}
+	init->master = (int)RT(openat, AT_FDCWD, "/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC, 0);
+	if (init->master < 0) {
+		return -1;
+	}
+	int zero = 0;
+	if (RT(ioctl, init->master, TIOCSPTLCK, &zero) < 0) {
+		return -1;
+	}
+	init->slave = (int)RT(ioctl, init->master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (init->slave < 0 || RT(fchown, init->slave, init->image->uid, init->image->gid) < 0) {
+		return -1;
+	}
+	return (int)RT(ioctl, init->master, TIOCSWINSZ, &init->start.size);
+}
+
+/* Starts the command and waits until its exec has succeeded. */
+static int step_command(struct init *init)
+{
+	int pipe[2];
+	struct init_failure failure = {0};
+
+	init_doing(init, "starting the command", "");
+	if (RT(pipe2, pipe, O_CLOEXEC) < 0) {
+		return -1;
+	}
+#if defined(__x86_64__)
+	init->child = RT(fork, 0);
+#else
+	init->child = RT(clone, SIGCHLD, 0, 0, 0, 0);
+#endif
+	if (init->child < 0) {
+		return -1;
+	}
+	if (init->child == 0) {
+		init_become_command(init, pipe[1]);
+	}
+	/* The key of the one exec is now the child's alone, and ends with its exec. */
+	memset(init->start.key, 0, sizeof(init->start.key));
+	(void)close(pipe[1]);
+	if (RT(read, pipe[0], &failure, sizeof(failure)) == (long)sizeof(failure)) {
+		rt_copy(init->what, failure.what, sizeof(init->what));
+		errno = failure.code;
+		return -1;
+	}
+	(void)close(pipe[0]);
+	return 0;
+}
+
+static const struct step {
+	const char *name;
+	int (*run)(struct init *init);
+} steps[] = {
+	{"harden", step_harden},
+	{"receive", step_receive},
+	{"cgroup", step_cgroup},
+	{"sysctls", step_sysctls},
+	{"mounts", init_make_mounts},
+	{"root", init_change_root},
+	{"hostname", step_hostname},
+	{"loopback", step_loopback},
+	{"keyring", step_keyring},
+	{"terminal", step_terminal},
+	{"command", step_command},
+	{"confine", init_confine_self},
+};
+
+static void close_all(struct init *init)
+{
+	close_fdp(&init->slave);
+	close_fdp(&init->master);
+	for (int i = 0; i < 3; i++) {
+		close_fdp(&init->stdio[i]);
+	}
+}
+
+static void finish(int status, bool timed_out) __attribute__((noreturn));
+static void finish(int status, bool timed_out)
+{
+	struct image_message message = {
+		.type = IMAGE_EXITED, .number = (uint32_t)status, .flags = timed_out};
+
+	send_message(&message, -1);
+	/* As pid 1 our end is everybody's. */
+	rt_exit(0);
+}
+
+/* Reaps what has ended; when the command is among it, the sandbox ends with it. */
+static void reap(const struct init *init)
+{
+	for (;;) {
+		int status = 0;
+		long pid = RT(wait4, -1, &status, WNOHANG, NULL);
+		if (pid <= 0) {
+			return;
+		}
+		if (pid == init->child) {
+			finish(status, false);
+		}
+	}
+}
+
+static void obey(const struct init *init)
+{
+	struct image_message message = {0};
+	size_t count = 0;
+	long n = receive_message(&message, NULL, 0, &count);
+
+	if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN)) {
+		rt_exit(0); /* the launcher is gone */
+	}
+	if (n > 0 && message.type == IMAGE_SIGNAL && message.number < 65) {
+		/* The whole process group, as a terminal would; the command alone if it has left it. */
+		if (RT(kill, -init->child, message.number) < 0) {
+			(void)RT(kill, init->child, message.number);
+		}
+	}
+}
+
+static uint64_t now_seconds(void)
+{
+	struct timespec now = {0};
+
+	(void)RT(clock_gettime, CLOCK_BOOTTIME, &now);
+	return (uint64_t)now.tv_sec;
+}
+
+static void wait_for_the_end(struct init *init, int signals) __attribute__((noreturn));
+static void wait_for_the_end(struct init *init, int signals)
+{
+	uint64_t limit = init->image->timeout;
+	uint64_t end = limit ? now_seconds() + limit : 0;
+
+	for (;;) {
+		struct pollfd watch[2] = {{.fd = IMAGE_CONTROL_FD, .events = POLLIN},
+			{.fd = signals, .events = POLLIN}};
+		struct timespec left = {0};
+		uint64_t now = limit ? now_seconds() : 0;
+		if (limit && now >= end) {
+			(void)RT(kill, -1, SIGKILL);
+			finish(SIGKILL, true);
+		}
+		left.tv_sec = limit ? (time_t)(end - now) : 0;
+		(void)RT(ppoll, watch, 2, limit ? &left : NULL, NULL, SIGNALS_SIZE);
+		if (watch[1].revents) {
+			char drain[1024];
+			(void)RT(read, signals, drain, sizeof(drain));
+			reap(init);
+		}
+		if (watch[0].revents) {
+			obey(init);
+		}
+	}
+}
+
+void init_main(void)
+{
+	static struct init init = {.stdio = {-1, -1, -1}, .root = -1, .master = -1, .slave = -1};
+	uint64_t child_signal = UINT64_C(1) << (SIGCHLD - 1);
+	int signals = (int)RT(signalfd4, -1, &child_signal, SIGNALS_SIZE, O_CLOEXEC);
+
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		if (steps[i].run(&init) < 0) {
+			fail(steps[i].name, errno, init.what);
+		}
+	}
+	struct image_message started = {.type = IMAGE_STARTED};
+	send_message(&started, init.master);
+	close_all(&init);
+	wait_for_the_end(&init, signals);
+}

@@ -1,0 +1,551 @@
+/*
+ * The tree a session sees, made entry by entry from the plan.
+ *
+ * Safe because: sources come as descriptors of detached trees that the launcher opened once and
+ * whose flags are set already (or, without root, are opened here and compared with what the
+ * launcher saw); targets are resolved below the new root only, with no symbolic link and no magic
+ * link followed (runc CVE-2021-30465, CVE-2025-31133); every mount is attached by descriptor;
+ * nothing a user controls runs yet.
+ */
+#include <fcntl.h>
+#include <linux/stat.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "backends/linux/init/init.h"
+#include "backends/linux/kernel.h"
+
+#define BELOW_ROOT                                                                                 \
+	(KERNEL_RESOLVE_IN_ROOT | KERNEL_RESOLVE_NO_SYMLINKS | KERNEL_RESOLVE_NO_MAGICLINKS)
+
+typedef struct statx statx_result;
+
+static int look(int fd, statx_result *ret)
+{
+	return (int)RT(statx, fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, ret);
+}
+
+static int open_below(const struct init *init, const char *path)
+{
+	return kernel_openat2(
+		init->root, path[1] ? path + 1 : ".", O_PATH | O_CLOEXEC, 0, BELOW_ROOT);
+}
+
+/* Opens the directory that holds the last name of path, making what is missing; *ret_name is it. */
+static int open_parent(const struct init *init, const char *path, const char **ret_name)
+{
+	int at = kernel_openat2(init->root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0, BELOW_ROOT);
+
+	path++;
+	for (;;) {
+		char name[256];
+		size_t length = 0;
+		int next = -1;
+
+		while (path[length] && path[length] != '/') {
+			length++;
+		}
+		if (!path[length] || at < 0) {
+			*ret_name = path;
+			return at;
+		}
+		if (length >= sizeof(name)) {
+			errno = ENAMETOOLONG;
+			(void)close(at);
+			return -1;
+		}
+		memcpy(name, path, length);
+		name[length] = '\0';
+		next = kernel_openat2(at, name, O_PATH | O_DIRECTORY | O_CLOEXEC, 0,
+			KERNEL_RESOLVE_BENEATH | KERNEL_RESOLVE_NO_SYMLINKS);
+		if (next < 0 && errno == ENOENT && RT(mkdirat, at, name, 0755) == 0) {
+			next = kernel_openat2(at, name, O_PATH | O_DIRECTORY | O_CLOEXEC, 0,
+				KERNEL_RESOLVE_BENEATH | KERNEL_RESOLVE_NO_SYMLINKS);
+		}
+		(void)close(at);
+		at = next;
+		path += length + 1;
+	}
+}
+
+/* The place to mount on: opened, or made as a directory or an empty file. */
+static int open_place(const struct init *init, const char *path, bool directory)
+{
+	const char *name = NULL;
+	int place = open_below(init, path);
+	cleanup_close int parent = -1;
+
+	if (place >= 0 || errno != ENOENT) {
+		return place;
+	}
+	parent = open_parent(init, path, &name);
+	if (parent < 0) {
+		return -1;
+	}
+	if (directory) {
+		if (RT(mkdirat, parent, name, 0755) < 0) {
+			return -1;
+		}
+	} else {
+		cleanup_close int file = (int)RT(
+			openat, parent, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0444);
+		if (file < 0) {
+			return -1;
+		}
+	}
+	return open_below(init, path);
+}
+
+/* Attaches a detached tree. The first one on "/" becomes the new root. */
+static int attach(struct init *init, int tree, const char *target, bool directory)
+{
+	/* Somewhere in the old tree to hang the new root; all of it is gone after pivot_root. */
+	static const char *const hooks[] = {"/tmp", "/run", "/mnt", "/proc"};
+	cleanup_close int place = -1;
+
+	if (init->root < 0) {
+		for (size_t i = 0; i < ARRAY_SIZE(hooks); i++) {
+			if (kernel_move_mount(tree, "", AT_FDCWD, hooks[i],
+				    KERNEL_MOVE_MOUNT_F_EMPTY_PATH) == 0) {
+				init->root = (int)RT(fcntl, tree, F_DUPFD_CLOEXEC, 10);
+				return init->root < 0 ? -1 : 0;
+			}
+		}
+		return -1;
+	}
+	place = open_place(init, target, directory);
+	if (place < 0) {
+		return -1;
+	}
+	return kernel_move_mount(tree, "", place, "",
+		KERNEL_MOVE_MOUNT_F_EMPTY_PATH | KERNEL_MOVE_MOUNT_T_EMPTY_PATH);
+}
+
+static uint64_t attributes(uint32_t flags)
+{
+	return (flags & PLAN_READ_ONLY ? KERNEL_MOUNT_ATTR_RDONLY : 0) |
+		(flags & PLAN_NOSUID ? KERNEL_MOUNT_ATTR_NOSUID : 0) |
+		(flags & PLAN_NODEV ? KERNEL_MOUNT_ATTR_NODEV : 0) |
+		(flags & PLAN_NOEXEC ? KERNEL_MOUNT_ATTR_NOEXEC : 0);
+}
+
+static int set_attributes(int tree, uint32_t flags)
+{
+	struct kernel_mount_attr attr = {.attr_set = attributes(flags), .propagation = MS_PRIVATE};
+
+	return kernel_mount_setattr(tree, "", AT_EMPTY_PATH | KERNEL_AT_RECURSIVE, &attr);
+}
+
+static int set_number(int fs, const char *key, uint64_t value, bool octal)
+{
+	char digits[24];
+	size_t at = sizeof(digits) - 1;
+	unsigned base = octal ? 8 : 10;
+
+	digits[at] = '\0';
+	do {
+		digits[--at] = (char)('0' + value % base);
+		value /= base;
+	} while (value > 0);
+	return kernel_fsconfig(fs, KERNEL_FSCONFIG_SET_STRING, key, digits + at, 0);
+}
+
+/* A fresh file system's detached mount. Closes fs. */
+static int finish_fs(int fs, uint32_t flags)
+{
+	int tree = -1;
+
+	if (kernel_fsconfig(fs, KERNEL_FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0) {
+		tree = kernel_fsmount(fs, KERNEL_FSMOUNT_CLOEXEC, (unsigned)attributes(flags));
+	}
+	int saved = errno;
+	(void)close(fs);
+	errno = saved;
+	return tree;
+}
+
+static int make_tmpfs(struct init *init, const struct image_mount *mount)
+{
+	cleanup_close int tree = -1;
+	int fs = kernel_fsopen("tmpfs", KERNEL_FSOPEN_CLOEXEC);
+
+	if (fs < 0 || (mount->size > 0 && set_number(fs, "size", mount->size, false) < 0) ||
+		(mount->inodes > 0 && set_number(fs, "nr_inodes", mount->inodes, false) < 0) ||
+		set_number(fs, "mode", mount->mode, true) < 0 ||
+		((mount->flags & PLAN_USER) &&
+			(set_number(fs, "uid", init->image->uid, false) < 0 ||
+				set_number(fs, "gid", init->image->gid, false) < 0))) {
+		return -1;
+	}
+	tree = finish_fs(fs, mount->flags);
+	return tree < 0 ? -1 : attach(init, tree, init_string(init, mount->target), true);
+}
+
+/* Without root the launcher could not clone the tree for us: do it here, and see that it is still
+ * what the launcher saw. */
+static int clone_host_tree(const struct init *init, const struct image_mount *mount)
+{
+	cleanup_close int tree = kernel_open_tree(AT_FDCWD, init_string(init, mount->source),
+		KERNEL_OPEN_TREE_CLONE | KERNEL_OPEN_TREE_CLOEXEC | KERNEL_AT_RECURSIVE);
+	statx_result seen = {0};
+
+	if (tree < 0 || look(tree, &seen) < 0) {
+		return -1;
+	}
+	if (((uint64_t)seen.stx_dev_major << 32 | seen.stx_dev_minor) != mount->device ||
+		seen.stx_ino != mount->inode) {
+		errno = ESTALE;
+		return -1;
+	}
+	return set_attributes(tree, mount->flags) < 0 ? -1 : take_fd(&tree);
+}
+
+static int clone_inside_tree(const struct init *init, const struct image_mount *mount)
+{
+	cleanup_close int source = open_below(init, init_string(init, mount->source));
+	cleanup_close int tree = -1;
+
+	if (source < 0) {
+		return -1;
+	}
+	tree = kernel_open_tree(source, "",
+		KERNEL_OPEN_TREE_CLONE | KERNEL_OPEN_TREE_CLOEXEC | AT_EMPTY_PATH |
+			KERNEL_AT_RECURSIVE);
+	return tree < 0 || set_attributes(tree, mount->flags) < 0 ? -1 : take_fd(&tree);
+}
+
+static int take_tree(struct init *init, const struct image_mount *mount)
+{
+	if (mount->flags & PLAN_INSIDE) {
+		return clone_inside_tree(init, mount);
+	}
+	if (!mount->has_tree) {
+		return clone_host_tree(init, mount);
+	}
+	if (init->next_tree >= init->tree_count) {
+		errno = EBADMSG;
+		return -1;
+	}
+	return take_fd(&init->trees[init->next_tree++]);
+}
+
+static int make_bind(struct init *init, const struct image_mount *mount)
+{
+	cleanup_close int tree = take_tree(init, mount);
+	statx_result seen = {0};
+
+	if (tree < 0 || look(tree, &seen) < 0) {
+		return -1;
+	}
+	return attach(init, tree, init_string(init, mount->target), S_ISDIR(seen.stx_mode));
+}
+
+/* What is bound as a device must be one: CVE-2025-31133 is a /dev/null that was not. */
+static int make_device(struct init *init, const struct image_mount *mount)
+{
+	cleanup_close int tree = take_tree(init, mount);
+	statx_result seen = {0};
+
+	if (tree < 0 || look(tree, &seen) < 0) {
+		return -1;
+	}
+	if (!S_ISCHR(seen.stx_mode)) {
+		errno = ENODEV;
+		return -1;
+	}
+	return attach(init, tree, init_string(init, mount->target), false);
+}
+
+static int make_directory_at(
+	int parent, const char *name, uint32_t mode, uint32_t uid, uint32_t gid)
+{
+	cleanup_close int made = -1;
+
+	if (RT(mkdirat, parent, name, 0700) < 0 && errno != EEXIST) {
+		return -1;
+	}
+	made = kernel_openat2(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0,
+		KERNEL_RESOLVE_BENEATH | KERNEL_RESOLVE_NO_SYMLINKS);
+	if (made < 0 || RT(fchown, made, uid, gid) < 0 || RT(fchmod, made, mode) < 0) {
+		return -1;
+	}
+	return take_fd(&made);
+}
+
+static int make_directory(struct init *init, const struct image_mount *mount)
+{
+	const char *name = NULL;
+	cleanup_close int parent = open_parent(init, init_string(init, mount->target), &name);
+	uint32_t uid = mount->flags & PLAN_USER ? init->image->uid : 0;
+	uint32_t gid = mount->flags & PLAN_USER ? init->image->gid : 0;
+	cleanup_close int made = -1;
+
+	if (parent < 0) {
+		return -1;
+	}
+	made = make_directory_at(parent, name, mount->mode, uid, gid);
+	return made < 0 ? -1 : 0;
+}
+
+static int make_file(struct init *init, const struct image_mount *mount)
+{
+	const char *name = NULL;
+	const char *content = init_string(init, mount->content);
+	cleanup_close int parent = open_parent(init, init_string(init, mount->target), &name);
+	cleanup_close int file = -1;
+
+	if (parent < 0) {
+		return -1;
+	}
+	file = (int)RT(
+		openat, parent, name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (file < 0 ||
+		RT(write, file, content, mount->content_size) != (long)mount->content_size ||
+		RT(fchmod, file, mount->mode) < 0) {
+		return -1;
+	}
+	if (mount->flags & PLAN_USER) {
+		return (int)RT(fchown, file, init->image->uid, init->image->gid);
+	}
+	return 0;
+}
+
+static int make_symlink(struct init *init, const struct image_mount *mount)
+{
+	const char *name = NULL;
+	cleanup_close int parent = open_parent(init, init_string(init, mount->target), &name);
+
+	if (parent < 0) {
+		return -1;
+	}
+	return (int)RT(symlinkat, init_string(init, mount->source), parent, name);
+}
+
+/*
+ * The lower layer is attached first and the overlay on top of it: overlayfs wants its layers in
+ * this mount namespace. content names the directory, on a sized tmpfs, for the upper layer.
+ */
+static int make_overlay(struct init *init, const struct image_mount *mount)
+{
+	const char *target = init_string(init, mount->target);
+	const char *name = NULL;
+	char path[3][32];
+	cleanup_close int lower = take_tree(init, mount);
+	cleanup_close int parent = open_parent(init, init_string(init, mount->content), &name);
+	cleanup_close int scratch = -1;
+	cleanup_close int upper = -1;
+	cleanup_close int work = -1;
+	cleanup_close int place = -1;
+	cleanup_close int tree = -1;
+	statx_result owner = {0};
+	int fs = -1;
+
+	if (lower < 0 || parent < 0 || look(lower, &owner) < 0 ||
+		attach(init, lower, target, true) < 0) {
+		return -1;
+	}
+	scratch = make_directory_at(parent, name, 0700, 0, 0);
+	if (scratch < 0) {
+		return -1;
+	}
+	upper = make_directory_at(
+		scratch, "upper", owner.stx_mode & 07777, owner.stx_uid, owner.stx_gid);
+	work = make_directory_at(scratch, "work", 0700, 0, 0);
+	place = open_below(init, target);
+	fs = kernel_fsopen("overlay", KERNEL_FSOPEN_CLOEXEC);
+	if (upper < 0 || work < 0 || place < 0 || fs < 0 ||
+		kernel_fsconfig(fs, KERNEL_FSCONFIG_SET_STRING, "lowerdir",
+			rt_fd_path(place, path[0]), 0) < 0 ||
+		kernel_fsconfig(fs, KERNEL_FSCONFIG_SET_STRING, "upperdir",
+			rt_fd_path(upper, path[1]), 0) < 0 ||
+		kernel_fsconfig(fs, KERNEL_FSCONFIG_SET_STRING, "workdir",
+			rt_fd_path(work, path[2]), 0) < 0 ||
+		kernel_fsconfig(fs, KERNEL_FSCONFIG_SET_FLAG, "userxattr", NULL, 0) < 0) {
+		return -1;
+	}
+	tree = finish_fs(fs, mount->flags & ~(uint32_t)PLAN_READ_ONLY);
+	return tree < 0 ? -1 : attach(init, tree, target, true);
+}
+
+static int make_proc(struct init *init, const struct image_mount *mount)
+{
+	cleanup_close int tree = -1;
+	int fs = kernel_fsopen("proc", KERNEL_FSOPEN_CLOEXEC);
+
+	/* Older kernels know the number but not the word. */
+	if (fs < 0 ||
+		(kernel_fsconfig(fs, KERNEL_FSCONFIG_SET_STRING, "hidepid", "invisible", 0) < 0 &&
+			kernel_fsconfig(fs, KERNEL_FSCONFIG_SET_STRING, "hidepid", "2", 0) < 0)) {
+		return -1;
+	}
+	tree = finish_fs(fs, mount->flags);
+	return tree < 0 ? -1 : attach(init, tree, init_string(init, mount->target), true);
+}
+
+static int make_devpts(struct init *init, const struct image_mount *mount)
+{
+	cleanup_close int tree = -1;
+	int fs = kernel_fsopen("devpts", KERNEL_FSOPEN_CLOEXEC);
+
+	if (fs < 0 || kernel_fsconfig(fs, KERNEL_FSCONFIG_SET_STRING, "ptmxmode", "0666", 0) < 0 ||
+		set_number(fs, "mode", mount->mode, true) < 0 ||
+		(mount->size > 0 && set_number(fs, "max", mount->size, false) < 0)) {
+		return -1;
+	}
+	tree = finish_fs(fs, mount->flags);
+	return tree < 0 ? -1 : attach(init, tree, init_string(init, mount->target), true);
+}
+
+static int make_mqueue(struct init *init, const struct image_mount *mount)
+{
+	cleanup_close int tree = -1;
+	int fs = kernel_fsopen("mqueue", KERNEL_FSOPEN_CLOEXEC);
+
+	if (fs < 0) {
+		return -1;
+	}
+	tree = finish_fs(fs, mount->flags);
+	return tree < 0 ? -1 : attach(init, tree, init_string(init, mount->target), true);
+}
+
+/* An empty read-only directory over a directory, /dev/null over anything else. */
+static int make_mask(struct init *init, const struct image_mount *mount)
+{
+	cleanup_close int place = open_below(init, init_string(init, mount->target));
+	cleanup_close int null = -1;
+	cleanup_close int tree = -1;
+	statx_result seen = {0};
+
+	if (place < 0 || look(place, &seen) < 0) {
+		return -1;
+	}
+	if (S_ISDIR(seen.stx_mode)) {
+		int fs = kernel_fsopen("tmpfs", KERNEL_FSOPEN_CLOEXEC);
+		if (fs < 0 || set_number(fs, "nr_inodes", 1, false) < 0 ||
+			set_number(fs, "mode", 0555, true) < 0) {
+			return -1;
+		}
+		tree = finish_fs(fs, PLAN_READ_ONLY | PLAN_NOSUID | PLAN_NODEV | PLAN_NOEXEC);
+	} else {
+		null = open_below(init, "/dev/null");
+		if (null < 0 || look(null, &seen) < 0) {
+			return -1;
+		}
+		if (!S_ISCHR(seen.stx_mode) || seen.stx_rdev_major != 1 ||
+			seen.stx_rdev_minor != 3) {
+			errno = ENODEV;
+			return -1;
+		}
+		tree = kernel_open_tree(null, "",
+			KERNEL_OPEN_TREE_CLONE | KERNEL_OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+	}
+	if (tree < 0) {
+		return -1;
+	}
+	return kernel_move_mount(tree, "", place, "",
+		KERNEL_MOVE_MOUNT_F_EMPTY_PATH | KERNEL_MOVE_MOUNT_T_EMPTY_PATH);
+}
+
+static int make_read_only(struct init *init, const struct image_mount *mount)
+{
+	cleanup_close int place = open_below(init, init_string(init, mount->target));
+	cleanup_close int tree = -1;
+
+	if (place < 0) {
+		return -1;
+	}
+	tree = kernel_open_tree(place, "",
+		KERNEL_OPEN_TREE_CLONE | KERNEL_OPEN_TREE_CLOEXEC | AT_EMPTY_PATH |
+			KERNEL_AT_RECURSIVE);
+	if (tree < 0 ||
+		set_attributes(tree, PLAN_READ_ONLY | PLAN_NOSUID | PLAN_NODEV | PLAN_NOEXEC) < 0) {
+		return -1;
+	}
+	return kernel_move_mount(tree, "", place, "",
+		KERNEL_MOVE_MOUNT_F_EMPTY_PATH | KERNEL_MOVE_MOUNT_T_EMPTY_PATH);
+}
+
+/* One function a kind of the plan. */
+static int (*const makers[PLAN_MOUNT_KINDS])(struct init *, const struct image_mount *) = {
+	[PLAN_MOUNT_TMPFS] = make_tmpfs,
+	[PLAN_MOUNT_BIND] = make_bind,
+	[PLAN_MOUNT_OVERLAY] = make_overlay,
+	[PLAN_MOUNT_PROC] = make_proc,
+	[PLAN_MOUNT_DEVPTS] = make_devpts,
+	[PLAN_MOUNT_MQUEUE] = make_mqueue,
+	[PLAN_MOUNT_DEVICE] = make_device,
+	[PLAN_MOUNT_DIR] = make_directory,
+	[PLAN_MOUNT_FILE] = make_file,
+	[PLAN_MOUNT_SYMLINK] = make_symlink,
+	[PLAN_MOUNT_MASK] = make_mask,
+	[PLAN_MOUNT_RDONLY] = make_read_only,
+};
+
+int init_make_mounts(struct init *init)
+{
+	const struct image *image = init->image;
+	const struct image_mount *mounts = (const void *)((const char *)image + image->mounts);
+
+	if (!(image->flags & IMAGE_MOUNTS)) {
+		return 0;
+	}
+	init_doing(init, "making mounts private", "");
+	if (RT(mount, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
+		return -1;
+	}
+	for (uint32_t i = 0; i < image->mount_count; i++) {
+		const char *target = init_string(init, mounts[i].target);
+		init_doing(init, "mounting on", target);
+		if (mounts[i].kind >= PLAN_MOUNT_KINDS || target[0] != '/') {
+			errno = EBADMSG;
+			return -1;
+		}
+		if (makers[mounts[i].kind](init, &mounts[i]) == 0) {
+			continue;
+		}
+		/* What is optional and not there is left out; every other failure is one. */
+		if (!(mounts[i].flags & PLAN_OPTIONAL) || errno != ENOENT) {
+			return -1;
+		}
+	}
+	return 0;
+}
+
+/*
+ * The new root becomes the only one, and that is then looked at again: CVE-2024-21626 was a working
+ * directory that still pointed outside.
+ */
+int init_change_root(struct init *init)
+{
+	char cwd[64];
+	statx_result mine = {0};
+	statx_result root = {0};
+	statx_result above = {0};
+
+	if (!(init->image->flags & IMAGE_MOUNTS)) {
+		return 0;
+	}
+	init_doing(init, "changing to the new root", "");
+	if (init->root < 0 || look(init->root, &mine) < 0 || RT(fchdir, init->root) < 0 ||
+		RT(pivot_root, ".", ".") < 0 || RT(umount2, ".", MNT_DETACH) < 0 ||
+		RT(chdir, "/") < 0) {
+		return -1;
+	}
+	init_doing(init, "checking the new root", "");
+	if (RT(getcwd, cwd, sizeof(cwd)) < 0 ||
+		RT(statx, AT_FDCWD, "/", 0, STATX_BASIC_STATS, &root) < 0 ||
+		RT(statx, AT_FDCWD, "..", 0, STATX_BASIC_STATS, &above) < 0) {
+		return -1;
+	}
+	if (strcmp(cwd, "/") != 0 || root.stx_ino != mine.stx_ino ||
+		above.stx_ino != mine.stx_ino || root.stx_dev_major != mine.stx_dev_major ||
+		root.stx_dev_minor != mine.stx_dev_minor ||
+		above.stx_dev_minor != mine.stx_dev_minor) {
+		errno = EXDEV;
+		return -1;
+	}
+	(void)close(init->root);
+	init->root = -1;
+	return 0;
+}

@@ -1,0 +1,619 @@
+/*
+ * From a plan to a running sandbox. The order is that of the launch recipe:
+ *
+ *	sources		every host path once, to a descriptor; what follows uses descriptors only
+ *	ids, cgroups	before there is a process that could run unlimited
+ *	clone3		all namespaces at once, into the v2 cgroup, signals cleared, with a pidfd
+ *	maps		while the child waits; never a map to host root when we are root
+ *	trees		detached, flagged recursively, idmapped by the child's maps, then handed over
+ *	image, go	the child execs cloche-init from the sealed file and builds
+ *	STARTED		the command's exec has succeeded
+ *
+ * Whatever fails, destroy() undoes: kill by cgroup and pidfd, wait, remove. The child runs our code
+ * with our memory only between clone3 and exec, where it does nothing but wait and change identity.
+ */
+#include "backends/linux/launcher.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+
+#include "backends/linux/cgroup.h"
+#include "backends/linux/filter.h"
+#include "backends/linux/idrange.h"
+#include "backends/linux/image-make.h"
+#include "backends/linux/kernel.h"
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/proc.h"
+
+#define START_TIMEOUT_MS 10000
+#define DEATH_TIMEOUT_MS 5000
+
+struct native_sandbox {
+	struct sandbox base;
+	struct cgroup cgroup;
+	struct idrange ids;
+	uint32_t namespaces;
+	bool exited;
+	struct sandbox_exit how;
+};
+
+/* Sources, opened: what a start needs besides the plan. */
+struct sources {
+	struct image_source *found;
+	int *paths; /* O_PATH descriptors, -1 where there is none */
+	size_t count;
+};
+
+static int init_memfd = -1;
+
+int launcher_warm(void)
+{
+	if (init_memfd < 0) {
+		init_memfd =
+			io_sealed_memfd("cloche-init", launcher_init_program, launcher_init_size);
+	}
+	return init_memfd < 0 ? init_memfd : 0;
+}
+
+static struct native_sandbox *native(struct sandbox *sandbox)
+{
+	assert(sandbox->backend == &backend_native);
+	return (struct native_sandbox *)sandbox;
+}
+
+static void sources_fini(struct sources *sources)
+{
+	for (size_t i = 0; i < sources->count; i++) {
+		close_fdp(&sources->paths[i]);
+	}
+	free(sources->found);
+	free(sources->paths);
+}
+
+static bool needs_host_source(const struct plan_mount *mount)
+{
+	return (mount->kind == PLAN_MOUNT_BIND && !(mount->flags & PLAN_INSIDE)) ||
+		mount->kind == PLAN_MOUNT_OVERLAY || mount->kind == PLAN_MOUNT_DEVICE;
+}
+
+static int open_source(
+	const struct plan_mount *mount, int *ret_fd, struct image_source *ret, struct err *err)
+{
+	struct stat seen;
+	cleanup_close int fd = kernel_openat2(
+		AT_FDCWD, mount->source, O_PATH | O_CLOEXEC, 0, KERNEL_RESOLVE_NO_MAGICLINKS);
+
+	if (fd < 0 && errno == ENOENT && (mount->flags & PLAN_OPTIONAL)) {
+		ret->absent = true;
+		return 0;
+	}
+	if (fd < 0 || fstat(fd, &seen) < 0) {
+		return err_set(err, errno, "opening %s for the sandbox", mount->source);
+	}
+	if (mount->kind == PLAN_MOUNT_DEVICE && !S_ISCHR(seen.st_mode)) {
+		return err_set(err, ENODEV, "%s is not the device it should be", mount->source);
+	}
+	if (mount->kind == PLAN_MOUNT_OVERLAY && !S_ISDIR(seen.st_mode)) {
+		return err_set(err, ENOTDIR, "%s cannot get an overlay", mount->source);
+	}
+	ret->device = (uint64_t)major(seen.st_dev) << 32 | minor(seen.st_dev);
+	ret->inode = seen.st_ino;
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+static int open_sources(
+	const struct plan *plan, const struct host *host, struct sources *ret, struct err *err)
+{
+	ret->found = calloc(plan->mount_count + 1, sizeof(*ret->found));
+	ret->paths = calloc(plan->mount_count + 1, sizeof(*ret->paths));
+	if (!ret->found || !ret->paths) {
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < plan->mount_count; i++) {
+		ret->paths[i] = -1;
+		ret->count = i + 1;
+		if (!needs_host_source(&plan->mounts[i])) {
+			continue;
+		}
+		int r = open_source(&plan->mounts[i], &ret->paths[i], &ret->found[i], err);
+		if (r < 0) {
+			return r;
+		}
+		ret->found[i].has_tree = host->root && !ret->found[i].absent;
+	}
+	return 0;
+}
+
+static uint64_t mount_attributes(const struct plan_mount *mount)
+{
+	uint32_t flags = mount->flags;
+
+	if (mount->kind == PLAN_MOUNT_DEVICE) {
+		return KERNEL_MOUNT_ATTR_NOSUID | KERNEL_MOUNT_ATTR_NOEXEC;
+	}
+	return (flags & PLAN_READ_ONLY || mount->kind == PLAN_MOUNT_OVERLAY
+			       ? KERNEL_MOUNT_ATTR_RDONLY
+			       : 0) |
+		(flags & PLAN_NOSUID ? KERNEL_MOUNT_ATTR_NOSUID : 0) |
+		(flags & PLAN_NODEV ? KERNEL_MOUNT_ATTR_NODEV : 0) |
+		(flags & PLAN_NOEXEC ? KERNEL_MOUNT_ATTR_NOEXEC : 0);
+}
+
+/*
+ * A user namespace in which the owner on disk is the session's user on the host: what an idmapped
+ * mount takes its map from. Nobody ever runs in it.
+ */
+static int idmap_namespace(uid_t owner, gid_t group, uint32_t uid, uint32_t gid, struct err *err)
+{
+	char path[64];
+	char map[64];
+	int pidfd = -1;
+	int status = 0;
+	cleanup_close int ns = -1;
+	cleanup_close int held = -1;
+	struct kernel_clone_args args = {.flags = CLONE_NEWUSER | CLONE_PIDFD,
+		.pidfd = (uint64_t)(uintptr_t)&pidfd,
+		.exit_signal = SIGCHLD};
+	int r = 0;
+	long pid = kernel_clone3(&args);
+
+	if (pid == 0) {
+		for (;;) {
+			(void)pause();
+		}
+	}
+	if (pid < 0) {
+		return err_set(err, errno, "making a namespace for an id map");
+	}
+	held = pidfd;
+	(void)snprintf(path, sizeof(path), "/proc/%ld/uid_map", pid);
+	(void)snprintf(map, sizeof(map), "%u %u 1\n", owner, uid);
+	r = io_write_file(AT_FDCWD, path, map);
+	(void)snprintf(path, sizeof(path), "/proc/%ld/gid_map", pid);
+	(void)snprintf(map, sizeof(map), "%u %u 1\n", group, gid);
+	r = r < 0 ? r : io_write_file(AT_FDCWD, path, map);
+	(void)snprintf(path, sizeof(path), "/proc/%ld/ns/user", pid);
+	ns = r < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+	(void)proc_signal(held, SIGKILL);
+	(void)proc_wait(held, -1, &status);
+	if (r < 0 || ns < 0) {
+		return err_set(err, r < 0 ? -r : errno, "writing an id map");
+	}
+	return take_fd(&ns);
+}
+
+/* A detached tree of a source, its flags set on all of it, for the child to attach. */
+static int make_tree(const struct plan *plan, const struct native_sandbox *sandbox, int path,
+	const struct plan_mount *mount, struct err *err)
+{
+	struct kernel_mount_attr attr = {
+		.attr_set = mount_attributes(mount), .propagation = MS_PRIVATE};
+	cleanup_close int userns = -1;
+	cleanup_close int tree = kernel_open_tree(path, "",
+		KERNEL_OPEN_TREE_CLONE | KERNEL_OPEN_TREE_CLOEXEC | AT_EMPTY_PATH |
+			KERNEL_AT_RECURSIVE);
+
+	if (tree < 0) {
+		return err_set(err, errno, "cloning the tree at %s", mount->source);
+	}
+	if (kernel_mount_setattr(tree, "", AT_EMPTY_PATH | KERNEL_AT_RECURSIVE, &attr) < 0) {
+		return err_set(err, errno, "setting the flags of %s", mount->source);
+	}
+	if (mount->flags & PLAN_IDMAP) {
+		struct stat owner;
+		if (fstat(path, &owner) < 0) {
+			return err_set(err, errno, "looking at %s", mount->source);
+		}
+		/* Files made by the session would belong to root on the host, set-id bits and all. */
+		if (owner.st_uid == 0 && mount->kind != PLAN_MOUNT_OVERLAY) {
+			return take_fd(&tree);
+		}
+		userns = idmap_namespace(owner.st_uid, owner.st_gid, sandbox->ids.base + plan->uid,
+			sandbox->ids.base + plan->gid, err);
+		if (userns < 0) {
+			return userns;
+		}
+		attr = (struct kernel_mount_attr){
+			.attr_set = KERNEL_MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)userns};
+		if (kernel_mount_setattr(tree, "", AT_EMPTY_PATH, &attr) < 0) {
+			return err_set(err, errno, "mapping the owner of %s", mount->source);
+		}
+	}
+	return take_fd(&tree);
+}
+
+/* Between clone3 and exec: our memory, so nothing but this. */
+static void become_init(int control, int program)
+{
+	static char *const argv[] = {(char *)(uintptr_t) "cloche-init", NULL};
+	static char *const env[] = {NULL};
+	char go = 0;
+
+	if (read(control, &go, 1) != 1 || go != 'g') {
+		_exit(125);
+	}
+	/* Raw calls: glibc's would look for other threads. */
+	if (syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0 ||
+		dup2(control, IMAGE_CONTROL_FD) < 0) {
+		_exit(125);
+	}
+	(void)fcntl(IMAGE_CONTROL_FD, F_SETFD, 0);
+	(void)close(0);
+	(void)close(1);
+	(void)close(2);
+	(void)syscall(SYS_execveat, program, "", argv, env, AT_EMPTY_PATH);
+	_exit(125);
+}
+
+static uint64_t clone_flags(uint32_t namespaces)
+{
+	static const struct {
+		uint32_t ours;
+		uint64_t kernels;
+	} table[] = {
+		{PLAN_NS_USER, CLONE_NEWUSER}, {PLAN_NS_MOUNT, CLONE_NEWNS},
+		{PLAN_NS_PID, CLONE_NEWPID}, {PLAN_NS_NET, CLONE_NEWNET},
+		{PLAN_NS_IPC, CLONE_NEWIPC}, {PLAN_NS_UTS, CLONE_NEWUTS},
+		/* cgroup: by cloche-init, once it is in all its cgroups */
+	};
+	uint64_t flags = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		flags |= namespaces & table[i].ours ? table[i].kernels : 0;
+	}
+	return flags;
+}
+
+/*
+ * Descriptors 0 to 3 get new meanings in the child, so the socket's end and the program must not
+ * sit there.
+ */
+static int clone_child(struct native_sandbox *sandbox, const struct plan *plan, int control,
+	bool *ret_cloned, struct err *err)
+{
+	int group = cgroup_clone_fd(&sandbox->cgroup);
+	int pidfd = -1;
+	struct kernel_clone_args args = {
+		.flags = clone_flags(plan->namespaces) | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
+		.pidfd = (uint64_t)(uintptr_t)&pidfd,
+		.exit_signal = SIGCHLD};
+	long pid = -1;
+
+	if (group >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (uint64_t)group;
+		pid = kernel_clone3(&args);
+	}
+	if (pid < 0) {
+		/* Older kernels, or a v2 tree that takes no process: attach it while it waits. */
+		args.flags &= ~CLONE_INTO_CGROUP;
+		args.cgroup = 0;
+		group = -1;
+		pid = kernel_clone3(&args);
+	}
+	if (pid == 0) {
+		become_init(control, init_memfd);
+	}
+	if (pid < 0) {
+		return err_set(err, errno, "making the sandbox's namespaces");
+	}
+	*ret_cloned = group >= 0;
+	sandbox->base.pid = (pid_t)pid;
+	sandbox->base.pidfd = pidfd;
+	return 0;
+}
+
+static int write_map(
+	pid_t pid, const char *file, const struct plan *plan, uint32_t own, uint32_t base)
+{
+	char path[64];
+	char map[256];
+	size_t used = 0;
+
+	for (size_t i = 0; i < plan->id_map_count; i++) {
+		const struct plan_id_map *entry = &plan->uid_map[i];
+		used += (size_t)snprintf(map + used, sizeof(map) - used, "%u %u %u\n",
+			entry->inside, entry->own ? own : base + entry->offset, entry->count);
+	}
+	(void)snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
+	return io_write_file(AT_FDCWD, path, map);
+}
+
+/* The child is ours and unreaped, so its number cannot mean anybody else. */
+static int write_maps(struct native_sandbox *sandbox, const struct plan *plan,
+	const struct host *host, struct err *err)
+{
+	pid_t pid = sandbox->base.pid;
+	char path[64];
+	int r = 0;
+
+	if (!(plan->namespaces & PLAN_NS_USER)) {
+		return 0;
+	}
+	if (!host->root) {
+		(void)snprintf(path, sizeof(path), "/proc/%d/setgroups", pid);
+		r = io_write_file(AT_FDCWD, path, "deny");
+	}
+	r = r < 0 ? r : write_map(pid, "gid_map", plan, getegid(), sandbox->ids.base);
+	r = r < 0 ? r : write_map(pid, "uid_map", plan, geteuid(), sandbox->ids.base);
+	return r < 0 ? err_set(err, -r, "writing the id maps") : 0;
+}
+
+static int send_start(struct native_sandbox *sandbox, const struct plan *plan,
+	const struct sandbox_stdio *io, const struct sources *sources, size_t tree_count,
+	struct err *err)
+{
+	struct image_message message = {.type = IMAGE_START, .tree_count = (uint32_t)tree_count};
+	cleanup(buf_fini) struct buf image = {0};
+	cleanup_close int file = -1;
+	int fds[4];
+	size_t count = 1;
+	int r = image_make(plan, sources->found, &image);
+
+	if (r < 0) {
+		return err_set(
+			err, -r, "the plan does not fit (too many mounts, arguments or variables)");
+	}
+	file = io_sealed_memfd("cloche-plan", image.data, image.size);
+	if (file < 0) {
+		return err_set(err, -file, "making the launch image");
+	}
+	fds[0] = file;
+	for (int i = 0; i < 3; i++) {
+		if (!io->pty && io->fds[i] >= 0) {
+			message.flags |= 1U << i;
+			fds[count++] = io->fds[i];
+		}
+	}
+	if (io->pty) {
+		message.flags |= 8;
+		message.size = io->size;
+	}
+	if (plan->no_exec) {
+		io_random(message.key, sizeof(message.key));
+	}
+	r = io_send(sandbox->base.event, &message, sizeof(message), fds, count);
+	explicit_bzero(message.key, sizeof(message.key));
+	return r < 0 ? err_set(err, -r, "sending the plan") : 0;
+}
+
+static int send_trees(struct native_sandbox *sandbox, const struct plan *plan,
+	const struct sources *sources, struct err *err)
+{
+	struct image_message message = {.type = IMAGE_TREES};
+	int trees[IMAGE_MESSAGE_FDS];
+	size_t count = 0;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < sources->count; i++) {
+		if (sources->found[i].has_tree) {
+			int tree =
+				make_tree(plan, sandbox, sources->paths[i], &plan->mounts[i], err);
+			if (tree < 0) {
+				r = tree;
+				break;
+			}
+			trees[count++] = tree;
+		}
+		if (count == IMAGE_MESSAGE_FDS || (count > 0 && i + 1 == sources->count)) {
+			r = io_send(sandbox->base.event, &message, sizeof(message), trees, count);
+			if (r < 0) {
+				(void)err_set(err, -r, "sending mounts");
+			}
+			while (count > 0) {
+				(void)close(trees[--count]);
+			}
+		}
+	}
+	while (count > 0) {
+		(void)close(trees[--count]);
+	}
+	return r;
+}
+
+static int await_started(struct native_sandbox *sandbox, struct err *err)
+{
+	struct image_message message = {0};
+	struct pollfd wait = {.fd = sandbox->base.event, .events = POLLIN};
+	int fd = -1;
+	size_t count = 0;
+	int r = 0;
+
+	do {
+		r = poll(&wait, 1, START_TIMEOUT_MS);
+	} while (r < 0 && errno == EINTR);
+	if (r == 0) {
+		return err_set(err, ETIMEDOUT, "starting the sandbox");
+	}
+	ssize_t n = io_receive(sandbox->base.event, &message, sizeof(message), &fd, 1, &count, 0);
+	if (n != (ssize_t)sizeof(message)) {
+		return err_set(
+			err, n < 0 ? (int)-n : EPIPE, "the sandbox died while it was being made");
+	}
+	message.step[sizeof(message.step) - 1] = '\0';
+	message.text[sizeof(message.text) - 1] = '\0';
+	if (message.type == IMAGE_FAILED) {
+		return err_set(err, (int)message.number, "step %s: %s", message.step, message.text);
+	}
+	if (message.type != IMAGE_STARTED) {
+		return err_set(err, EPROTO, "the sandbox said something unexpected");
+	}
+	sandbox->base.pty = count > 0 ? fd : -1;
+	return 0;
+}
+
+static int prepare_limits(struct native_sandbox *sandbox, const struct plan *plan,
+	const struct host *host, struct err *err)
+{
+	struct cgroup_limits limits = {
+		.memory = plan->memory, .pids = plan->pids, .cpu_milli = plan->cpu_milli};
+
+	for (size_t i = 0; i < plan->id_map_count; i++) {
+		if (!plan->uid_map[i].own) {
+			int r = idrange_take(host, &sandbox->ids, err);
+			if (r < 0) {
+				return err_wrap(err, "taking an id range");
+			}
+			break;
+		}
+	}
+	/* A limit that the plan does not promise to keep by cgroup is not asked of it. */
+	limits.memory = plan->cgroup_version[CGROUP_MEMORY] ? limits.memory : 0;
+	limits.pids = plan->cgroup_version[CGROUP_PIDS] ? limits.pids : 0;
+	limits.cpu_milli = plan->cgroup_version[CGROUP_CPU] ? limits.cpu_milli : 0;
+	if (plan->without & PLAN_LAYER_CGROUP) {
+		return 0;
+	}
+	return cgroup_create(host, sandbox->base.id, &limits, &sandbox->cgroup, err);
+}
+
+static int launch(struct native_sandbox *sandbox, const struct plan *plan, const struct host *host,
+	const struct sandbox_stdio *io, struct err *err)
+{
+	cleanup(sources_fini) struct sources sources = {0};
+	cleanup_close int theirs = -1;
+	int pair[2];
+	size_t tree_count = 0;
+	bool cloned = false;
+	int r = open_sources(plan, host, &sources, err);
+
+	if (r < 0 || (r = prepare_limits(sandbox, plan, host, err)) < 0) {
+		return r;
+	}
+	r = launcher_warm();
+	if (r < 0) {
+		return err_set(err, -r, "making cloche-init's file");
+	}
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		return err_set(err, errno, "making the control socket");
+	}
+	sandbox->base.event = pair[0];
+	theirs = fcntl(pair[1], F_DUPFD_CLOEXEC, 10);
+	(void)close(pair[1]);
+	if (theirs < 0) {
+		return err_set(err, errno, "making the control socket");
+	}
+	r = clone_child(sandbox, plan, theirs, &cloned, err);
+	if (r < 0 || (r = write_maps(sandbox, plan, host, err)) < 0) {
+		return r;
+	}
+	if (!(plan->without & PLAN_LAYER_CGROUP)) {
+		r = cgroup_attach(&sandbox->cgroup, sandbox->base.pid, cloned, err);
+		if (r < 0) {
+			return r;
+		}
+	}
+	close_fdp(&theirs);
+	for (size_t i = 0; i < sources.count; i++) {
+		tree_count += sources.found[i].has_tree;
+	}
+	r = io_send(sandbox->base.event, "g", 1, NULL, 0);
+	if (r < 0) {
+		return err_set(err, -r, "letting the child go on");
+	}
+	r = send_start(sandbox, plan, io, &sources, tree_count, err);
+	if (r < 0 || (r = send_trees(sandbox, plan, &sources, err)) < 0) {
+		return r;
+	}
+	return await_started(sandbox, err);
+}
+
+int launcher_start(const struct plan *plan, const struct host *host, const struct sandbox_stdio *io,
+	struct sandbox **ret_sandbox, struct err *err)
+{
+	struct native_sandbox *sandbox = calloc(1, sizeof(*sandbox));
+	unsigned char id[16];
+	int r = 0;
+
+	if (!sandbox) {
+		return err_set(err, ENOMEM, "starting a sandbox");
+	}
+	sandbox->base =
+		(struct sandbox){.backend = &backend_native, .pidfd = -1, .event = -1, .pty = -1};
+	sandbox->ids.lock = -1;
+	sandbox->namespaces = plan->namespaces;
+	cgroup_init(&sandbox->cgroup);
+	io_random(id, sizeof(id));
+	(void)io_hex(id, sizeof(id), sandbox->base.id);
+	r = launch(sandbox, plan, host, io, err);
+	if (r < 0) {
+		launcher_destroy(&sandbox->base);
+		return r;
+	}
+	*ret_sandbox = &sandbox->base;
+	return 0;
+}
+
+int launcher_signal(struct sandbox *base, int signo)
+{
+	struct image_message message = {.type = IMAGE_SIGNAL, .number = (uint32_t)signo};
+
+	return io_send(native(base)->base.event, &message, sizeof(message), NULL, 0);
+}
+
+int launcher_poll_exit(struct sandbox *base, struct sandbox_exit *ret)
+{
+	struct native_sandbox *sandbox = native(base);
+	struct image_message message = {0};
+	ssize_t n = 0;
+
+	if (sandbox->exited) {
+		*ret = sandbox->how;
+		return 1;
+	}
+	n = io_receive(base->event, &message, sizeof(message), NULL, 0, NULL, MSG_DONTWAIT);
+	if (n == -EAGAIN) {
+		return 0;
+	}
+	if (n != (ssize_t)sizeof(message) || message.type != IMAGE_EXITED) {
+		return -EPIPE;
+	}
+	sandbox->exited = true;
+	sandbox->how = (struct sandbox_exit){
+		.status = (int)message.number, .timed_out = message.flags & 1};
+	*ret = sandbox->how;
+	return 1;
+}
+
+void launcher_usage(struct sandbox *base, struct sandbox_usage *ret)
+{
+	*ret = (struct sandbox_usage){0};
+	cgroup_usage(&native(base)->cgroup, ret);
+}
+
+void launcher_destroy(struct sandbox *base)
+{
+	struct native_sandbox *sandbox = NULL;
+	int status = 0;
+
+	if (!base) {
+		return;
+	}
+	sandbox = native(base);
+	/* Closing our end already ends pid 1, and with it the namespace; the rest is for certainty. */
+	close_fdp(&base->event);
+	close_fdp(&base->pty);
+	(void)cgroup_kill(&sandbox->cgroup);
+	if (base->pidfd >= 0) {
+		(void)proc_signal(base->pidfd, SIGKILL);
+		(void)proc_wait(base->pidfd, DEATH_TIMEOUT_MS, &status);
+		close_fdp(&base->pidfd);
+	}
+	(void)cgroup_remove(&sandbox->cgroup);
+	idrange_release(&sandbox->ids);
+	free(sandbox);
+}

@@ -1,0 +1,28 @@
+/*
+ * The launcher: does what a native plan says. Single-threaded callers only, since it forks without
+ * exec for a moment.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backends/backend.h"
+#include "base/buf.h"
+
+/* cloche-init's program, linked in. */
+extern const unsigned char launcher_init_program[];
+extern const size_t launcher_init_size;
+
+int launcher_start(const struct plan *plan, const struct host *host, const struct sandbox_stdio *io,
+	struct sandbox **ret_sandbox, struct err *err);
+int launcher_signal(struct sandbox *sandbox, int signo);
+int launcher_poll_exit(struct sandbox *sandbox, struct sandbox_exit *ret);
+void launcher_usage(struct sandbox *sandbox, struct sandbox_usage *ret);
+void launcher_destroy(struct sandbox *sandbox);
+
+/*
+ * Makes the sealed memory file that cloche-init is run from, once a process. Call it before a fork
+ * so that the children share it; launcher_start() does it otherwise. 0 or negative errno.
+ */
+int launcher_warm(void);

@@ -1,0 +1,462 @@
+/*
+ * Two shapes of view. "Scoped": a fresh sized tmpfs is the root, and only what is listed is bound
+ * into it. "Broad": the host's own tree, read-only, with everything that is alive in it (/proc,
+ * /sys, /dev, /run, /tmp) covered. Order matters throughout: what comes later covers what came
+ * before, so denials are last.
+ */
+#include "backends/native-view.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "backends/linux/kernel.h"
+#include "backends/linux/landlock.h"
+
+#define DISK_DEFAULT (64ULL << 20)
+#define SMALL (64ULL << 10)
+
+struct builder {
+	const struct spec *spec;
+	const struct host *host;
+	struct plan *plan;
+	struct native_view *view;
+	uint64_t disk;
+	bool failed; /* out of memory */
+};
+
+void native_view_fini(struct native_view *view)
+{
+	free(view->home);
+	free(view->start);
+}
+
+static struct plan_mount *add(struct builder *b, enum plan_mount_kind kind, const char *source,
+	const char *target, uint32_t flags)
+{
+	static struct plan_mount spare;
+	struct plan_mount *mount = plan_add_mount(b->plan, kind, source, target, flags);
+
+	b->failed |= !mount;
+	return mount ? mount : &spare;
+}
+
+static void add_dir(struct builder *b, const char *target, mode_t mode, uint32_t flags)
+{
+	add(b, PLAN_MOUNT_DIR, NULL, target, flags)->mode = mode;
+}
+
+static void add_tmpfs(
+	struct builder *b, const char *target, mode_t mode, uint64_t size, uint32_t flags)
+{
+	struct plan_mount *mount =
+		add(b, PLAN_MOUNT_TMPFS, NULL, target, PLAN_NOSUID | PLAN_NODEV | flags);
+
+	mount->mode = mode;
+	if (!(b->plan->without & PLAN_LAYER_DISK)) {
+		mount->size = size;
+		/* A file costs at least a page: as many files as pages, within reason. */
+		mount->inodes = size / 4096 < 64 ? 64 : size / 4096;
+	}
+}
+
+static void add_file(struct builder *b, const char *target, const char *content)
+{
+	struct plan_mount *mount = add(b, PLAN_MOUNT_FILE, NULL, target, 0);
+
+	mount->mode = 0444;
+	mount->content = strdup(content);
+	b->failed |= !mount->content;
+}
+
+static void allow(struct builder *b, const char *path, uint64_t access)
+{
+	if (b->plan->landlock.abi > 0 && access) {
+		b->failed |= plan_add_path_rule(b->plan, path, access) < 0;
+	}
+}
+
+static void note(struct builder *b, const char *caveat)
+{
+	b->failed |= plan_add_caveat(b->plan, caveat) < 0;
+}
+
+static uint64_t reading(const struct builder *b)
+{
+	return landlock_access_read(b->plan->landlock.abi);
+}
+
+static uint64_t writing(const struct builder *b)
+{
+	return landlock_access_read(b->plan->landlock.abi) |
+		landlock_access_write(b->plan->landlock.abi);
+}
+
+static bool is_below(const char *path, const char *directory)
+{
+	size_t length = strlen(directory);
+
+	return strncmp(path, directory, length) == 0 &&
+		(path[length] == '\0' || path[length] == '/' || strcmp(directory, "/") == 0);
+}
+
+static bool is_covered(char *const *list, const char *path)
+{
+	STRV_FOREACH (item, (char **)(uintptr_t)list) {
+		if (is_below(path, *item)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* On a merged system these are links into /usr, and a link is cheaper than a mount. */
+static const char *usr_link(const struct host *host, const char *path)
+{
+	static const char *const merged[] = {
+		"/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"};
+
+	for (size_t i = 0; host->merged_usr && i < ARRAY_SIZE(merged); i++) {
+		if (strcmp(path, merged[i]) == 0) {
+			return merged[i] + 1;
+		}
+	}
+	return NULL;
+}
+
+static uint32_t bind_flags(const struct builder *b)
+{
+	return PLAN_NOSUID | PLAN_NODEV |
+		(b->plan->without & PLAN_LAYER_READ_ONLY ? 0 : PLAN_READ_ONLY);
+}
+
+static void bind_readable(struct builder *b, const char *path)
+{
+	const char *link = usr_link(b->host, path);
+	char source[4096];
+
+	if (b->spec->root == ROOT_DIRECTORY) {
+		(void)snprintf(source, sizeof(source), "%s%s", b->spec->root_path, path);
+		add(b, PLAN_MOUNT_BIND, source, path, bind_flags(b) | PLAN_OPTIONAL);
+	} else if (link) {
+		(void)snprintf(source, sizeof(source), "usr/%s", link);
+		add(b, PLAN_MOUNT_SYMLINK, source, path, 0);
+		return; /* Landlock follows the object, which is below /usr */
+	} else {
+		add(b, PLAN_MOUNT_BIND, path, path, bind_flags(b) | PLAN_OPTIONAL);
+	}
+	allow(b, path, reading(b));
+}
+
+/* System directories hold programs; anything else may hold a socket somebody listens on. */
+static bool is_system_path(const char *path)
+{
+	static const char *const system[] = {"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64",
+		"/libx32", "/etc", "/opt", "/boot"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(system); i++) {
+		if (is_below(path, system[i])) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static void bind_all_readable(struct builder *b)
+{
+	static const char *const runtime[] = {"/usr", "/bin", "/sbin", "/lib", "/lib64"};
+	bool added = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(runtime); i++) {
+		if (!is_covered(b->spec->readable, runtime[i])) {
+			bind_readable(b, runtime[i]);
+			added = true;
+		}
+	}
+	if (added) {
+		note(b, "fs.read_scope.runtime_added");
+	}
+	for (size_t i = 0; b->spec->readable && b->spec->readable[i]; i++) {
+		const char *path = b->spec->readable[i];
+		b->view->host_sockets |= !is_system_path(path);
+		bind_readable(b, path);
+	}
+}
+
+/* Enough of /etc that programs find their user, their names and their libraries. */
+static void make_etc(struct builder *b)
+{
+	static const char *const from_host[] = {
+		"/etc/alternatives", "/etc/ld.so.cache", "/etc/bash.bashrc", "/etc/localtime"};
+	static const char *const with_net[] = {"/etc/resolv.conf", "/etc/ssl", "/etc/services"};
+	const struct spec *spec = b->spec;
+	const char *name = spec->hostname ? spec->hostname : "cloche";
+	const char *user = spec->user ? spec->user : "user";
+	const char *shell = spec->shell ? spec->shell : "/bin/sh";
+	char text[1024];
+
+	(void)snprintf(text, sizeof(text),
+		"root:x:0:0:root:/:/usr/sbin/nologin\n%s:x:%u:%u:%s:%s:%s\n"
+		"nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+		user, b->plan->uid, b->plan->gid, user, b->view->home, shell);
+	add_file(b, "/etc/passwd", text);
+	(void)snprintf(
+		text, sizeof(text), "root:x:0:\n%s:x:%u:\nnogroup:x:65534:\n", user, b->plan->gid);
+	add_file(b, "/etc/group", text);
+	(void)snprintf(text, sizeof(text), "127.0.0.1 localhost %s\n::1 localhost\n", name);
+	add_file(b, "/etc/hosts", text);
+	(void)snprintf(text, sizeof(text), "%s\n", name);
+	add_file(b, "/etc/hostname", text);
+	add_file(b, "/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n");
+	for (size_t i = 0; i < ARRAY_SIZE(from_host); i++) {
+		if (!is_covered(spec->readable, from_host[i])) {
+			add(b, PLAN_MOUNT_BIND, from_host[i], from_host[i],
+				bind_flags(b) | PLAN_OPTIONAL);
+		}
+	}
+	for (size_t i = 0; spec->net == NET_ENABLE && i < ARRAY_SIZE(with_net); i++) {
+		if (!is_covered(spec->readable, with_net[i])) {
+			add(b, PLAN_MOUNT_BIND, with_net[i], with_net[i],
+				bind_flags(b) | PLAN_OPTIONAL);
+		}
+	}
+	allow(b, "/etc", reading(b));
+}
+
+static void scoped_root(struct builder *b)
+{
+	add_tmpfs(b, "/", 0755, b->disk, 0);
+	bind_all_readable(b);
+	if (!is_covered(b->spec->readable, "/etc")) {
+		make_etc(b);
+	}
+	add_dir(b, "/run", 0755, 0);
+	add_dir(b, "/var/tmp", 01777, 0);
+	add(b, PLAN_MOUNT_SYMLINK, "../run", "/var/run", 0);
+	if (!b->spec->allow_temp) {
+		add_dir(b, "/tmp", 01777, 0);
+	}
+	add_dir(b, b->view->home, 0700, PLAN_USER);
+	/* Listing what is there is not reading it. */
+	allow(b, "/", landlock_access_read(b->plan->landlock.abi) & KERNEL_LL_READ_DIR);
+	allow(b, b->view->home, writing(b));
+	allow(b, "/var/tmp", writing(b));
+}
+
+static void broad_root(struct builder *b)
+{
+	add(b, PLAN_MOUNT_BIND, "/", "/", bind_flags(b));
+	add_tmpfs(b, "/run", 0755, SMALL, 0);
+	if (!b->spec->allow_temp) {
+		add_tmpfs(b, "/tmp", 01777, b->disk - b->disk / 4, 0);
+		add(b, PLAN_MOUNT_BIND, "/tmp", "/var/tmp", PLAN_INSIDE | PLAN_NOSUID | PLAN_NODEV);
+	}
+	add(b, PLAN_MOUNT_MASK, NULL, "/sys", PLAN_OPTIONAL);
+	b->view->host_sockets = true;
+	allow(b, "/", reading(b));
+	allow(b, "/var/tmp", writing(b));
+}
+
+/* The lessons' and tests' view with the mount layer taken away: the host's tree as it is. */
+static void bare_root(struct builder *b)
+{
+	add(b, PLAN_MOUNT_BIND, "/", "/", 0);
+	b->view->host_sockets = true;
+	allow(b, "/", landlock_access_all(b->plan->landlock.abi));
+}
+
+static void make_dev(struct builder *b)
+{
+	static const char *const nodes[] = {
+		"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"};
+	static const struct {
+		const char *text, *path;
+	} links[] = {{"pts/ptmx", "/dev/ptmx"}, {"/proc/self/fd", "/dev/fd"},
+		{"/proc/self/fd/0", "/dev/stdin"}, {"/proc/self/fd/1", "/dev/stdout"},
+		{"/proc/self/fd/2", "/dev/stderr"}};
+	struct plan_mount *pts = NULL;
+
+	if (b->plan->without & PLAN_LAYER_DEV) {
+		if (!b->view->broad) {
+			add(b, PLAN_MOUNT_BIND, "/dev", "/dev", 0);
+		}
+		allow(b, "/dev", landlock_access_all(b->plan->landlock.abi));
+		return;
+	}
+	if (b->view->broad) {
+		add_tmpfs(b, "/dev", 0755, SMALL, PLAN_NOEXEC);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(nodes); i++) {
+		add(b, PLAN_MOUNT_DEVICE, nodes[i], nodes[i], 0);
+	}
+	pts = add(b, PLAN_MOUNT_DEVPTS, NULL, "/dev/pts", PLAN_NOSUID | PLAN_NOEXEC);
+	pts->mode = 0620;
+	pts->size = 64;
+	for (size_t i = 0; i < ARRAY_SIZE(links); i++) {
+		add(b, PLAN_MOUNT_SYMLINK, links[i].text, links[i].path, 0);
+	}
+	if (b->view->broad) {
+		add_tmpfs(b, "/dev/shm", 01777, b->disk / 4, 0);
+	} else {
+		add_dir(b, "/dev/shm", 01777, 0);
+	}
+	allow(b, "/dev", landlock_access_device(b->plan->landlock.abi) | KERNEL_LL_READ_DIR);
+	allow(b, "/dev/shm", writing(b));
+}
+
+/*
+ * Ours is mounted while the host's is still to be seen, which the kernel asks for. What is masked
+ * tells of the host or of other users; what is read-only would change it.
+ */
+static void make_proc(struct builder *b)
+{
+	static const char *const masked[] = {"/proc/acpi", "/proc/asound", "/proc/bus",
+		"/proc/cmdline", "/proc/config.gz", "/proc/driver", "/proc/interrupts",
+		"/proc/iomem", "/proc/ioports", "/proc/kallsyms", "/proc/kcore", "/proc/key-users",
+		"/proc/keys", "/proc/kmsg", "/proc/latency_stats", "/proc/modules",
+		"/proc/sched_debug", "/proc/scsi", "/proc/slabinfo", "/proc/sysrq-trigger",
+		"/proc/timer_list", "/proc/timer_stats", "/proc/vmallocinfo"};
+	static const char *const read_only[] = {"/proc/fs", "/proc/irq", "/proc/sys"};
+	uint32_t flags = PLAN_NOSUID | PLAN_NODEV | PLAN_NOEXEC;
+	bool mask = !(b->plan->without & (PLAN_LAYER_MASKS | PLAN_LAYER_DEV));
+
+	if (!(b->plan->namespaces & PLAN_NS_PID)) {
+		add(b, PLAN_MOUNT_BIND, "/proc", "/proc", flags);
+	} else {
+		add(b, PLAN_MOUNT_PROC, NULL, "/proc", flags);
+	}
+	for (size_t i = 0; mask && i < ARRAY_SIZE(masked); i++) {
+		add(b, PLAN_MOUNT_MASK, NULL, masked[i], PLAN_OPTIONAL);
+	}
+	for (size_t i = 0; mask && i < ARRAY_SIZE(read_only); i++) {
+		add(b, PLAN_MOUNT_RDONLY, NULL, read_only[i], PLAN_OPTIONAL);
+	}
+	allow(b, "/proc", reading(b) | KERNEL_LL_WRITE_FILE);
+}
+
+static void make_temp(struct builder *b)
+{
+	if (b->spec->allow_temp) {
+		add(b, PLAN_MOUNT_BIND, "/tmp", "/tmp", PLAN_NOSUID | PLAN_NODEV);
+		b->view->host_sockets = true;
+	}
+	allow(b, "/tmp", writing(b));
+}
+
+static void make_scopes(struct builder *b)
+{
+	bool scoped = b->spec->write == WRITE_SCOPE || b->spec->write == WRITE_OVERLAY;
+	bool any = false;
+
+	for (size_t i = 0; scoped && b->spec->writable && b->spec->writable[i]; i++) {
+		add(b, PLAN_MOUNT_BIND, b->spec->writable[i], b->spec->writable[i],
+			PLAN_NOSUID | PLAN_NODEV | (b->host->root ? PLAN_IDMAP : 0));
+		allow(b, b->spec->writable[i], writing(b));
+		any = true;
+	}
+	if (any) {
+		b->view->has_scopes = true;
+		b->view->host_sockets = true;
+		note(b, "fs.write_scope.hard_links");
+		note(b, "fs.write_scope.disk_unbounded");
+		note(b, "fs.write_scope.shares_sockets");
+	}
+}
+
+/* Is this a directory of the host's that the view shows read-only? */
+static bool wants_overlay(const struct builder *b)
+{
+	const char *dir = b->spec->dir;
+
+	if ((b->spec->write != WRITE_EPHEMERAL && b->spec->write != WRITE_OVERLAY) || !dir ||
+		strcmp(dir, "/") == 0 || is_below(dir, "/tmp") || is_below(dir, "/proc") ||
+		is_below(dir, "/dev") || is_below(dir, "/run") ||
+		is_covered(b->spec->writable, dir)) {
+		return false;
+	}
+	return b->view->broad || is_covered(b->spec->readable, dir);
+}
+
+static void make_overlay(struct builder *b)
+{
+	struct plan_mount *overlay = NULL;
+
+	if (!wants_overlay(b)) {
+		return;
+	}
+	if (!b->host->overlay) {
+		b->view->no_overlay = true;
+		note(b, "fs.overlay.unavailable");
+		return;
+	}
+	overlay = add(b, PLAN_MOUNT_OVERLAY, b->spec->dir, b->spec->dir,
+		PLAN_NOSUID | PLAN_NODEV | (b->host->root ? PLAN_IDMAP : 0));
+	overlay->content = strdup(b->view->broad ? "/tmp/.cloche-upper" : "/.cloche-upper");
+	b->failed |= !overlay->content;
+	allow(b, b->spec->dir, writing(b));
+}
+
+static void make_denials(struct builder *b)
+{
+	if (strv_length(b->spec->read_deny) == 0) {
+		return;
+	}
+	for (size_t i = 0; !(b->plan->without & PLAN_LAYER_READ_DENY) && b->spec->read_deny[i];
+		i++) {
+		add(b, PLAN_MOUNT_MASK, NULL, b->spec->read_deny[i], PLAN_OPTIONAL);
+	}
+	note(b, "fs.read_deny.by_path");
+	note(b, "fs.read_deny.absent_path");
+}
+
+static int choose_home(struct builder *b)
+{
+	const char *user = b->spec->user ? b->spec->user : "user";
+	const char *home = b->spec->home;
+
+	if (!home && b->view->broad) {
+		const char *env = strv_getenv(b->spec->env, "HOME");
+		home = env && env[0] == '/' ? env : "/tmp";
+	}
+	b->view->home = NULL;
+	if (home) {
+		b->view->home = strdup(home);
+	} else if (asprintf(&b->view->home, "/home/%s", user) < 0) {
+		b->view->home = NULL;
+	}
+	b->view->start = b->view->home ? strdup(b->view->broad ? "/" : b->view->home) : NULL;
+	return b->view->home && b->view->start ? 0 : -ENOMEM;
+}
+
+int native_view_compile(const struct spec *spec, const struct host *host, struct plan *plan,
+	struct native_view *ret, struct err *err)
+{
+	struct builder builder = {.spec = spec,
+		.host = host,
+		.plan = plan,
+		.view = ret,
+		.disk = spec->disk ? spec->disk : DISK_DEFAULT};
+
+	ret->broad = strv_length(spec->readable) == 0 && spec->root == ROOT_HOST;
+	plan->disk = plan->without & PLAN_LAYER_DISK ? 0 : builder.disk;
+	if (choose_home(&builder) < 0) {
+		return -ENOMEM;
+	}
+	if (plan->without & PLAN_LAYER_MOUNT) {
+		bare_root(&builder);
+		return builder.failed ? -ENOMEM : 0;
+	}
+	if (ret->broad) {
+		broad_root(&builder);
+		note(&builder, "fs.read_host.sockets_reachable");
+	} else {
+		scoped_root(&builder);
+	}
+	make_dev(&builder);
+	make_proc(&builder);
+	make_temp(&builder);
+	make_scopes(&builder);
+	make_overlay(&builder);
+	make_denials(&builder);
+	return builder.failed ? -ENOMEM : 0;
+}

@@ -1,0 +1,394 @@
+/*
+ * The native backend: Linux namespaces, mounts, Landlock, a system call filter, control groups and
+ * limits, put together by ourselves. This file decides; backends/linux/ does.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "backends/backend.h"
+#include "backends/linux/filter.h"
+#include "backends/linux/landlock.h"
+#include "backends/linux/launcher.h"
+#include "backends/native-view.h"
+
+#define SESSION_UID 1000
+#define PATH_DEFAULT "/usr/local/bin:/usr/bin:/bin"
+
+static int native_probe(const struct host *host, struct err *err)
+{
+	if (!host->user_namespaces) {
+		return err_refuse(err, ENOTSUP,
+			"user namespaces cannot be made here; as root: sysctl "
+			"user.max_user_namespaces=15000 "
+			"kernel.unprivileged_userns_clone=1 (Ubuntu: "
+			"kernel.apparmor_restrict_unprivileged_userns=0)");
+	}
+	if (!host->proc_mountable) {
+		return err_refuse(err, ENOTSUP,
+			"a fresh /proc cannot be mounted here: something covers parts of this "
+			"/proc "
+			"(systemd: remove ProtectKernelTunables= and ProtectKernelLogs=; "
+			"container: unmask /proc)");
+	}
+	return 0;
+}
+
+/* What this backend does not do yet is refused by name, never done halfway. */
+static int refuse_unsupported(const struct spec *spec, struct err *err)
+{
+	if (spec->net == NET_OUTBOUND) {
+		return err_refuse(err, ENOTSUP,
+			"net.outbound: the native backend cannot do this yet; use net: disable or "
+			"net: enable");
+	}
+	if (spec->net == NET_EGRESS || strv_length(spec->egress) > 0) {
+		return err_refuse(err, ENOTSUP,
+			"net.egress: the native backend cannot do this yet; use net: disable or "
+			"net: enable");
+	}
+	if (strv_length(spec->inbound) > 0) {
+		return err_refuse(
+			err, ENOTSUP, "net.inbound: the native backend cannot do this yet");
+	}
+	return 0;
+}
+
+static const struct {
+	uint32_t layer, namespace;
+} namespace_layers[] = {
+	{0, PLAN_NS_USER},
+	{PLAN_LAYER_MOUNT, PLAN_NS_MOUNT},
+	{PLAN_LAYER_PID, PLAN_NS_PID},
+	{PLAN_LAYER_IPC, PLAN_NS_IPC},
+	{PLAN_LAYER_UTS, PLAN_NS_UTS},
+	{PLAN_LAYER_CGROUP, PLAN_NS_CGROUP},
+	{PLAN_LAYER_NET, PLAN_NS_NET},
+};
+
+static void choose_namespaces(const struct spec *spec, struct plan *plan)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(namespace_layers); i++) {
+		if (!(plan->without & namespace_layers[i].layer)) {
+			plan->namespaces |= namespace_layers[i].namespace;
+		}
+	}
+	/* The view of the host's tree is still a namespace of its own: what is mounted in it stays in it. */
+	plan->namespaces |= PLAN_NS_MOUNT;
+	if (spec->net == NET_ENABLE) {
+		plan->namespaces &= ~(uint32_t)PLAN_NS_NET;
+	}
+}
+
+static void choose_identity(const struct host *host, struct plan *plan)
+{
+	plan->uid = plan->gid = SESSION_UID;
+	plan->id_map_count = 1;
+	if (host->root && host->id_count > 0) {
+		plan->uid_map[0] = (struct plan_id_map){.inside = 0, .count = 65536};
+	} else {
+		plan->uid_map[0] =
+			(struct plan_id_map){.inside = SESSION_UID, .count = 1, .own = true};
+	}
+}
+
+static int choose_environment(
+	const struct spec *spec, const struct native_view *view, struct plan *plan)
+{
+	const struct {
+		const char *name, *value;
+	} defaults[] = {{"PATH", PATH_DEFAULT}, {"HOME", view->home}, {"USER", plan->user},
+		{"LOGNAME", plan->user}, {"SHELL", spec->shell ? spec->shell : "/bin/sh"}};
+	int r = 0;
+
+	if (plan->without & PLAN_LAYER_ENV) {
+		r = strv_copy(spec->env, &plan->env);
+	} else {
+		r = spec_environment(spec, &plan->env);
+	}
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(defaults); i++) {
+		if (!strv_getenv(plan->env, defaults[i].name)) {
+			r = strv_setenv(&plan->env, defaults[i].name, defaults[i].value);
+		}
+	}
+	if (r == 0) {
+		strv_sort(plan->env);
+	}
+	return r;
+}
+
+static int choose_command(
+	const struct spec *spec, const struct native_view *view, struct plan *plan)
+{
+	plan->dir = strdup(spec->dir ? spec->dir : view->start);
+	plan->hostname = strdup(spec->hostname ? spec->hostname : "cloche");
+	plan->user = strdup(spec->user ? spec->user : "user");
+	if (!plan->dir || !plan->hostname || !plan->user) {
+		return -ENOMEM;
+	}
+	return strv_copy(spec->args, &plan->argv);
+}
+
+static void choose_rlimits(const struct spec *spec, struct plan *plan)
+{
+	if (plan->without & PLAN_LAYER_RLIMITS) {
+		return;
+	}
+	plan_add_rlimit(plan, "core", RLIMIT_CORE, 0, 0);
+	plan_add_rlimit(plan, "nofile", RLIMIT_NOFILE, 1024, 65536);
+	plan_add_rlimit(plan, "memlock", RLIMIT_MEMLOCK, 8 << 20, 8 << 20);
+	plan_add_rlimit(plan, "msgqueue", RLIMIT_MSGQUEUE, 819200, 819200);
+	plan_add_rlimit(plan, "sigpending", RLIMIT_SIGPENDING, 4096, 4096);
+	plan_add_rlimit(plan, "nice", RLIMIT_NICE, 0, 0);
+	plan_add_rlimit(plan, "rtprio", RLIMIT_RTPRIO, 0, 0);
+	/* Counted per uid and user namespace: ours alone when the ids are the session's own. */
+	if (spec->pids > 0 && !plan->uid_map[0].own) {
+		plan_add_rlimit(plan, "nproc", RLIMIT_NPROC, spec->pids, spec->pids);
+	}
+}
+
+/* A limit is promised when something that the kernel reads back enforces it. */
+static int choose_limits(const struct spec *spec, const struct host *host, struct plan *plan)
+{
+	static const struct {
+		enum cgroup_controller controller;
+		const char *caveat;
+	} missing[] = {{CGROUP_MEMORY, "res.memory.no_cgroup"}, {CGROUP_CPU, "res.cpu.no_cgroup"}};
+	const uint64_t asked[] = {spec->memory, spec->cpu_milli};
+	bool off = plan->without & PLAN_LAYER_CGROUP;
+	int r = 0;
+
+	plan->memory = spec->memory;
+	plan->pids = spec->pids;
+	plan->cpu_milli = spec->cpu_milli;
+	plan->timeout = plan->without & PLAN_LAYER_TIME ? 0 : spec->timeout;
+	for (size_t i = 0; i < CGROUP_CONTROLLERS; i++) {
+		plan->cgroup_version[i] = off ? 0 : host->cgroup[i].version;
+	}
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(missing); i++) {
+		if (asked[i] > 0 && !plan->cgroup_version[missing[i].controller]) {
+			r = plan_add_caveat(plan, missing[i].caveat);
+		}
+	}
+	if (r == 0 && spec->pids > 0 && !plan->cgroup_version[CGROUP_PIDS]) {
+		bool by_rlimit = !plan->uid_map[0].own && !(plan->without & PLAN_LAYER_RLIMITS);
+		r = plan_add_caveat(plan, by_rlimit ? "res.pids.by_rlimit" : "res.pids.no_cgroup");
+	}
+	if (r == 0 && !off && !host->cgroup_kill[0]) {
+		r = plan_add_caveat(plan, "cgroup.no_kill");
+	}
+	if (r == 0 && spec->memory > 0) {
+		r = plan_add_caveat(plan, "res.disk.shared_with_memory");
+	}
+	return r;
+}
+
+static int choose_sysctls(struct plan *plan)
+{
+	static const char *const settings[] = {"user.max_user_namespaces=0",
+		"user.max_mnt_namespaces=0", "user.max_pid_namespaces=0",
+		"user.max_net_namespaces=0", "user.max_ipc_namespaces=0",
+		"user.max_uts_namespaces=0", "user.max_cgroup_namespaces=0",
+		"user.max_time_namespaces=0"};
+	/* One stands for all: without a user namespace nobody has the power to make the others. */
+	size_t count = 1;
+
+	for (size_t i = 0; i < count && !(plan->without & PLAN_LAYER_USER_LIMITS); i++) {
+		int r = strv_append(&plan->sysctls, settings[i]);
+		if (r < 0) {
+			return r;
+		}
+	}
+	return 0;
+}
+
+static int note_landlock(const struct host *host, struct plan *plan)
+{
+	static const struct {
+		int abi; /* that brought it */
+		const char *caveat;
+	} lacks[] = {
+		{2, "landlock.no_refer"}, {3, "landlock.no_truncate"}, {6, "landlock.no_scope"}};
+	int r = 0;
+
+	if (plan->without & PLAN_LAYER_LANDLOCK) {
+		return 0;
+	}
+	if (host->landlock_abi <= 0) {
+		return plan_add_caveat(plan, "landlock.absent");
+	}
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(lacks); i++) {
+		if (host->landlock_abi < lacks[i].abi) {
+			r = plan_add_caveat(plan, lacks[i].caveat);
+		}
+	}
+	return r;
+}
+
+static int note_spec(const struct spec *spec, const struct host *host, struct plan *plan)
+{
+	const struct {
+		bool holds;
+		const char *caveat;
+	} table[] = {
+		{spec->net == NET_DISABLE, "net.disable.loopback_private"},
+		{spec->net == NET_ENABLE, "net.enable.host_network"},
+		{spec->no_exec, "proc.no_exec.loader"},
+		{strv_length(spec->mach_allow) > 0, "mach.ignored"},
+		{plan->uid_map[0].own, "id.single_uid"},
+		{host->root && host->id_count == 0, "userns.no_range"},
+		{plan->without != 0, "layer.removed"},
+		{capability_set_has(spec->require, CAPABILITY_KERNEL_ISOLATION),
+			"kernel.isolation.shared"},
+		{capability_set_has(spec->require, CAPABILITY_DENIAL_LOG),
+			"denial_log.unavailable"},
+		{true, "host.conceal.uptime"},
+	};
+	int r = note_landlock(host, plan);
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(table); i++) {
+		if (table[i].holds) {
+			r = plan_add_caveat(plan, table[i].caveat);
+		}
+	}
+	return r;
+}
+
+/*
+ * The promises, each with everything it rests on. What a missing layer takes away is this table and
+ * nothing else, so that no promise can outlive its reason.
+ */
+static void choose_uses(const struct spec *spec, const struct native_view *view, struct plan *plan)
+{
+	const uint32_t out = plan->without;
+	const bool pids_kept = plan->cgroup_version[CGROUP_PIDS] ||
+		(!plan->uid_map[0].own && !(out & PLAN_LAYER_RLIMITS));
+	const bool scrubs = strv_length(spec->env_allow) > 0 || strv_length(spec->env_deny) > 0;
+	const bool own_mounts = !(out & PLAN_LAYER_MOUNT);
+	const bool persistent = view->has_scopes || spec->allow_temp;
+	const bool own_net = plan->namespaces & PLAN_NS_NET;
+	const struct {
+		enum capability capability;
+		bool asked;
+		uint32_t layers; /* all of them must be there */
+		bool also;
+	} table[] = {
+		{CAPABILITY_NET_DISABLE, spec->net == NET_DISABLE, PLAN_LAYER_NET, own_net},
+		{CAPABILITY_NET_ENABLE, spec->net == NET_ENABLE, 0, true},
+		{CAPABILITY_FS_READ_HOST, view->broad, 0, true},
+		{CAPABILITY_FS_READ_SCOPE, !view->broad, 0, own_mounts},
+		{CAPABILITY_FS_READ_DENY, strv_length(spec->read_deny) > 0, PLAN_LAYER_READ_DENY,
+			own_mounts},
+		{CAPABILITY_FS_WRITE_DENY, spec->write == WRITE_NONE, PLAN_LAYER_READ_ONLY,
+			own_mounts},
+		{CAPABILITY_FS_WRITE_SCOPE,
+			spec->write == WRITE_SCOPE || spec->write == WRITE_OVERLAY,
+			PLAN_LAYER_READ_ONLY, own_mounts},
+		{CAPABILITY_FS_WRITE_EPHEMERAL,
+			spec->write == WRITE_EPHEMERAL || spec->write == WRITE_OVERLAY,
+			PLAN_LAYER_READ_ONLY, own_mounts && !view->no_overlay},
+		{CAPABILITY_ENV_SCRUB, scrubs, PLAN_LAYER_ENV, true},
+		{CAPABILITY_PROC_NO_EXEC, spec->no_exec, PLAN_LAYER_FILTER, true},
+		{CAPABILITY_IPC_RESTRICT, !view->host_sockets, PLAN_LAYER_IPC | PLAN_LAYER_KEYRING,
+			own_mounts && own_net},
+		{CAPABILITY_RES_CPU, spec->cpu_milli > 0, PLAN_LAYER_CGROUP,
+			plan->cgroup_version[CGROUP_CPU]},
+		{CAPABILITY_RES_MEMORY, spec->memory > 0, PLAN_LAYER_CGROUP,
+			plan->cgroup_version[CGROUP_MEMORY]},
+		{CAPABILITY_RES_PIDS, spec->pids > 0, 0, pids_kept},
+		{CAPABILITY_RES_DISK, !persistent, PLAN_LAYER_DISK, own_mounts},
+		{CAPABILITY_RES_TIME, plan->timeout > 0, PLAN_LAYER_TIME, true},
+		{CAPABILITY_PROC_ISOLATION, true, PLAN_LAYER_PID | PLAN_LAYER_SESSION, own_mounts},
+		{CAPABILITY_KERNEL_FILTER, true, PLAN_LAYER_FILTER, true},
+		{CAPABILITY_PRIV_NONE, true,
+			PLAN_LAYER_CAPS | PLAN_LAYER_NO_NEW_PRIVS | PLAN_LAYER_USER_LIMITS, true},
+		{CAPABILITY_DEV_MINIMAL, true, PLAN_LAYER_DEV, own_mounts},
+		{CAPABILITY_TTY_ISOLATE, true,
+			PLAN_LAYER_SESSION | PLAN_LAYER_FILTER | PLAN_LAYER_DEV, own_mounts},
+		{CAPABILITY_HOST_CONCEAL, !view->broad,
+			PLAN_LAYER_UTS | PLAN_LAYER_MASKS | PLAN_LAYER_KEYRING | PLAN_LAYER_PID |
+				PLAN_LAYER_CGROUP,
+			own_mounts},
+		{CAPABILITY_SESSION_FRESH, !persistent,
+			PLAN_LAYER_IPC | PLAN_LAYER_PID | PLAN_LAYER_KEYRING | PLAN_LAYER_CLOSE_FDS,
+			own_mounts && own_net},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		if (table[i].asked && !(out & table[i].layers) && table[i].also) {
+			capability_set_add(&plan->uses, table[i].capability);
+		}
+	}
+}
+
+static int fill(
+	const struct spec *spec, const struct host *host, struct plan *plan, struct err *err)
+{
+	cleanup(native_view_fini) struct native_view view = {0};
+	int r = 0;
+
+	choose_namespaces(spec, plan);
+	choose_identity(host, plan);
+	choose_rlimits(spec, plan);
+	plan->no_exec = spec->no_exec && !(plan->without & PLAN_LAYER_FILTER);
+	plan->filter = plan->without & PLAN_LAYER_FILTER ? NULL : filter_get(plan->no_exec);
+	if (!(plan->without & PLAN_LAYER_LANDLOCK)) {
+		landlock_compile(host->landlock_abi, false, &plan->landlock);
+	}
+	r = native_view_compile(spec, host, plan, &view, err);
+	r = r < 0 ? r : choose_command(spec, &view, plan);
+	r = r < 0 ? r : choose_environment(spec, &view, plan);
+	r = r < 0 ? r : choose_sysctls(plan);
+	r = r < 0 ? r : choose_limits(spec, host, plan);
+	r = r < 0 ? r : note_spec(spec, host, plan);
+	if (r == 0) {
+		choose_uses(spec, &view, plan);
+		r = plan_seal(plan);
+	}
+	return r;
+}
+
+static int native_compile(const struct spec *spec, const struct host *host, uint32_t without,
+	struct plan **ret_plan, struct err *err)
+{
+	cleanup(plan_freep) struct plan *plan = NULL;
+	int r = spec_validate(spec, err);
+
+	if (r < 0 || (r = refuse_unsupported(spec, err)) < 0) {
+		return r;
+	}
+	r = plan_new("native", &plan);
+	if (r == 0) {
+		plan->executable_here = true;
+		plan->without = without;
+		r = fill(spec, host, plan, err);
+	}
+	if (r == -ENOMEM) {
+		return err_set(err, ENOMEM, "compiling the plan");
+	}
+	if (r == 0) {
+		*ret_plan = take_ptr(&plan);
+	}
+	return r;
+}
+
+#define HAS(name) (UINT64_C(1) << CAPABILITY_##name)
+
+const struct backend backend_native = {
+	.name = "native",
+	.summary =
+		"Linux namespaces, Landlock, seccomp and control groups, launched by cloche itself",
+	.enforces = {HAS(NET_DISABLE) | HAS(NET_ENABLE) | HAS(FS_READ_HOST) | HAS(FS_READ_SCOPE) |
+		HAS(FS_READ_DENY) | HAS(FS_WRITE_DENY) | HAS(FS_WRITE_SCOPE) |
+		HAS(FS_WRITE_EPHEMERAL) | HAS(ENV_SCRUB) | HAS(PROC_NO_EXEC) | HAS(IPC_RESTRICT) |
+		HAS(RES_CPU) | HAS(RES_MEMORY) | HAS(RES_PIDS) | HAS(RES_DISK) | HAS(RES_TIME) |
+		HAS(PROC_ISOLATION) | HAS(KERNEL_FILTER) | HAS(PRIV_NONE) | HAS(DEV_MINIMAL) |
+		HAS(TTY_ISOLATE) | HAS(HOST_CONCEAL) | HAS(SESSION_FRESH)},
+	.probe = native_probe,
+	.compile = native_compile,
+	.start = launcher_start,
+	.signal = launcher_signal,
+	.poll_exit = launcher_poll_exit,
+	.usage = launcher_usage,
+	.destroy = launcher_destroy,
+};
