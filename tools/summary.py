@@ -8,7 +8,7 @@ import json
 import re
 import sys
 
-TAP = re.compile(r"^(not )?ok\b *\d* *-? *(.*?)(?: *# *(SKIP)\b *(.*))?$", re.I)
+TAP = re.compile(r"^(not )?ok\b *\d* *-? *(.*?)(?: *# *(SKIP)\b *(.*))?$", re.I | re.M)
 CMOCKA = re.compile(r"^\[ +(OK|FAILED|SKIPPED) +\] (\S+)$")
 WANTED = {"OK", "SKIP", "EXPECTEDFAIL"}
 
@@ -39,7 +39,7 @@ def reason_of(test):
 
 
 def cases_of(test):
-    result, name = test["result"], test["name"]
+    result, name = test["result"], test["name"].split(" / ")[-1]
     out, err = test.get("stdout") or "", test.get("stderr") or ""
     if result == "SKIP" and not TAP.search(out):
         return [("skip", name, reason_of(test))]

@@ -154,7 +154,7 @@ def status_of(pid):
 def cgroup_directories():
     found = set()
     for top, directories, _ in os.walk("/sys/fs/cgroup"):
-        if "/cloche" in top:
+        if "/cloche/" in top + "/":
             found.add(top)
     return found
 
