@@ -476,6 +476,46 @@ int cgroup_attach(struct cgroup *cgroup, pid_t pid, bool cloned, struct err *err
 	return r;
 }
 
+int cgroup_attach_v2(struct cgroup *cgroup, pid_t pid, struct err *err)
+{
+	char text[16];
+	int r = 0;
+
+	(void)snprintf(text, sizeof(text), "%d", (int)pid);
+	if (cgroup->kill >= 0) {
+		return attach(cgroup->kill, text, cgroup->kill_path, err);
+	}
+	for (int i = 0; r == 0 && i < CGROUP_CONTROLLERS; i++) {
+		/* There is one v2 tree, so one directory stands for all. */
+		if (cgroup->dir[i] >= 0 && cgroup->where[i].version == 2) {
+			return attach(cgroup->dir[i], text, cgroup->where[i].path, err);
+		}
+	}
+	return 0;
+}
+
+int cgroup_open_tasks(const struct cgroup *cgroup, int ret_fds[CGROUP_CONTROLLERS], struct err *err)
+{
+	int count = 0;
+
+	for (int i = 0; i < CGROUP_CONTROLLERS; i++) {
+		if (cgroup->dir[i] < 0 || cgroup->where[i].version != 1) {
+			continue;
+		}
+		int fd = openat(cgroup->dir[i], "tasks", O_WRONLY | O_CLOEXEC);
+		if (fd < 0) {
+			int code = errno;
+			while (count > 0) {
+				(void)close(ret_fds[--count]);
+			}
+			return err_set(err, code, "opening %s/%s/tasks", cgroup->where[i].path,
+				cgroup->id);
+		}
+		ret_fds[count++] = fd;
+	}
+	return count;
+}
+
 /* Whether pid is in the list that was just read from cgroup.procs. */
 static bool is_listed(const char *list, const char *pid)
 {

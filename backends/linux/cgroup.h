@@ -49,6 +49,18 @@ int cgroup_clone_fd(const struct cgroup *cgroup);
  */
 int cgroup_attach(struct cgroup *cgroup, pid_t pid, bool cloned, struct err *err);
 
+/* Puts pid into the v2 directory alone, when it could not be cloned into it. 0 or negative errno. */
+int cgroup_attach_v2(struct cgroup *cgroup, pid_t pid, struct err *err);
+
+/*
+ * Opens the `tasks` file of every v1 directory. A child that has only one thread and writes "0" to
+ * each goes in by itself, without the lock over all thread groups that a write to cgroup.procs
+ * takes and that costs about 10 ms (Linux, cgroup_procs_write_start()). Returns how many of
+ * ret_fds are set, the caller's to close, or negative errno.
+ */
+int cgroup_open_tasks(
+	const struct cgroup *cgroup, int ret_fds[CGROUP_CONTROLLERS], struct err *err);
+
 /*
  * Kills all that is inside: cgroup.kill where there is one, else one by one until none is left.
  * Bounded. 0, or -EBUSY when something would not die.

@@ -17,6 +17,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -218,9 +219,14 @@ static int make_tree(const struct plan *plan, const struct native_sandbox *sandb
 		if (fstat(path, &owner) < 0) {
 			return err_set(err, errno, "looking at %s", mount->source);
 		}
-		/* Files made by the session would belong to root on the host, set-id bits and all. */
+		/* Files made by the session would belong to root on the host, set-id bits and all; an
+		 * overlay's lower layer is never written. */
 		if (owner.st_uid == 0 && mount->kind != PLAN_MOUNT_OVERLAY) {
-			return take_fd(&tree);
+			return err_refuse(err, EPERM,
+				"%s belongs to root, and what a session writes there would be "
+				"root's: "
+				"give it to another user (chown), or use write: ephemeral",
+				mount->source);
 		}
 		userns = idmap_namespace(owner.st_uid, owner.st_gid, sandbox->ids.base + plan->uid,
 			sandbox->ids.base + plan->gid, err);
@@ -236,26 +242,62 @@ static int make_tree(const struct plan *plan, const struct native_sandbox *sandb
 	return take_fd(&tree);
 }
 
+/* What the child needs between clone3 and exec. */
+struct birth {
+	int control, program;
+	int tasks[CGROUP_CONTROLLERS]; /* v1 groups to go into */
+	int task_count;
+	bool root; /* become root inside; without root there is one uid, and it is ours */
+};
+
+/* An exec by a user that is not root inside would lose the capabilities; ambient ones stay. */
+static int keep_capabilities(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {{0}, {0}};
+
+	if (syscall(SYS_capget, &header, data) < 0) {
+		return -1;
+	}
+	data[0].inheritable = data[0].permitted;
+	data[1].inheritable = data[1].permitted;
+	if (syscall(SYS_capset, &header, data) < 0) {
+		return -1;
+	}
+	for (unsigned long number = 0; number < 64; number++) {
+		(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0UL, 0UL);
+	}
+	return 0;
+}
+
 /* Between clone3 and exec: our memory, so nothing but this. */
-static void become_init(int control, int program)
+static void become_init(const struct birth *birth)
 {
 	static char *const argv[] = {(char *)(uintptr_t) "cloche-init", NULL};
 	static char *const env[] = {NULL};
 	char go = 0;
 
-	if (read(control, &go, 1) != 1 || go != 'g') {
+	for (int i = 0; i < birth->task_count; i++) {
+		if (write(birth->tasks[i], "0", 1) != 1) {
+			_exit(124);
+		}
+	}
+	if (read(birth->control, &go, 1) != 1 || go != 'g') {
 		_exit(125);
 	}
 	/* Raw calls: glibc's would look for other threads. */
-	if (syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0 ||
-		dup2(control, IMAGE_CONTROL_FD) < 0) {
+	if (birth->root ? syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0
+			: keep_capabilities() < 0) {
 		_exit(125);
 	}
-	(void)fcntl(IMAGE_CONTROL_FD, F_SETFD, 0);
+	/* Close-on-exec goes away with the copy. */
+	if (dup2(birth->control, IMAGE_CONTROL_FD) < 0) {
+		_exit(125);
+	}
 	(void)close(0);
 	(void)close(1);
 	(void)close(2);
-	(void)syscall(SYS_execveat, program, "", argv, env, AT_EMPTY_PATH);
+	(void)syscall(SYS_execveat, birth->program, "", argv, env, AT_EMPTY_PATH);
 	_exit(125);
 }
 
@@ -282,8 +324,8 @@ static uint64_t clone_flags(uint32_t namespaces)
  * Descriptors 0 to 3 get new meanings in the child, so the socket's end and the program must not
  * sit there.
  */
-static int clone_child(struct native_sandbox *sandbox, const struct plan *plan, int control,
-	bool *ret_cloned, struct err *err)
+static int clone_child(struct native_sandbox *sandbox, const struct plan *plan,
+	const struct birth *birth, bool *ret_cloned, struct err *err)
 {
 	int group = cgroup_clone_fd(&sandbox->cgroup);
 	int pidfd = -1;
@@ -306,7 +348,7 @@ static int clone_child(struct native_sandbox *sandbox, const struct plan *plan, 
 		pid = kernel_clone3(&args);
 	}
 	if (pid == 0) {
-		become_init(control, init_memfd);
+		become_init(birth);
 	}
 	if (pid < 0) {
 		return err_set(err, errno, "making the sandbox's namespaces");
@@ -481,6 +523,30 @@ static int prepare_limits(struct native_sandbox *sandbox, const struct plan *pla
 	return cgroup_create(host, sandbox->base.id, &limits, &sandbox->cgroup, err);
 }
 
+/* Clones the child, into all its groups, and writes its maps; it waits for a byte after that. */
+static int give_birth(struct native_sandbox *sandbox, const struct plan *plan,
+	const struct host *host, int control, struct err *err)
+{
+	struct birth birth = {.control = control,
+		.program = init_memfd,
+		.root = !plan->id_map_count || !plan->uid_map[0].own};
+	bool cloned = false;
+	int r = cgroup_open_tasks(&sandbox->cgroup, birth.tasks, err);
+
+	if (r < 0) {
+		return r;
+	}
+	birth.task_count = r;
+	r = clone_child(sandbox, plan, &birth, &cloned, err);
+	while (birth.task_count > 0) {
+		(void)close(birth.tasks[--birth.task_count]);
+	}
+	if (r < 0 || (r = write_maps(sandbox, plan, host, err)) < 0) {
+		return r;
+	}
+	return cloned ? 0 : cgroup_attach_v2(&sandbox->cgroup, sandbox->base.pid, err);
+}
+
 static int launch(struct native_sandbox *sandbox, const struct plan *plan, const struct host *host,
 	const struct sandbox_stdio *io, struct err *err)
 {
@@ -488,7 +554,6 @@ static int launch(struct native_sandbox *sandbox, const struct plan *plan, const
 	cleanup_close int theirs = -1;
 	int pair[2];
 	size_t tree_count = 0;
-	bool cloned = false;
 	int r = open_sources(plan, host, &sources, err);
 
 	if (r < 0 || (r = prepare_limits(sandbox, plan, host, err)) < 0) {
@@ -507,15 +572,9 @@ static int launch(struct native_sandbox *sandbox, const struct plan *plan, const
 	if (theirs < 0) {
 		return err_set(err, errno, "making the control socket");
 	}
-	r = clone_child(sandbox, plan, theirs, &cloned, err);
-	if (r < 0 || (r = write_maps(sandbox, plan, host, err)) < 0) {
+	r = give_birth(sandbox, plan, host, theirs, err);
+	if (r < 0) {
 		return r;
-	}
-	if (!(plan->without & PLAN_LAYER_CGROUP)) {
-		r = cgroup_attach(&sandbox->cgroup, sandbox->base.pid, cloned, err);
-		if (r < 0) {
-			return r;
-		}
 	}
 	close_fdp(&theirs);
 	for (size_t i = 0; i < sources.count; i++) {
