@@ -1,0 +1,361 @@
+#include "sshd/net-conn.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <string.h>
+
+#include "sshd/net-relay.h"
+
+#define MAX_SILENT_CHANNELS 16 /* closed by us and not yet by the client, beyond max_sessions */
+#define REFUSED_STATUS 254 /* of a session that was not let start; 255 is ssh's own */
+
+void net_conn_end(struct net_conn *conn, const char *bye)
+{
+	if (!conn->bye) {
+		conn->bye = bye;
+	}
+}
+
+static char *borrow(const char *text)
+{
+	return (char *)(uintptr_t)text; /* only read from, while it is being sent */
+}
+
+/* The banner may be sent once logging in has begun, and must not be sent later than that. */
+static void send_banner(struct net_conn *conn)
+{
+	ssh_string banner = NULL;
+
+	if (conn->sent_banner || !conn->welcome.banner[0]) {
+		return;
+	}
+	conn->sent_banner = true;
+	banner = ssh_string_from_char(conn->welcome.banner);
+	if (banner) {
+		(void)ssh_send_issue_banner(conn->session, banner);
+		ssh_string_free(banner);
+	}
+}
+
+static int deny(struct net_conn *conn)
+{
+	conn->denied++;
+	/* The monitor counts too, and is the one to trust; this is for when it does not answer. */
+	if (conn->denied > conn->welcome.max_auth_tries * 2 + 8) {
+		net_conn_end(conn, "auth tries");
+	}
+	return SSH_AUTH_DENIED;
+}
+
+/* Asks the monitor about a login. Once the connection is ending, everything is denied. */
+static int ask_auth(struct net_conn *conn, const struct wire *request)
+{
+	struct wire answer;
+	uint32_t result = WIRE_AUTH_DENIED;
+
+	send_banner(conn);
+	if (net_ask(conn, request, &answer) < 0) {
+		return deny(conn);
+	}
+	result = answer.type == WIRE_AUTH_RESULT ? answer.number : WIRE_AUTH_DENIED;
+	wire_fini(&answer);
+	switch (result) {
+	case WIRE_AUTH_OK:
+		/* To be told that a key would do is not to be logged in. */
+		if (request->type != WIRE_AUTH_QUERY) {
+			conn->authenticated = true;
+			return SSH_AUTH_SUCCESS;
+		}
+		break;
+	case WIRE_AUTH_KEY_WOULD_DO:
+		if (request->type == WIRE_AUTH_QUERY) {
+			return SSH_AUTH_SUCCESS;
+		}
+		break;
+	case WIRE_AUTH_TOO_MANY:
+		net_conn_end(conn, "auth tries");
+		free(conn->farewell);
+		conn->farewell = strdup("Too many authentication failures");
+		break;
+	default:
+		break;
+	}
+	return deny(conn);
+}
+
+static int auth_none(ssh_session session, const char *user, void *userdata)
+{
+	struct net_conn *conn = userdata;
+	struct wire request;
+
+	wire_init(&request, WIRE_AUTH_NONE, WIRE_NO_CHANNEL);
+	request.user = borrow(user);
+	return ask_auth(conn, &request);
+}
+
+static int auth_password(
+	ssh_session session, const char *user, const char *password, void *userdata)
+{
+	struct net_conn *conn = userdata;
+	struct wire request;
+
+	if (!(conn->welcome.methods & SSH_AUTH_METHOD_PASSWORD)) {
+		return deny(conn);
+	}
+	wire_init(&request, WIRE_AUTH_PASSWORD, WIRE_NO_CHANNEL);
+	request.user = borrow(user);
+	/* libssh's own copy, which it wipes; wire_send() wipes what it made of it. */
+	request.data = (uint8_t *)borrow(password);
+	request.data_size = strlen(password);
+	return ask_auth(conn, &request);
+}
+
+/* Key types whose signature proves the key and nothing more: no certificates, which no CA vouched
+ * for here, no DSA, and nothing that has no name. */
+static const char *key_algorithm(ssh_key key)
+{
+	switch (ssh_key_type(key)) {
+	case SSH_KEYTYPE_RSA:
+	case SSH_KEYTYPE_ED25519:
+	case SSH_KEYTYPE_SK_ED25519:
+		return ssh_key_type_to_char(ssh_key_type(key));
+	case SSH_KEYTYPE_ECDSA_P256:
+	case SSH_KEYTYPE_ECDSA_P384:
+	case SSH_KEYTYPE_ECDSA_P521:
+		return ssh_pki_key_ecdsa_name(key);
+	case SSH_KEYTYPE_SK_ECDSA:
+		return "sk-ecdsa-sha2-nistp256@openssh.com";
+	default:
+		return NULL;
+	}
+}
+
+/* The key as on the wire, for the caller to free. libssh gives it only as text. */
+static uint8_t *key_blob(ssh_key key, size_t *ret_size)
+{
+	char *base64 = NULL;
+	uint8_t *blob = NULL;
+	size_t length = 0;
+
+	if (ssh_pki_export_pubkey_base64(key, &base64) != SSH_OK) {
+		return NULL;
+	}
+	length = strlen(base64);
+	blob = malloc(length + 1);
+	if (blob &&
+		sodium_base642bin(blob, length, base64, length, NULL, ret_size, NULL,
+			sodium_base64_VARIANT_ORIGINAL) != 0) {
+		free(blob);
+		blob = NULL;
+	}
+	ssh_string_free_char(base64);
+	return blob;
+}
+
+static int auth_key(
+	ssh_session session, const char *user, ssh_key key, char signature, void *userdata)
+{
+	struct net_conn *conn = userdata;
+	const char *algorithm = key_algorithm(key);
+	struct wire request;
+	int result = 0;
+
+	if (!algorithm || !(conn->welcome.methods & SSH_AUTH_METHOD_PUBLICKEY)) {
+		return deny(conn);
+	}
+	/* libssh has verified the signature when it says VALID, and does not call for a bad one. */
+	if (signature == SSH_PUBLICKEY_STATE_VALID) {
+		wire_init(&request, WIRE_AUTH_KEY, WIRE_NO_CHANNEL);
+	} else if (signature == SSH_PUBLICKEY_STATE_NONE) {
+		wire_init(&request, WIRE_AUTH_QUERY, WIRE_NO_CHANNEL);
+	} else {
+		return deny(conn);
+	}
+	request.user = borrow(user);
+	request.text = borrow(algorithm);
+	request.data = key_blob(key, &request.data_size);
+	if (!request.data) {
+		return deny(conn);
+	}
+	result = ask_auth(conn, &request);
+	free(request.data);
+	return result;
+}
+
+/* Asks about a channel. True when the monitor says yes; *ret_text (may be NULL) is its reason. */
+static bool ask_channel(struct net_conn *conn, const struct wire *request, char **ret_text)
+{
+	struct wire answer;
+	bool yes = false;
+
+	if (net_ask(conn, request, &answer) < 0) {
+		return false;
+	}
+	yes = answer.type == WIRE_RESULT && answer.number == 1;
+	if (ret_text) {
+		*ret_text = take_ptr(&answer.text);
+	}
+	wire_fini(&answer);
+	return yes;
+}
+
+static int channel_pty(ssh_session session, ssh_channel ssh, const char *term, int columns,
+	int rows, int x, int y, void *userdata)
+{
+	struct net_channel *channel = userdata;
+	struct wire request;
+
+	if (channel->started || channel->pty) {
+		return -1;
+	}
+	net_channel_resize(channel, columns, rows, x, y);
+	wire_init(&request, WIRE_PTY, channel->id);
+	request.text = borrow(term);
+	request.size = channel->size;
+	channel->pty = ask_channel(channel->conn, &request, NULL);
+	return channel->pty ? 0 : -1;
+}
+
+static int channel_window(
+	ssh_session session, ssh_channel ssh, int columns, int rows, int x, int y, void *userdata)
+{
+	net_channel_resize(userdata, columns, rows, x, y);
+	return 0;
+}
+
+static int channel_env(
+	ssh_session session, ssh_channel ssh, const char *name, const char *value, void *userdata)
+{
+	struct net_channel *channel = userdata;
+	struct wire request;
+
+	if (channel->started) {
+		return 1;
+	}
+	wire_init(&request, WIRE_ENV, channel->id);
+	request.text = borrow(name);
+	request.data = (uint8_t *)borrow(value);
+	request.data_size = strlen(value);
+	return ask_channel(channel->conn, &request, NULL) ? 0 : 1;
+}
+
+/*
+ * Starts the session. When the monitor refuses with a reason, the request is granted all the same
+ * and the session consists of that reason: a refused request would show the user nothing.
+ */
+static int start(struct net_channel *channel, enum wire_type type, const char *text)
+{
+	struct wire request, answer;
+
+	if (channel->started) {
+		return 1;
+	}
+	wire_init(&request, type, channel->id);
+	request.text = borrow(text);
+	if (net_ask(channel->conn, &request, &answer) < 0) {
+		return 1;
+	}
+	if (answer.type == WIRE_STARTED) {
+		net_channel_start(channel, &answer);
+	} else if (answer.type == WIRE_RESULT && answer.text[0]) {
+		net_channel_refuse(channel, answer.text, REFUSED_STATUS);
+	}
+	wire_fini(&answer);
+	return channel->started ? 0 : 1;
+}
+
+static int channel_shell(ssh_session session, ssh_channel ssh, void *userdata)
+{
+	return start(userdata, WIRE_SHELL, "");
+}
+
+static int channel_exec(ssh_session session, ssh_channel ssh, const char *command, void *userdata)
+{
+	return start(userdata, WIRE_EXEC, command);
+}
+
+static int channel_subsystem(ssh_session session, ssh_channel ssh, const char *name, void *userdata)
+{
+	return start(userdata, WIRE_SUBSYSTEM, name);
+}
+
+static void channel_signal(ssh_session session, ssh_channel ssh, const char *signal, void *userdata)
+{
+	struct net_channel *channel = userdata;
+
+	if (channel->started && !channel->exited) {
+		net_tell(channel->conn, WIRE_SIGNAL, channel->id, signal);
+	}
+}
+
+/* Counts what is open, and what we closed but the client has not. */
+static bool has_room(const struct net_conn *conn)
+{
+	uint32_t open = 0;
+	uint32_t silent = 0;
+
+	for (const struct net_channel *channel = conn->channels; channel; channel = channel->next) {
+		if (channel->sent_close) {
+			silent++;
+		} else {
+			open++;
+		}
+	}
+	return open < conn->welcome.max_sessions &&
+		silent < conn->welcome.max_sessions + MAX_SILENT_CHANNELS;
+}
+
+static struct net_channel *add_channel(struct net_conn *conn, uint32_t id)
+{
+	ssh_channel ssh = ssh_channel_new(conn->session);
+	struct net_channel *channel = ssh ? net_channel_add(conn, id, ssh) : NULL;
+
+	if (!channel) {
+		ssh_channel_free(ssh);
+		net_conn_end(conn, "memory");
+		return NULL;
+	}
+	channel->callbacks.channel_pty_request_function = channel_pty;
+	channel->callbacks.channel_pty_window_change_function = channel_window;
+	channel->callbacks.channel_env_request_function = channel_env;
+	channel->callbacks.channel_shell_request_function = channel_shell;
+	channel->callbacks.channel_exec_request_function = channel_exec;
+	channel->callbacks.channel_subsystem_request_function = channel_subsystem;
+	channel->callbacks.channel_signal_function = channel_signal;
+	ssh_callbacks_init(&channel->callbacks);
+	if (ssh_set_channel_callbacks(ssh, &channel->callbacks) != SSH_OK) {
+		net_conn_end(conn, "memory");
+	}
+	return channel;
+}
+
+/* NULL refuses the channel. */
+static ssh_channel open_session(ssh_session session, void *userdata)
+{
+	struct net_conn *conn = userdata;
+	struct net_channel *channel = NULL;
+	struct wire request;
+
+	if (!conn->authenticated || !has_room(conn)) {
+		return NULL;
+	}
+	wire_init(&request, WIRE_OPEN, conn->next_channel++);
+	if (!ask_channel(conn, &request, NULL)) {
+		return NULL;
+	}
+	channel = add_channel(conn, request.channel);
+	return channel ? channel->ssh : NULL;
+}
+
+int net_conn_set_callbacks(struct net_conn *conn)
+{
+	struct ssh_server_callbacks_struct *callbacks = &conn->callbacks;
+
+	callbacks->userdata = conn;
+	callbacks->auth_none_function = auth_none;
+	callbacks->auth_password_function = auth_password;
+	callbacks->auth_pubkey_function = auth_key;
+	callbacks->channel_open_request_session_function = open_session;
+	ssh_callbacks_init(callbacks);
+	return ssh_set_server_callbacks(conn->session, callbacks) == SSH_OK ? 0 : -EINVAL;
+}

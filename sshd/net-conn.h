@@ -1,0 +1,94 @@
+/*
+ * One connection in the net process.
+ *
+ *	net-conn.c	what libssh calls us for: logins, channels, requests on them
+ *	net-loop.c	the one loop: waits, lets libssh work, moves bytes, keeps time, ends
+ *	net-ask.c	requests to the monitor and what it says unasked
+ *	net-relay.c	one channel's bytes between client and sandbox
+ *
+ * libssh calls back at any time while it is given control, a write included. So a callback only
+ * records, asks the monitor, or writes to the sandbox; it never calls libssh to send, frees nothing
+ * and closes no channel. All of that the loop does.
+ */
+#pragma once
+
+#include <libssh/callbacks.h>
+#include <libssh/libssh.h>
+#include <libssh/server.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sshd/wire.h"
+
+/* Longer than any launch. A monitor that says nothing for so long is no monitor. */
+#define NET_ANSWER_USEC (120 * 1000000ull)
+
+struct net_channel;
+
+struct net_message {
+	struct wire wire;
+	struct net_message *next;
+};
+
+struct net_conn {
+	ssh_session session;
+	ssh_event event; /* NULL until keys are exchanged */
+	struct ssh_server_callbacks_struct callbacks;
+	struct ssh_counter_struct traffic; /* bytes of the TCP connection, kept by libssh */
+	int tcp; /* libssh's, which closes it */
+	int monitor; /* owned */
+
+	struct wire_welcome welcome;
+	bool said_hello, welcomed, sent_banner, authenticated;
+	bool up; /* a session was started: acknowledgements may be delayed now */
+	uint32_t denied;
+
+	struct net_message *inbox, **inbox_end; /* came while an answer was awaited */
+	struct net_channel *channels, **channels_end;
+	uint32_t next_channel;
+	size_t held; /* bytes of clients that no sandbox has taken yet, over all channels */
+
+	uint64_t heard_at; /* when bytes last came from the client, in microseconds */
+	uint64_t heard_bytes;
+	uint32_t unanswered; /* keep-alives */
+
+	const char *bye; /* set: the loop ends, and the monitor is told this reason class */
+	char *farewell; /* what the client is told at the end, or NULL */
+};
+
+/*
+ * Serves one connection to its end. session has its socket, which must be non-blocking; monitor is
+ * consumed. Never blocks for ever on either.
+ */
+void net_conn_run(ssh_session session, int tcp, int monitor);
+
+/* net-conn.c: sets the callbacks for logins and channels. */
+int net_conn_set_callbacks(struct net_conn *conn);
+
+/* Ends the connection for this reason class (static). The first reason stays. */
+void net_conn_end(struct net_conn *conn, const char *bye);
+
+/*
+ * net-ask.c: sends request and waits for its one answer; what else the monitor says meanwhile goes
+ * to the inbox. 0 and *ret_answer, for wire_fini(); -EINVAL when request is not sendable (too long);
+ * on any other failure the connection is over and net_conn_end() was called.
+ */
+int net_ask(struct net_conn *conn, const struct wire *request, struct wire *ret_answer);
+
+/* Tells the monitor something that has no answer. Failure ends the connection. */
+void net_tell(struct net_conn *conn, enum wire_type type, uint32_t channel, const char *text);
+
+/* The same, but forgotten where it would have to wait. */
+void net_hint(struct net_conn *conn, enum wire_type type, uint32_t channel);
+
+/* Reads what the monitor has said into the inbox, without waiting. */
+void net_collect(struct net_conn *conn);
+
+/* The first message of the inbox in *ret, for wire_fini(). False when there is none. */
+bool net_next_message(struct net_conn *conn, struct wire *ret);
+
+/*
+ * Waits until the monitor has said something. 0; or -ETIMEDOUT after deadline (of io_now_usec()), and
+ * then the connection is over.
+ */
+int net_await(struct net_conn *conn, uint64_t deadline);

@@ -1,0 +1,361 @@
+/*
+ * The loop. It waits in its own poll(2) for everything, then gives libssh control for what came on
+ * the socket, then moves bytes; libssh never waits by itself, since its session is non-blocking.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/io.h"
+#include "sshd/net-confine.h"
+#include "sshd/net-relay.h"
+
+#define READS_AT_ONCE 32 /* of 4 KiB each, before the sandboxes have their turn */
+#define MAX_HELD (12u << 20) /* bytes no sandbox takes: the client is not listened to any more */
+#define FAREWELL_MSEC 1000 /* how long a client may take to read that it is being disconnected */
+#define TCP_INDEX 0
+#define MONITOR_INDEX 1
+#define FIRST_CHANNEL_INDEX 2
+
+/*
+ * Small messages go back and forth until a session is up, and each would wait for the other side's
+ * delayed acknowledgement. The kernel forgets this after a while, so it is said again and again.
+ */
+static void acknowledge_quickly(struct net_conn *conn)
+{
+	const int on = 1;
+
+	if (!conn->up) {
+		(void)setsockopt(conn->tcp, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
+	}
+}
+
+static bool has_unsent(struct net_conn *conn)
+{
+	return (ssh_get_status(conn->session) & SSH_WRITE_PENDING) != 0;
+}
+
+static bool is_gone(struct net_conn *conn)
+{
+	return !ssh_is_connected(conn->session) ||
+		(ssh_get_status(conn->session) & (SSH_CLOSED | SSH_CLOSED_ERROR));
+}
+
+/* What the client calls itself, fit for a log. */
+static void say_hello(struct net_conn *conn)
+{
+	const char *version = ssh_get_clientbanner(conn->session);
+	char text[256];
+	size_t length = 0;
+
+	if (conn->said_hello || !version) {
+		return;
+	}
+	for (; version[length] && length < sizeof(text) - 1; length++) {
+		char c = version[length];
+		text[length] = (char)(c >= ' ' && c <= '~' ? c : '?');
+	}
+	text[length] = '\0';
+	conn->said_hello = true;
+	net_tell(conn, WIRE_HELLO, WIRE_NO_CHANNEL, text);
+}
+
+static void say_kex(struct net_conn *conn)
+{
+	char text[256];
+
+	(void)snprintf(text, sizeof(text), "%s %s %s", ssh_get_kex_algo(conn->session),
+		ssh_get_cipher_in(conn->session), ssh_get_hmac_in(conn->session));
+	net_tell(conn, WIRE_KEX, WIRE_NO_CHANNEL, text);
+}
+
+static void handle_channel_message(struct net_conn *conn, const struct wire *wire)
+{
+	struct net_channel *channel = net_channel_find(conn, wire->channel);
+
+	if (!channel) {
+		return; /* closed meanwhile */
+	}
+	if (wire->type == WIRE_EXIT) {
+		net_channel_exit(channel, wire->number, wire->text, (wire->flags & 1) != 0);
+	} else {
+		net_channel_notify(channel, wire->text);
+	}
+}
+
+/* Offers the logins the monitor wants. With none of those libssh has, it could not even say no. */
+static void be_welcomed(struct net_conn *conn, const struct wire *wire)
+{
+	uint32_t methods = 0;
+
+	if (conn->welcomed || wire_welcome_unpack(wire, &conn->welcome) < 0) {
+		net_conn_end(conn, "monitor confused");
+		return;
+	}
+	conn->welcomed = true;
+	methods = conn->welcome.methods & (SSH_AUTH_METHOD_PASSWORD | SSH_AUTH_METHOD_PUBLICKEY);
+	ssh_set_auth_methods(conn->session, (int)(methods ? methods : SSH_AUTH_METHOD_PUBLICKEY));
+}
+
+static void handle_message(struct net_conn *conn, struct wire *wire)
+{
+	switch (wire->type) {
+	case WIRE_WELCOME:
+		be_welcomed(conn, wire);
+		break;
+	case WIRE_EXIT:
+	case WIRE_NOTICE:
+		handle_channel_message(conn, wire);
+		break;
+	case WIRE_END:
+		free(conn->farewell);
+		conn->farewell = take_ptr(&wire->text);
+		net_conn_end(conn, "ended");
+		break;
+	default:
+		net_conn_end(conn, "monitor confused");
+		break;
+	}
+}
+
+static void handle_inbox(struct net_conn *conn)
+{
+	struct wire wire;
+
+	while (net_next_message(conn, &wire)) {
+		handle_message(conn, &wire);
+		wire_fini(&wire);
+	}
+}
+
+/* Exchanges keys. HELLO goes out on the way, so that its answer is there when it is needed. */
+static int exchange_keys(struct net_conn *conn)
+{
+	while (!conn->bye) {
+		int r = ssh_handle_key_exchange(conn->session);
+		say_hello(conn);
+		if (r == SSH_OK) {
+			return 0;
+		}
+		if (r != SSH_AGAIN || ssh_get_status(conn->session) & SSH_CLOSED_ERROR) {
+			break;
+		}
+		struct pollfd fds[] = {
+			{.fd = conn->tcp,
+				.events = (short)(POLLIN | (has_unsent(conn) ? POLLOUT : 0))},
+			{.fd = conn->monitor, .events = POLLIN},
+		};
+		(void)poll(fds, 2, -1);
+		if (fds[1].revents) {
+			net_collect(conn);
+			handle_inbox(conn);
+		}
+		acknowledge_quickly(conn);
+	}
+	net_conn_end(conn, conn->said_hello ? "key exchange" : "no banner");
+	return -ECONNABORTED;
+}
+
+/* Gives libssh what has come, and sends what it has to say. */
+static void let_libssh_work(struct net_conn *conn)
+{
+	for (int i = 0; i < READS_AT_ONCE && !conn->bye; i++) {
+		acknowledge_quickly(conn);
+		if (ssh_event_dopoll(conn->event, 0) != SSH_OK || is_gone(conn) ||
+			conn->held > MAX_HELD) {
+			break;
+		}
+	}
+	if (is_gone(conn)) {
+		net_conn_end(conn, "closed");
+	}
+}
+
+/* Returns milliseconds until the next keep-alive is due, -1 for never. */
+static int keep_alive(struct net_conn *conn, uint64_t now)
+{
+	uint64_t interval = conn->welcome.keepalive_interval * 1000000ull;
+	uint64_t due = 0;
+
+	if (conn->traffic.in_bytes != conn->heard_bytes) {
+		conn->heard_bytes = conn->traffic.in_bytes;
+		conn->heard_at = now;
+		conn->unanswered = 0;
+	}
+	if (!interval || !conn->authenticated) {
+		return -1;
+	}
+	due = conn->heard_at + interval * (conn->unanswered + 1);
+	if (now >= due) {
+		if (conn->unanswered >= conn->welcome.keepalive_count) {
+			net_conn_end(conn, "unresponsive");
+			return 0;
+		}
+		conn->unanswered++;
+		/* While one is unanswered libssh sends no other; TCP repeats that one anyway. */
+		(void)ssh_send_keepalive(conn->session);
+		due += interval;
+	}
+	return (int)((due - now) / 1000 + 1);
+}
+
+static int earlier(int a, int b)
+{
+	if (a < 0 || b < 0) {
+		return a < 0 ? b : a;
+	}
+	return a < b ? a : b;
+}
+
+static int next_timeout(struct net_conn *conn, uint64_t now)
+{
+	int timeout = keep_alive(conn, now);
+
+	for (struct net_channel *channel = conn->channels; channel; channel = channel->next) {
+		timeout = earlier(timeout, net_channel_timeout(channel, now));
+	}
+	return timeout;
+}
+
+/* Fills fds; each channel is given how many of them are its own, in order. */
+static size_t prepare(struct net_conn *conn, struct pollfd *fds, size_t max)
+{
+	size_t count = FIRST_CHANNEL_INDEX;
+	bool listen = conn->held <= MAX_HELD;
+
+	fds[TCP_INDEX] = (struct pollfd){.fd = conn->tcp,
+		.events = (short)((listen ? POLLIN : 0) | (has_unsent(conn) ? POLLOUT : 0))};
+	fds[MONITOR_INDEX] = (struct pollfd){.fd = conn->monitor, .events = POLLIN};
+	for (struct net_channel *channel = conn->channels; channel; channel = channel->next) {
+		channel->pollfds = 0;
+		if (count + NET_CHANNEL_POLLFDS <= max) {
+			channel->pollfds = net_channel_prepare(channel, fds + count);
+			count += channel->pollfds;
+		}
+	}
+	return count;
+}
+
+/* Channels opened while this runs are at the end of the list, and have nothing ready yet. */
+static void pump(struct net_conn *conn, const struct pollfd *fds)
+{
+	uint64_t now = io_now_usec();
+	size_t at = FIRST_CHANNEL_INDEX;
+
+	for (struct net_channel *channel = conn->channels; channel && !conn->bye;
+		channel = channel->next) {
+		size_t count = channel->pollfds;
+		channel->pollfds = 0;
+		net_channel_pump(channel, fds + at, count, now);
+		at += count;
+	}
+	net_channel_reap(conn);
+}
+
+static void serve_once(struct net_conn *conn)
+{
+	struct pollfd fds[NET_MAX_FDS];
+	size_t count = prepare(conn, fds, NET_MAX_FDS);
+	int r = poll(fds, (nfds_t)count, next_timeout(conn, io_now_usec()));
+
+	if (r < 0 && errno != EINTR) {
+		net_conn_end(conn, "poll");
+	}
+	if (r <= 0) {
+		count = FIRST_CHANNEL_INDEX;
+		memset(fds, 0, sizeof(fds));
+	}
+	if (fds[MONITOR_INDEX].revents) {
+		net_collect(conn);
+	}
+	if (fds[TCP_INDEX].revents) {
+		let_libssh_work(conn);
+	}
+	handle_inbox(conn);
+	pump(conn, fds);
+	if (has_unsent(conn)) {
+		(void)ssh_event_dopoll(conn->event, 0);
+	}
+	if (is_gone(conn)) {
+		net_conn_end(conn, "closed");
+	}
+}
+
+/*
+ * Tells the client why, if there is anything to tell. libssh closes the socket right after queueing
+ * its last message, so everything before must be out and the socket must be known to be writable.
+ */
+static void say_farewell(struct net_conn *conn)
+{
+	uint64_t deadline = io_now_usec() + FAREWELL_MSEC * 1000ull;
+
+	if (!conn->event || is_gone(conn)) {
+		return;
+	}
+	while (has_unsent(conn) && io_now_usec() < deadline) {
+		struct pollfd wait = {.fd = conn->tcp, .events = POLLOUT};
+		(void)poll(&wait, 1, FAREWELL_MSEC);
+		if (ssh_event_dopoll(conn->event, 0) == SSH_ERROR) {
+			return;
+		}
+	}
+	(void)ssh_event_dopoll(conn->event, 0);
+	if (!has_unsent(conn) && !is_gone(conn)) {
+		(void)ssh_session_set_disconnect_message(
+			conn->session, conn->farewell ? conn->farewell : "Bye");
+		ssh_disconnect(conn->session);
+	}
+}
+
+static void await_welcome(struct net_conn *conn)
+{
+	uint64_t deadline = io_now_usec() + NET_ANSWER_USEC;
+
+	while (!conn->welcomed && !conn->bye && net_await(conn, deadline) == 0) {
+		net_collect(conn);
+		handle_inbox(conn);
+	}
+}
+
+static void serve(struct net_conn *conn)
+{
+	if (exchange_keys(conn) < 0) {
+		return;
+	}
+	say_kex(conn);
+	conn->event = ssh_event_new();
+	if (!conn->event || ssh_event_add_session(conn->event, conn->session) != SSH_OK) {
+		net_conn_end(conn, "memory");
+		return;
+	}
+	await_welcome(conn);
+	conn->heard_at = io_now_usec();
+	while (!conn->bye) {
+		serve_once(conn);
+	}
+}
+
+void net_conn_run(ssh_session session, int tcp, int monitor)
+{
+	struct net_conn conn = {.session = session, .tcp = tcp, .monitor = monitor};
+	const int on = 1;
+
+	conn.inbox_end = &conn.inbox;
+	conn.channels_end = &conn.channels;
+	(void)setsockopt(tcp, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	ssh_set_blocking(session, 0);
+	ssh_set_counters(session, &conn.traffic, NULL);
+	if (net_conn_set_callbacks(&conn) < 0) {
+		net_conn_end(&conn, "memory");
+	} else {
+		serve(&conn);
+	}
+	say_farewell(&conn);
+	net_tell(&conn, WIRE_BYE, WIRE_NO_CHANNEL, conn.bye);
+	close_fdp(&conn.monitor);
+	free(conn.farewell);
+}

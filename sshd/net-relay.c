@@ -1,0 +1,621 @@
+/*
+ * Why the bytes are moved in just this way (libssh 0.10; each was seen to go wrong otherwise):
+ *
+ * Reading from a channel tops the client's window up without counting what libssh still holds. So a
+ * reader that takes a little at a time lets the client send without bound. Here libssh hands over
+ * directly in the data callback as long as the sandbox takes everything; once it does not, libssh
+ * keeps what comes (and then counts it), and when the sandbox can be written to again all of it is
+ * taken in one read, as the backlog.
+ *
+ * Writing to a channel takes less than it was given while keys are exchanged; the rest is kept.
+ * Writing puts everything the window allows into libssh's memory, whether or not the client reads;
+ * so nothing is written while libssh still has unsent bytes.
+ *
+ * A packet carries 32768 - 10 bytes, and writing one byte more makes a second packet; so reads are
+ * multiples of that.
+ */
+#include "sshd/net-relay.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "base/io.h"
+
+#define PACKET_PAYLOAD 32758u
+#define READ_SIZE (4 * PACKET_PAYLOAD)
+#define LARGE_PIPE (1 << 20)
+#define LARGE_FROM 32768 /* a transfer of this size makes the pipes large */
+
+/*
+ * The window the client gets while its bytes are taken as they come: enough for 100 MiB/s over
+ * 20 ms. Until then, and when the sandbox is slow, it is libssh's 1.28 MB.
+ */
+#define WINDOW (2000u * 1000)
+#define WINDOW_STEP (256u * 1024)
+#define WINDOW_SLACK (512u * 1024) /* packets in flight when libssh grants anew */
+
+#define MAX_NOTICE 8192
+#define MAX_SIDE 10000 /* rows or columns */
+#define DRAIN_USEC 2000000 /* a session that has ended and says nothing more has said all */
+#define EOF_USEC 20000 /* the exit status mostly follows the last byte at once: wait for it */
+#define ACTIVE_USEC 1000000
+
+static int channel_data(ssh_session session, ssh_channel ssh, void *data, uint32_t size,
+	int is_stderr, void *userdata);
+
+static void channel_eof(ssh_session session, ssh_channel ssh, void *userdata)
+{
+	struct net_channel *channel = userdata;
+
+	channel->client_eof = true;
+}
+
+static void channel_close(ssh_session session, ssh_channel ssh, void *userdata)
+{
+	struct net_channel *channel = userdata;
+
+	channel->client_closed = true;
+}
+
+struct net_channel *net_channel_add(struct net_conn *conn, uint32_t id, ssh_channel ssh)
+{
+	struct net_channel *channel = calloc(1, sizeof(*channel));
+
+	if (!channel) {
+		return NULL;
+	}
+	channel->conn = conn;
+	channel->id = id;
+	channel->ssh = ssh;
+	channel->in = channel->out = channel->err = -1;
+	channel->callbacks.userdata = channel;
+	channel->callbacks.channel_data_function = channel_data;
+	channel->callbacks.channel_eof_function = channel_eof;
+	channel->callbacks.channel_close_function = channel_close;
+	*conn->channels_end = channel;
+	conn->channels_end = &channel->next;
+	return channel;
+}
+
+struct net_channel *net_channel_find(struct net_conn *conn, uint32_t id)
+{
+	struct net_channel *channel = conn->channels;
+
+	while (channel && channel->id != id) {
+		channel = channel->next;
+	}
+	return channel;
+}
+
+/* Bytes of the client that wait here, for the connection's sum. */
+static void set_unread(struct net_channel *channel, size_t unread)
+{
+	channel->conn->held += unread;
+	channel->conn->held -= channel->unread;
+	channel->unread = unread;
+}
+
+static void drop_backlog(struct net_channel *channel)
+{
+	channel->conn->held -= channel->backlog_size;
+	free(channel->backlog);
+	channel->backlog = NULL;
+	channel->backlog_size = channel->backlog_at = 0;
+}
+
+static void close_in(struct net_channel *channel)
+{
+	if (channel->in != channel->out) {
+		close_fdp(&channel->in);
+	}
+	channel->in = -1;
+	drop_backlog(channel);
+}
+
+static void close_out(struct net_channel *channel)
+{
+	if (channel->pty) {
+		close_in(channel);
+	}
+	close_fdp(&channel->out);
+}
+
+static void free_channel(struct net_channel *channel)
+{
+	close_in(channel);
+	close_out(channel);
+	close_fdp(&channel->err);
+	set_unread(channel, 0);
+	free(channel->kept);
+	free(channel->notice);
+	/* libssh may keep its half for as long as it likes: ours is not called any more. */
+	(void)ssh_remove_channel_callbacks(channel->ssh, &channel->callbacks);
+	ssh_channel_free(channel->ssh);
+	free(channel);
+}
+
+void net_channel_reap(struct net_conn *conn)
+{
+	struct net_channel **link = &conn->channels;
+
+	while (*link) {
+		struct net_channel *channel = *link;
+		if (!channel->sent_close || !channel->client_closed) {
+			link = &channel->next;
+			continue;
+		}
+		*link = channel->next;
+		free_channel(channel);
+	}
+	conn->channels_end = link;
+}
+
+void net_channel_resize(struct net_channel *channel, int columns, int rows, int x, int y)
+{
+	const int sides[] = {rows, columns, x, y};
+	unsigned short clamped[ARRAY_SIZE(sides)];
+
+	for (size_t i = 0; i < ARRAY_SIZE(sides); i++) {
+		int side = sides[i] < 0 || sides[i] > MAX_SIDE ? MAX_SIDE : sides[i];
+		clamped[i] = (unsigned short)side;
+	}
+	channel->size = (struct winsize){clamped[0], clamped[1], clamped[2], clamped[3]};
+	if (channel->pty && channel->out >= 0) {
+		(void)ioctl(channel->out, TIOCSWINSZ, &channel->size);
+	}
+}
+
+void net_channel_start(struct net_channel *channel, struct wire *started)
+{
+	channel->started = true;
+	channel->pty = started->number == 1;
+	channel->conn->up = true;
+	for (size_t i = 0; i < started->fd_count; i++) {
+		(void)io_set_nonblocking(started->fds[i], true);
+	}
+	if (channel->pty) {
+		channel->out = take_fd(&started->fds[0]);
+		channel->in = channel->out;
+		/* The window may have changed since the terminal was asked for. */
+		(void)ioctl(channel->out, TIOCSWINSZ, &channel->size);
+	} else {
+		channel->in = take_fd(&started->fds[0]);
+		channel->out = take_fd(&started->fds[1]);
+		channel->err = take_fd(&started->fds[2]);
+	}
+}
+
+void net_channel_refuse(struct net_channel *channel, const char *text, uint32_t status)
+{
+	channel->started = true;
+	channel->pty = false;
+	net_channel_notify(channel, text);
+	net_channel_exit(channel, status, "", false);
+}
+
+void net_channel_notify(struct net_channel *channel, const char *text)
+{
+	size_t used = channel->notice ? strlen(channel->notice) : 0;
+	size_t room = used + strlen(text) + sizeof("\r\n");
+	char *grown = NULL;
+
+	if (room > MAX_NOTICE) {
+		return;
+	}
+	grown = realloc(channel->notice, room);
+	if (grown) {
+		(void)snprintf(grown + used, room - used, "%s\r\n", text);
+		channel->notice = grown;
+	}
+}
+
+void net_channel_exit(struct net_channel *channel, uint32_t status, const char *signal, bool core)
+{
+	channel->exited = true;
+	channel->status = status;
+	channel->core = core;
+	(void)snprintf(channel->signal, sizeof(channel->signal), "%s", signal);
+	channel->exit_at = io_now_usec();
+}
+
+/* More room in the pipes for a session that moves much; refused by the kernel, it stays small. */
+static void enlarge_pipes(struct net_channel *channel)
+{
+	if (channel->large_pipes || channel->pty) {
+		return;
+	}
+	channel->large_pipes = true;
+	if (channel->in >= 0) {
+		(void)fcntl(channel->in, F_SETPIPE_SZ, LARGE_PIPE);
+	}
+	if (channel->out >= 0) {
+		(void)fcntl(channel->out, F_SETPIPE_SZ, LARGE_PIPE);
+	}
+}
+
+/*
+ * Writes to the session. Returns how much it took; 0 when it takes nothing now; -1 when it never
+ * will again, and then in is closed.
+ */
+static ssize_t write_in(struct net_channel *channel, const void *data, size_t size)
+{
+	ssize_t n = write(channel->in, data, size);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+		return 0;
+	}
+	if (n < 0) {
+		close_in(channel);
+		return -1;
+	}
+	channel->active = true;
+	channel->taken += (size_t)n;
+	return n;
+}
+
+/*
+ * Called with all that libssh holds for this channel. Returns how much of it is done with; the rest
+ * libssh keeps, and counts against the window.
+ */
+static int channel_data(ssh_session session, ssh_channel ssh, void *data, uint32_t size,
+	int is_stderr, void *userdata)
+{
+	struct net_channel *channel = userdata;
+	ssize_t n = 0;
+
+	if (is_stderr || (channel->started && channel->in < 0) || channel->sent_close) {
+		return (int)size; /* nobody wants it */
+	}
+	if (channel->started && !channel->backlog) {
+		if (size >= LARGE_FROM) {
+			enlarge_pipes(channel);
+		}
+		n = write_in(channel, data, size);
+		n = n < 0 ? (ssize_t)size : n;
+	}
+	set_unread(channel, size - (size_t)n);
+	/* libssh takes what comes, window or not. */
+	if (channel->unread > WINDOW + WINDOW_SLACK) {
+		net_conn_end(channel->conn, "window overrun");
+	}
+	return (int)n;
+}
+
+/* Takes all that libssh holds as the backlog; nothing less, see above. */
+static void take_unread(struct net_channel *channel)
+{
+	int n = ssh_channel_poll(channel->ssh, 0);
+
+	set_unread(channel, 0);
+	if (n <= 0) {
+		return;
+	}
+	channel->backlog = malloc((size_t)n);
+	if (!channel->backlog) {
+		net_conn_end(channel->conn, "memory");
+		return;
+	}
+	n = ssh_channel_read_timeout(channel->ssh, channel->backlog, (uint32_t)n, 0, 0);
+	channel->backlog_size = n > 0 ? (size_t)n : 0;
+	channel->conn->held += channel->backlog_size;
+	if (n <= 0) {
+		drop_backlog(channel);
+	}
+}
+
+/*
+ * Widens the client's window. The one way to say so is to read more than there is; where something
+ * came just then, it is the backlog.
+ */
+static void top_up(struct net_channel *channel)
+{
+	uint8_t *data = malloc(WINDOW);
+	int n = 0;
+
+	channel->taken = 0;
+	if (!data) {
+		return;
+	}
+	n = ssh_channel_read_timeout(channel->ssh, data, WINDOW, 0, 0);
+	if (n <= 0) {
+		free(data);
+		return;
+	}
+	uint8_t *shrunk = realloc(data, (size_t)n);
+	channel->backlog = shrunk ? shrunk : data;
+	channel->backlog_size = (size_t)n;
+	channel->conn->held += (size_t)n;
+	set_unread(channel, 0);
+}
+
+static void write_backlog(struct net_channel *channel)
+{
+	ssize_t n = write_in(channel, channel->backlog + channel->backlog_at,
+		channel->backlog_size - channel->backlog_at);
+
+	if (n <= 0) {
+		return;
+	}
+	channel->backlog_at += (size_t)n;
+	if (channel->backlog_at == channel->backlog_size) {
+		drop_backlog(channel);
+	}
+}
+
+/* Client to session. Ends by closing the session's stdin when all was delivered. */
+static void pump_in(struct net_channel *channel, bool writable)
+{
+	if (channel->in >= 0 && writable && !channel->backlog && channel->unread > 0) {
+		take_unread(channel);
+	}
+	if (channel->in >= 0 && writable && channel->backlog) {
+		write_backlog(channel);
+	}
+	/* Only while the sandbox keeps up, so that a slow one never holds more than it must. */
+	if (channel->in >= 0 && !channel->backlog && channel->unread == 0 &&
+		channel->taken >= WINDOW_STEP && !channel->client_eof) {
+		top_up(channel);
+	}
+	/* A terminal has no end of its input: its user types one. */
+	if (channel->client_eof && channel->in >= 0 && !channel->pty && !channel->backlog &&
+		channel->unread == 0) {
+		close_in(channel);
+	}
+}
+
+static bool client_listens(const struct net_channel *channel)
+{
+	return !channel->client_closed && !channel->sent_close && !channel->sent_eof;
+}
+
+/* Can libssh be given bytes for this channel now? */
+static bool can_send(const struct net_channel *channel)
+{
+	return client_listens(channel) && !channel->kept &&
+		!(ssh_get_status(channel->conn->session) & SSH_WRITE_PENDING) &&
+		ssh_channel_window_size(channel->ssh) > 0;
+}
+
+static void keep(struct net_channel *channel, const uint8_t *data, size_t size, bool is_stderr)
+{
+	channel->kept = malloc(size);
+	if (!channel->kept) {
+		net_conn_end(channel->conn, "memory");
+		return;
+	}
+	memcpy(channel->kept, data, size);
+	channel->kept_size = size;
+	channel->kept_at = 0;
+	channel->kept_is_stderr = is_stderr;
+}
+
+/* Gives bytes to libssh. Returns how many it took; -1 when the client will not have them. */
+static int send_bytes(struct net_channel *channel, const void *data, size_t size, bool is_stderr)
+{
+	return is_stderr ? ssh_channel_write_stderr(channel->ssh, data, (uint32_t)size)
+			 : ssh_channel_write(channel->ssh, data, (uint32_t)size);
+}
+
+static void drop_kept(struct net_channel *channel)
+{
+	free(channel->kept);
+	channel->kept = NULL;
+}
+
+static void send_kept(struct net_channel *channel)
+{
+	int n = send_bytes(channel, channel->kept + channel->kept_at,
+		channel->kept_size - channel->kept_at, channel->kept_is_stderr);
+
+	channel->kept_at += n > 0 ? (size_t)n : 0;
+	if (n < 0 || channel->kept_at == channel->kept_size) {
+		drop_kept(channel);
+	}
+}
+
+static void send_notice(struct net_channel *channel)
+{
+	char *text = take_ptr(&channel->notice);
+	int n = send_bytes(channel, text, strlen(text), !channel->pty);
+
+	if (n >= 0 && (size_t)n < strlen(text)) {
+		keep(channel, (uint8_t *)text + n, strlen(text) - (size_t)n, !channel->pty);
+	}
+	free(text);
+}
+
+/* How much to read so that libssh can take it all, in whole packets. */
+static size_t read_room(const struct net_channel *channel)
+{
+	size_t window = ssh_channel_window_size(channel->ssh);
+
+	if (window >= READ_SIZE) {
+		return READ_SIZE;
+	}
+	return window > PACKET_PAYLOAD ? window - window % PACKET_PAYLOAD : window;
+}
+
+/* One read from the session, sent on. Returns false at its end. */
+static bool move_out(struct net_channel *channel, int fd, bool is_stderr)
+{
+	/* Static: only what is used of it becomes memory, and one read is done with before the next. */
+	static uint8_t data[READ_SIZE];
+	ssize_t n = read(fd, data, read_room(channel));
+	int sent = 0;
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+		return true;
+	}
+	if (n <= 0) {
+		return false; /* a terminal ends with EIO */
+	}
+	if (n >= LARGE_FROM) {
+		enlarge_pipes(channel);
+	}
+	channel->exit_at = channel->exited ? io_now_usec() : channel->exit_at;
+	sent = send_bytes(channel, data, (size_t)n, is_stderr);
+	if (sent >= 0 && sent < n) {
+		keep(channel, data + sent, (size_t)(n - sent), is_stderr);
+	}
+	return true;
+}
+
+static short revents_of(const struct pollfd *fds, size_t count, int fd)
+{
+	for (size_t i = 0; fd >= 0 && i < count; i++) {
+		if (fds[i].fd == fd) {
+			return fds[i].revents;
+		}
+	}
+	return 0;
+}
+
+/* Session to client. */
+static void pump_out(struct net_channel *channel, const struct pollfd *fds, size_t count)
+{
+	const short readable = POLLIN | POLLHUP | POLLERR;
+
+	if (channel->kept && client_listens(channel)) {
+		send_kept(channel);
+	}
+	if ((revents_of(fds, count, channel->out) & readable) && can_send(channel) &&
+		!move_out(channel, channel->out, false)) {
+		close_out(channel);
+	}
+	if ((revents_of(fds, count, channel->err) & readable) && can_send(channel) &&
+		!move_out(channel, channel->err, true)) {
+		close_fdp(&channel->err);
+	}
+	if (channel->notice && can_send(channel)) {
+		send_notice(channel);
+	}
+}
+
+static void send_exit(struct net_channel *channel)
+{
+	channel->sent_exit = true;
+	if (channel->signal[0]) {
+		(void)ssh_channel_request_send_exit_signal(
+			channel->ssh, channel->signal, channel->core, "", "");
+	} else {
+		(void)ssh_channel_request_send_exit_status(channel->ssh, (int)channel->status);
+	}
+}
+
+/*
+ * The end, in the only order clients like: every byte, then the exit status, then EOF, then CLOSE.
+ * libssh's ssh_channel_close() gives up half-way when EOF could not be sent at once, so EOF is sent
+ * by itself first; both are in its queue when it says so, even where it says "again".
+ */
+static void finish(struct net_channel *channel, uint64_t now)
+{
+	bool silent = channel->out < 0 && channel->err < 0 && !channel->kept && !channel->notice;
+
+	if (!channel->started || !silent || channel->sent_close) {
+		return;
+	}
+	channel->silent_at = channel->silent_at ? channel->silent_at : now;
+	if (channel->exited && !channel->sent_exit) {
+		send_exit(channel);
+	}
+	if (!channel->sent_eof && (channel->exited || now - channel->silent_at >= EOF_USEC)) {
+		channel->sent_eof = true;
+		(void)ssh_channel_send_eof(channel->ssh);
+	}
+	if (channel->exited) {
+		close_in(channel);
+		channel->sent_close = true;
+		(void)ssh_channel_close(channel->ssh);
+	}
+}
+
+/* The client is gone from this channel: so is its session. */
+static void abandon(struct net_channel *channel)
+{
+	close_in(channel);
+	close_out(channel);
+	close_fdp(&channel->err);
+	drop_kept(channel);
+	if (!channel->sent_close) {
+		channel->sent_eof = channel->sent_close = true;
+		(void)ssh_channel_send_eof(channel->ssh);
+		(void)ssh_channel_close(channel->ssh);
+	}
+}
+
+static void tell_monitor(struct net_channel *channel, uint64_t now)
+{
+	if (channel->sent_close && !channel->told_close) {
+		channel->told_close = true;
+		net_tell(channel->conn, WIRE_CLOSE, channel->id, NULL);
+	} else if (channel->active && !channel->told_close &&
+		now - channel->told_active_at >= ACTIVE_USEC) {
+		channel->active = false;
+		channel->told_active_at = now;
+		net_hint(channel->conn, WIRE_ACTIVE, channel->id);
+	}
+}
+
+void net_channel_pump(
+	struct net_channel *channel, const struct pollfd *fds, size_t count, uint64_t now)
+{
+	pump_in(channel, revents_of(fds, count, channel->in) & (POLLOUT | POLLHUP | POLLERR));
+	pump_out(channel, fds, count);
+	if (channel->exited && now - channel->exit_at >= DRAIN_USEC && can_send(channel)) {
+		close_out(channel);
+		close_fdp(&channel->err);
+	}
+	if (channel->client_closed) {
+		abandon(channel);
+	}
+	finish(channel, now);
+	tell_monitor(channel, now);
+}
+
+static size_t add_pollfd(struct pollfd *fds, size_t count, int fd, short events)
+{
+	if (fd < 0 || !events) {
+		return count;
+	}
+	fds[count] = (struct pollfd){.fd = fd, .events = events};
+	return count + 1;
+}
+
+size_t net_channel_prepare(struct net_channel *channel, struct pollfd *fds)
+{
+	short in_events = channel->backlog || channel->unread > 0 ? POLLOUT : 0;
+	short out_events = can_send(channel) ? POLLIN : 0;
+	size_t count = 0;
+
+	if (channel->pty) {
+		return add_pollfd(fds, 0, channel->out, (short)(in_events | out_events));
+	}
+	count = add_pollfd(fds, count, channel->in, in_events);
+	count = add_pollfd(fds, count, channel->out, out_events);
+	return add_pollfd(fds, count, channel->err, out_events);
+}
+
+static int milliseconds_left(uint64_t since, uint64_t wait, uint64_t now)
+{
+	return now - since >= wait ? 0 : (int)((since + wait - now) / 1000 + 1);
+}
+
+int net_channel_timeout(const struct net_channel *channel, uint64_t now)
+{
+	if (channel->sent_close) {
+		return -1;
+	}
+	if (channel->exited && can_send(channel)) {
+		return milliseconds_left(channel->exit_at, DRAIN_USEC, now);
+	}
+	if (channel->silent_at && !channel->sent_eof) {
+		return milliseconds_left(channel->silent_at, EOF_USEC, now);
+	}
+	if (channel->active) {
+		return milliseconds_left(channel->told_active_at, ACTIVE_USEC, now);
+	}
+	return -1;
+}
