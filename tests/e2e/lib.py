@@ -263,6 +263,7 @@ class Server:
     """A server of one's own. Use as a context manager."""
 
     name = "?"
+    running = []  # all that have been started and not ended
 
     def __init__(self):
         self.directory = tempfile.mkdtemp(prefix="cloche-e2e-")
@@ -277,7 +278,6 @@ class Server:
         self.known_hosts = self.path("known_hosts")
         self.write("known_hosts", f"[127.0.0.1]:{self.port} {' '.join(host.split()[:2])}\n")
         self.host = None
-        self.tolerated = False
 
     def path(self, name):
         return os.path.join(self.directory, name)
@@ -299,6 +299,7 @@ class Server:
         except BaseException:
             self.remove()
             raise
+        Server.running.append(self)
         return self
 
     def start(self, seconds=60):
@@ -322,11 +323,15 @@ class Server:
 
     def processes(self):
         """Every process of this server that is alive."""
-        reap({self.process.pid} | self.children)
-        clients = set(self.children)
-        for child in self.children:
-            clients.update(descendants(child))
-        return [pid for pid in descendants(os.getpid()) if pid not in clients]
+        reap({server.process.pid for server in Server.running} | {self.process.pid} |
+             set().union(*(server.children for server in Server.running), self.children))
+        others = set(self.children)
+        for server in Server.running:
+            if server is not self:
+                others.update(server.children, [server.process.pid])
+        for pid in list(others):
+            others.update(descendants(pid))
+        return [pid for pid in descendants(os.getpid()) if pid not in others]
 
     def terminate(self, signo=signal.SIGTERM, seconds=PATIENCE):
         if self.process.poll() is None:
@@ -355,6 +360,7 @@ class Server:
             elif value is not None and isinstance(value, AssertionError):
                 value.args = (f"{value}\nlog: {self.log_text()[-3000:]}",)
         finally:
+            Server.running.remove(self)
             self.remove()
         if problems and value is None:
             raise AssertionError("\n".join(problems) + f"\nlog: {self.log_text()[-2000:]}")
@@ -580,7 +586,7 @@ class Cloche(Server):
             "audit_log": self.audit_path,
             **(server or {}),
         }
-        self.profiles = {"lab": {"write": "ephemeral", "pids": 64, "memory": "256M"},
+        self.profiles = {"lab": {"readable": ["/usr"], "write": "ephemeral", "pids": 64, "memory": "256M"},
                          **(profiles or {})}
         self.users = {"lab": {"profile": "lab", "authorized_keys": [self.path("authorized_keys")]},
                       **(users or {})}
