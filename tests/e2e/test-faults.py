@@ -275,7 +275,7 @@ def hog(claim, command, **profile):
     """A session that takes all it can, beside one that must not notice."""
     @case(claim)
     def function():
-        with Cloche(profiles={"lab": {"write": "ephemeral", **profile}}) as server:
+        with Cloche(profiles={"lab": {"readable": ["/usr"], "write": "ephemeral", **profile}}) as server:
             bystander = server.session()
             victim = server.open(command)
             end = time.monotonic() + 5
@@ -347,8 +347,7 @@ def memory_peak(pid):
 
 @case("200 connections that never speak: bounded, ended by the grace time, others get in")
 def silent_crowd():
-    with Cloche(server={"login_grace": 5, "startups_begin": 20, "startups_rate": 50,
-                        "startups_full": 60}) as server:
+    with Cloche(server={"login_grace": 5, "startups": "20:50:60"}) as server:
         bystander = server.session()
         crowd = []
         for _ in range(200):
@@ -367,8 +366,8 @@ def silent_crowd():
 @case("100 sessions at once: each works, each is its own, and all of it goes away")
 def many():
     with Cloche(server={"max_total_sessions": 200, "max_user_sessions": 200, "max_connections": 200,
-                        "startups_begin": 200, "startups_full": 400},
-                profiles={"lab": {"write": "ephemeral", "pids": 32, "memory": "64M"}}) as server:
+                        "startups": "200:30:400"},
+                profiles={"lab": {"readable": ["/usr"], "write": "ephemeral", "pids": 32, "memory": "64M"}}) as server:
         clients = [server.open("readlink /proc/self/ns/pid; exec cat") for _ in range(100)]
         names = [read_line(client.stdout, 120) for client in clients]
         check(all(name.startswith(b"pid:[") for name in names),

@@ -94,8 +94,7 @@ def auth_tries():
 
 @case("startups: connections that have not logged in are refused above the limit, others are not")
 def startups():
-    with Cloche(server={"startups_begin": 3, "startups_rate": 100, "startups_full": 3,
-                        "login_grace": 30}) as server:
+    with Cloche(server={"startups": "3:100:3", "login_grace": 30}) as server:
         first = server.session()  # logged in: does not count
         silent = [connect(server) for _ in range(3)]
         for connection in silent:
@@ -112,8 +111,7 @@ def startups():
 
 @case("startups: between begin and full some are refused at random and some are not")
 def startups_rate():
-    with Cloche(server={"startups_begin": 2, "startups_rate": 50, "startups_full": 100,
-                        "login_grace": 30}) as server:
+    with Cloche(server={"startups": "2:50:100", "login_grace": 30}) as server:
         connections = [connect(server) for _ in range(40)]
         time.sleep(1)
         open_ones = sum(not ended(connection, 0.21) for connection in connections)
@@ -162,7 +160,7 @@ def sessions_in_all():
 
 @case("a session that is idle gets a warning line, then ends; one that works does not")
 def idle():
-    with Cloche(profiles={"lab": {"write": "ephemeral", "idle_timeout": 3, "warning": 2}}) as server:
+    with Cloche(profiles={"lab": {"readable": ["/usr"], "write": "ephemeral", "idle_timeout": 3, "warning": 2}}) as server:
         with server.terminal() as terminal:
             terminal.ask("true", "")
             begin = time.monotonic()
@@ -179,7 +177,7 @@ def idle():
 
 @case("a session's total time ends it, whatever it does, with a warning line")
 def total_time():
-    with Cloche(profiles={"lab": {"write": "ephemeral", "timeout": 4, "warning": 2}}) as server:
+    with Cloche(profiles={"lab": {"readable": ["/usr"], "write": "ephemeral", "timeout": 4, "warning": 2}}) as server:
         with server.terminal() as terminal:
             begin = time.monotonic()
             terminal.send("while :; do echo busy; sleep 0.2; done\r")
@@ -220,7 +218,7 @@ def keepalive():
 
 @case("memory, tasks, disk and processor time inside are bounded as the profile says")
 def inside():
-    profile = {"write": "ephemeral", "memory": "64M", "pids": 16, "disk": "8M", "cpus": "0.5"}
+    profile = {"readable": ["/usr"], "write": "ephemeral", "memory": "64M", "pids": 16, "disk": "8M", "cpus": "0.5"}
     with Cloche(profiles={"lab": profile}) as server:
         beside = server.session()
         result = server.ssh("head -c 200000000 /dev/zero | tail -c 199999999 | wc -c; echo $?")

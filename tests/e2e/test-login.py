@@ -26,7 +26,7 @@ def askpass(server, word):
 
 def people(**extra):
     """A server with a user of each kind."""
-    server = Cloche(profiles={"open": {"write": "ephemeral", "guest": True}},
+    server = Cloche(profiles={"open": {"readable": ["/usr"], "write": "ephemeral", "guest": True}},
                     users={"pat": {"profile": "lab", "password": password_line(WORD)},
                            "guest": {"profile": "open", "guest": True}, **extra.pop("users", {})},
                     **extra)
@@ -85,7 +85,7 @@ def fingerprint(server):
 @case("a guest gets in without a credential, where user and profile say so, and only there")
 def guests():
     users = {"half": {"profile": "lab", "guest": True}}
-    probe = Cloche(profiles={"open": {"write": "ephemeral", "guest": True}}, users=users)
+    probe = Cloche(profiles={"open": {"readable": ["/usr"], "write": "ephemeral", "guest": True}}, users=users)
     try:
         with probe as server:
             refused(server.ssh("echo in", user="half", key=False,
@@ -227,7 +227,7 @@ def key_modes():
 
 @case("a profile named by a key replaces the user's")
 def key_profile():
-    with Cloche(profiles={"other": {"hostname": "elsewhere", "write": "ephemeral"}}) as server:
+    with Cloche(profiles={"other": {"hostname": "elsewhere", "readable": ["/usr"], "write": "ephemeral"}}) as server:
         server.authorize(f'profile="other" {server.public}')
         equal(server.ssh("hostname || cat /proc/sys/kernel/hostname").text, "elsewhere", "hostname")
         server.authorize(f'profile="nowhere" {server.public}')

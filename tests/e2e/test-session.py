@@ -7,7 +7,7 @@ import time
 
 from lib import (Cloche, OpenSshd, case, check, equal, eventually, finish, main, read_line)
 
-SETTINGS = {"profiles": {"lab": {"write": "ephemeral", "pids": 128, "memory": "512M",
+SETTINGS = {"profiles": {"lab": {"readable": ["/usr"], "write": "ephemeral", "pids": 128, "memory": "512M",
                                  "accept_env": ["LANG", "LC_*"]}}}
 servers = {}
 
