@@ -1,0 +1,302 @@
+#include "session/config.h"
+
+#include <string.h>
+
+#include "base/parse.h"
+#include "session/config-schema.h"
+
+static bool is_plain(const char *text)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789/._-+";
+
+	/* Not what begins like a sign of YAML's. */
+	return *text && text[strspn(text, plain)] == '\0' && *text != '-' && *text != '.' &&
+		*text != '+';
+}
+
+static uint32_t character_of(const char *text, size_t length)
+{
+	static const uint8_t masks[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+	uint32_t value = (uint8_t)text[0] & masks[length];
+
+	for (size_t i = 1; i < length; i++) {
+		value = value << 6 | ((uint8_t)text[i] & 0x3f);
+	}
+	return value;
+}
+
+/* Characters that YAML may not see raw, or that a reader could not see, are written by number. */
+static bool is_printable(uint32_t character)
+{
+	return (character >= 0x20 && character < 0x7f) ||
+		(character >= 0xa1 && character < 0x2000) ||
+		(character >= 0x3000 && character < 0xd800);
+}
+
+static void print_text(const char *text, FILE *out)
+{
+	if (is_plain(text)) {
+		(void)fputs(text, out);
+		return;
+	}
+	(void)fputc('"', out);
+	while (*text) {
+		size_t length = parse_utf8_length(text);
+		uint32_t character =
+			length ? character_of(text, length) : (uint32_t)(unsigned char)*text;
+		if (character == '"' || character == '\\') {
+			(void)fprintf(out, "\\%c", (int)character);
+		} else if (character == '\n') {
+			(void)fputs("\\n", out);
+		} else if (is_printable(character)) {
+			(void)fwrite(text, 1, length, out);
+		} else if (character > 0xffff) {
+			(void)fprintf(out, "\\U%08x", character);
+		} else {
+			(void)fprintf(out, "\\u%04x", character);
+		}
+		text += length ? length : 1;
+	}
+	(void)fputc('"', out);
+}
+
+static void print_list(char *const *list, FILE *out)
+{
+	(void)fputc('[', out);
+	for (size_t i = 0; list && list[i]; i++) {
+		(void)fputs(i ? ", " : "", out);
+		print_text(list[i], out);
+	}
+	(void)fputc(']', out);
+}
+
+static void print_duration(uint64_t seconds, FILE *out)
+{
+	static const struct {
+		uint64_t seconds;
+		char letter;
+	} units[] = {{86400, 'd'}, {3600, 'h'}, {60, 'm'}, {1, 's'}};
+
+	if (seconds == 0) {
+		(void)fputc('0', out);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+		if (seconds >= units[i].seconds) {
+			(void)fprintf(out, "%llu%c",
+				(unsigned long long)(seconds / units[i].seconds), units[i].letter);
+			seconds %= units[i].seconds;
+		}
+	}
+}
+
+static void print_size(uint64_t bytes, FILE *out)
+{
+	static const char suffixes[] = "KMGT";
+	char suffix = '\0';
+
+	for (size_t i = 0; i < sizeof(suffixes) - 1 && bytes > 0 && bytes % 1024 == 0; i++) {
+		bytes /= 1024;
+		suffix = suffixes[i];
+	}
+	(void)fprintf(out, "%llu%.*s", (unsigned long long)bytes, suffix ? 1 : 0, &suffix);
+}
+
+bool config_key_is_set(const struct config_key *key, const void *base)
+{
+	if (key->type == CONFIG_INHERIT) {
+		return false;
+	}
+	return key->type != CONFIG_TEXT || key->unset ||
+		*(char *const *)((const char *)base + key->offset);
+}
+
+void config_key_print(const struct config_key *key, const void *base, FILE *out)
+{
+	const void *field = (const char *)base + key->offset;
+	const uint64_t *numbers = field;
+	const char *text = NULL;
+
+	switch (key->type) {
+	case CONFIG_BOOL:
+		(void)fputs(*(const bool *)field ? "yes" : "no", out);
+		break;
+	case CONFIG_COUNT:
+		(void)fprintf(out, "%llu", (unsigned long long)*numbers);
+		break;
+	case CONFIG_DURATION:
+		print_duration(*numbers, out);
+		break;
+	case CONFIG_TEXT:
+		text = *(char *const *)field;
+		print_text(text ? text : key->unset, out);
+		break;
+	case CONFIG_LIST:
+		print_list(*(char **const *)field, out);
+		break;
+	case CONFIG_STARTUPS:
+		(void)fprintf(out, "%llu:%llu:%llu", (unsigned long long)numbers[0],
+			(unsigned long long)numbers[1], (unsigned long long)numbers[2]);
+		break;
+	case CONFIG_INHERIT:
+		break;
+	}
+}
+
+/* ---- the whole ---- */
+
+/* Processors: 1500 thousandths are 1.5. */
+static void print_milli(uint64_t milli, FILE *out)
+{
+	unsigned digits = (unsigned)(milli % 1000);
+	int width = 3;
+
+	(void)fprintf(out, "%llu", (unsigned long long)(milli / 1000));
+	while (digits > 0 && digits % 10 == 0) {
+		digits /= 10;
+		width--;
+	}
+	if (digits > 0) {
+		(void)fprintf(out, ".%0*u", width, digits);
+	}
+}
+
+static void print_number(enum spec_type type, uint64_t number, FILE *out)
+{
+	if (type == SPEC_SIZE) {
+		print_size(number, out);
+	} else if (type == SPEC_DURATION) {
+		print_duration(number, out);
+	} else if (type == SPEC_MILLI) {
+		print_milli(number, out);
+	} else {
+		(void)fprintf(out, "%llu", (unsigned long long)number);
+	}
+}
+
+static void print_keys(
+	const struct config_key *keys, const void *base, const char *indent, FILE *out)
+{
+	for (; keys->name; keys++) {
+		if (config_key_is_set(keys, base)) {
+			(void)fprintf(out, "%s%s: ", indent, keys->name);
+			config_key_print(keys, base, out);
+			(void)fputc('\n', out);
+		}
+	}
+}
+
+static void print_capabilities(struct capability_set set, FILE *out)
+{
+	enum capability list[CAPABILITY_COUNT];
+	size_t count = capability_set_list(set, list);
+
+	(void)fputc('[', out);
+	for (size_t i = 0; i < count; i++) {
+		(void)fprintf(out, "%s%s", i ? ", " : "", capability_name(list[i]));
+	}
+	(void)fputc(']', out);
+}
+
+bool config_spec_key_is_set(const struct spec_key *key, const struct spec *spec)
+{
+	const void *field = (const char *)spec + key->offset;
+
+	switch (key->type) {
+	case SPEC_CHOICE:
+		return *(const unsigned *)field != 0;
+	case SPEC_BOOL:
+		return *(const bool *)field;
+	case SPEC_STRING:
+	case SPEC_PATH:
+		return *(char *const *)field != NULL;
+	case SPEC_PATHS:
+	case SPEC_STRINGS:
+		return *(char **const *)field && **(char **const *)field;
+	case SPEC_SIZE:
+	case SPEC_COUNT:
+	case SPEC_MILLI:
+	case SPEC_DURATION:
+		return *(const uint64_t *)field != 0;
+	case SPEC_CAPABILITIES:
+		return ((const struct capability_set *)field)->bits != 0;
+	}
+	return false;
+}
+
+void config_spec_key_print(const struct spec_key *key, const struct spec *spec, FILE *out)
+{
+	const void *field = (const char *)spec + key->offset;
+	const char *text = NULL;
+
+	switch (key->type) {
+	case SPEC_CHOICE:
+		(void)fputs(key->choices[*(const unsigned *)field], out);
+		break;
+	case SPEC_BOOL:
+		(void)fputs(*(const bool *)field ? "yes" : "no", out);
+		break;
+	case SPEC_STRING:
+	case SPEC_PATH:
+		text = *(char *const *)field;
+		print_text(text ? text : "none", out);
+		break;
+	case SPEC_PATHS:
+	case SPEC_STRINGS:
+		print_list(*(char **const *)field, out);
+		break;
+	case SPEC_SIZE:
+	case SPEC_COUNT:
+	case SPEC_MILLI:
+	case SPEC_DURATION:
+		print_number(key->type, *(const uint64_t *)field, out);
+		break;
+	case SPEC_CAPABILITIES:
+		print_capabilities(*(const struct capability_set *)field, out);
+		break;
+	}
+}
+
+static void print_profile(const struct config_profile *profile, FILE *out)
+{
+	(void)fputs("  ", out);
+	print_text(profile->name, out);
+	(void)fputs(":\n", out);
+	print_keys(config_profile_keys, profile, "    ", out);
+	for (const struct spec_key *key = spec_keys; key->name; key++) {
+		if (config_spec_key_is_set(key, &profile->spec)) {
+			(void)fprintf(out, "    %s: ", key->name);
+			config_spec_key_print(key, &profile->spec, out);
+			(void)fputc('\n', out);
+		}
+	}
+}
+
+static void print_user(const struct config_user *user, FILE *out)
+{
+	(void)fputs("  ", out);
+	print_text(user->name, out);
+	(void)fputs(":\n", out);
+	for (const struct config_key *key = config_user_keys; key->name; key++) {
+		bool follows = strcmp(key->name, "authorized_keys") == 0 && !user->own_keys;
+		if (!follows && config_key_is_set(key, user)) {
+			(void)fprintf(out, "    %s: ", key->name);
+			config_key_print(key, user, out);
+			(void)fputc('\n', out);
+		}
+	}
+}
+
+void config_print(const struct config *config, FILE *out)
+{
+	(void)fputs("server:\n", out);
+	print_keys(config_server_keys, config, "  ", out);
+	(void)fputs(config->profile_count ? "\nprofiles:\n" : "", out);
+	for (size_t i = 0; i < config->profile_count; i++) {
+		print_profile(&config->profiles[i], out);
+	}
+	(void)fputs("\nusers:\n", out);
+	for (size_t i = 0; i < config->user_count; i++) {
+		print_user(&config->users[i], out);
+	}
+}

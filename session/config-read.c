@@ -1,0 +1,583 @@
+/*
+ * From text to configuration: document.c makes a tree, config-schema.c says what each key may be, and
+ * this puts the values where they belong. Nothing stops at the first mistake: each is put on the report
+ * and the next value is looked at.
+ */
+#include "session/config.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/parse.h"
+#include "base/strv.h"
+#include "session/config-schema.h"
+#include "session/document.h"
+#include "session/report.h"
+
+#define MAX_PROFILES 256
+#define MAX_USERS 16384
+
+/* A profile as it was written, and what it comes to once it was asked for. */
+struct definition {
+	const struct node *name; /* scalar */
+	const struct node *body; /* map */
+	struct report *report; /* of the text it stands in */
+	bool builtin;
+	enum { FRESH, RESOLVING, RESOLVED } state;
+	struct config_profile profile;
+};
+
+struct loading {
+	struct report report; /* about the file */
+	struct report builtin_report;
+	struct node *root, *builtin_root;
+	struct definition *definitions; /* the file's, then the built-in ones */
+	size_t definition_count;
+	struct config config;
+	int error; /* -ENOMEM, or 0; what is wrong with the text is in report */
+};
+
+static void loading_fini(struct loading *loading)
+{
+	for (size_t i = 0; i < loading->definition_count; i++) {
+		config_profile_fini(&loading->definitions[i].profile);
+	}
+	free(loading->definitions);
+	(void)node_free(loading->root);
+	(void)node_free(loading->builtin_root);
+	report_fini(&loading->report);
+	report_fini(&loading->builtin_report);
+	config_fini(&loading->config);
+}
+
+/* Remembers that memory ran out; anything else is a mistake in the text and is reported. */
+static bool is_fatal(struct loading *loading, int r)
+{
+	if (r == -ENOMEM) {
+		loading->error = r;
+	}
+	return r == -ENOMEM;
+}
+
+static void complain(struct report *report, const struct node *node, const char *message)
+{
+	report_add(report, node->start, node->end, "%s", message);
+}
+
+/* The value of key in a map, or NULL. */
+static const struct node *find_value(const struct node *map, const char *key)
+{
+	for (size_t i = 0; map && i + 1 < map->count; i += 2) {
+		if (strcmp(map->items[i]->text, key) == 0) {
+			return map->items[i + 1];
+		}
+	}
+	return NULL;
+}
+
+/* Where values of one map go: keys of ours, and for profiles the keys of a sandbox as well. */
+struct target {
+	const char *what; /* "server", for messages */
+	const struct config_key *keys;
+	void *base;
+	struct spec *spec; /* or NULL */
+	struct report *report;
+};
+
+static bool is_password(const char *name)
+{
+	return parse_edit_distance(name, "password", 3) <= 3;
+}
+
+static void complain_unknown(const struct target *target, const struct node *key)
+{
+	const char *nearest =
+		config_key_suggest(target->keys, target->spec ? spec_keys : NULL, key->text);
+	const char *head = nearest ? "; did you mean \"" : "";
+	const char *tail = nearest ? "\"?" : "";
+
+	/* What stands behind a mistyped "password" is not for a log. */
+	(is_password(key->text) ? report_add_hidden : report_add)(target->report, key->start,
+		key->end, "unknown key \"%s\" in %s%s%s%s", key->text, target->what, head,
+		nearest ? nearest : "", tail);
+}
+
+/* Is the value one text (or, with list, a list of texts)? Complains where not. */
+static bool check_shape(
+	const struct target *target, const struct node *key, const struct node *value, bool list)
+{
+	bool good = true;
+
+	if (value->kind == NODE_BAD) {
+		return false;
+	}
+	if (value->kind == NODE_SCALAR && value->empty) {
+		report_add(target->report, key->start, key->end, "%s has no value", key->text);
+		return false;
+	}
+	if (list && value->kind != NODE_LIST) {
+		/* At the key, and without the value: it may be a password in the wrong place. */
+		report_add_hidden(target->report, key->start, key->end,
+			"%s wants a list: [ITEM, ITEM]", key->text);
+		return false;
+	}
+	if (!list && value->kind != NODE_SCALAR) {
+		report_add_hidden(
+			target->report, key->start, key->end, "%s wants a single value", key->text);
+		return false;
+	}
+	for (size_t i = 0; list && i < value->count; i++) {
+		const struct node *item = value->items[i];
+		if (item->kind != NODE_SCALAR || item->empty) {
+			if (item->kind != NODE_BAD) {
+				report_add(target->report, item->start, item->end,
+					"an item of %s is a single value", key->text);
+			}
+			good = false;
+		}
+	}
+	return good;
+}
+
+/* Puts a refused value on the report, at its place. True when memory ran out. */
+static bool refuse_value(struct loading *loading, const struct target *target,
+	const struct node *key, const struct node *value, const struct err *err)
+{
+	if (is_fatal(loading, -err->code)) {
+		return true;
+	}
+	if (is_password(key->text)) {
+		report_add_hidden(target->report, key->start, key->end, "%s", err->msg);
+	} else {
+		complain(target->report, value, err->msg);
+	}
+	return false;
+}
+
+static void set_own(struct loading *loading, const struct target *target,
+	const struct config_key *key, const struct node *name, const struct node *value)
+{
+	bool list = key->type == CONFIG_LIST;
+	struct err err = {0};
+
+	if (!check_shape(target, name, value, list) || key->type == CONFIG_INHERIT) {
+		return;
+	}
+	if (!list) {
+		if (config_key_set(key, target->base, value->text, &err) < 0) {
+			(void)refuse_value(loading, target, name, value, &err);
+		}
+		return;
+	}
+	config_key_clear(key, target->base);
+	for (size_t i = 0; i < value->count; i++) {
+		if (config_key_set(key, target->base, value->items[i]->text, &err) < 0 &&
+			refuse_value(loading, target, name, value->items[i], &err)) {
+			return;
+		}
+	}
+}
+
+static bool spec_key_is_list(const struct spec_key *key)
+{
+	return key->type == SPEC_PATHS || key->type == SPEC_STRINGS ||
+		key->type == SPEC_CAPABILITIES;
+}
+
+static void set_spec(struct loading *loading, const struct target *target,
+	const struct spec_key *key, const struct node *name, const struct node *value)
+{
+	bool list = spec_key_is_list(key);
+	struct err err = {0};
+
+	if (!check_shape(target, name, value, list)) {
+		return;
+	}
+	if (!list) {
+		if (spec_set(target->spec, key, value->text, &err) < 0) {
+			(void)refuse_value(loading, target, name, value, &err);
+		}
+		return;
+	}
+	spec_clear(target->spec, key); /* a list replaces what was inherited */
+	for (size_t i = 0; i < value->count; i++) {
+		if (spec_set(target->spec, key, value->items[i]->text, &err) < 0 &&
+			refuse_value(loading, target, name, value->items[i], &err)) {
+			return;
+		}
+	}
+}
+
+/* Sets all keys of a map. */
+static void apply(struct loading *loading, const struct target *target, const struct node *map)
+{
+	for (size_t i = 0; i + 1 < map->count && !loading->error; i += 2) {
+		const struct node *name = map->items[i];
+		const struct node *value = map->items[i + 1];
+		const struct config_key *key = config_key_find(target->keys, name->text);
+		const struct spec_key *spec_key = target->spec ? spec_find_key(name->text) : NULL;
+
+		/* The command line's spelling with '-' is another key here, or duplicates could hide. */
+		if (spec_key && strcmp(spec_key->name, name->text) != 0) {
+			spec_key = NULL;
+		}
+		if (key) {
+			set_own(loading, target, key, name, value);
+		} else if (spec_key) {
+			set_spec(loading, target, spec_key, name, value);
+		} else {
+			complain_unknown(target, name);
+		}
+	}
+}
+
+/* The map behind a section's name, or NULL where there is none, complaining where it is something else. */
+static const struct node *find_section(
+	struct report *report, const struct node *root, const char *name)
+{
+	const struct node *section = find_value(root, name);
+
+	if (section && section->kind != NODE_MAP) {
+		if (section->kind != NODE_BAD) {
+			report_add(report, section->start, section->start,
+				"%s wants keys and values", name);
+		}
+		return NULL;
+	}
+	return section;
+}
+
+/* ---- profiles ---- */
+
+static void define_profiles(
+	struct loading *loading, struct report *report, const struct node *section, bool builtin)
+{
+	for (size_t i = 0; section && i + 1 < section->count; i += 2) {
+		const struct node *name = section->items[i];
+		const struct node *body = section->items[i + 1];
+
+		if (!parse_is_name(name->text)) {
+			complain(report, name, "not a name for a profile");
+		} else if (body->kind == NODE_MAP) {
+			loading->definitions[loading->definition_count++] = (struct definition){
+				.name = name, .body = body, .report = report, .builtin = builtin};
+		} else if (body->kind != NODE_BAD) {
+			report_add(report, name->start, name->end,
+				"profile %s wants keys and values ({} for none)", name->text);
+		}
+	}
+}
+
+/*
+ * The definition that a name stands for when it is used by user (NULL: not by a profile). A profile that
+ * inherits its own name means the built-in one.
+ */
+static struct definition *find_definition(
+	struct loading *loading, const char *name, const struct definition *user)
+{
+	for (size_t i = 0; i < loading->definition_count; i++) {
+		struct definition *definition = &loading->definitions[i];
+		if (definition != user && strcmp(definition->name->text, name) == 0) {
+			return definition;
+		}
+	}
+	return NULL;
+}
+
+static void complain_no_profile(
+	struct loading *loading, struct report *report, const struct node *node, const char *name)
+{
+	const char *nearest = NULL;
+	size_t best = 4;
+
+	for (size_t i = 0; i < loading->definition_count; i++) {
+		const char *other = loading->definitions[i].name->text;
+		size_t distance = parse_edit_distance(name, other, best);
+		if (distance < best && distance < strlen(other)) {
+			best = distance;
+			nearest = other;
+		}
+	}
+	report_add(report, node->start, node->end, "there is no profile \"%s\"%s%s%s", name,
+		nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
+}
+
+/* Checks what the keys of one profile say together. */
+static void check_spec(struct loading *loading, const struct definition *definition)
+{
+	struct spec spec;
+	struct err err = {0};
+	int r = spec_copy(&definition->profile.spec, &spec);
+
+	if (is_fatal(loading, r)) {
+		return;
+	}
+	/* The command comes with the session; any will do here. */
+	r = spec.args ? 0 : strv_append(&spec.args, "/bin/sh");
+	if (r == 0) {
+		r = spec_validate(&spec, &err);
+	}
+	spec_fini(&spec);
+	if (r < 0 && !is_fatal(loading, r)) {
+		report_add(definition->report, definition->name->start, definition->name->end,
+			"profile %s: %s", definition->name->text, err.msg);
+	}
+}
+
+static void resolve(struct loading *loading, struct definition *definition);
+
+/* What the profile starts from: another one, or the tight spec that a zeroed one is. */
+static int inherit(struct loading *loading, struct definition *definition)
+{
+	const struct node *value = find_value(definition->body, "inherit");
+	const char *name = definition->name->text;
+	struct definition *parent = NULL;
+
+	if (!value || value->kind != NODE_SCALAR || value->empty ||
+		strcmp(value->text, "none") == 0) {
+		return config_profile_init(&definition->profile, name);
+	}
+	parent = find_definition(loading, value->text, definition);
+	if (!parent) {
+		complain_no_profile(loading, definition->report, value, value->text);
+		return config_profile_init(&definition->profile, name);
+	}
+	if (parent->state == RESOLVING) {
+		report_add(definition->report, value->start, value->end,
+			"profile %s inherits from itself in the end", name);
+		return config_profile_init(&definition->profile, name);
+	}
+	resolve(loading, parent);
+	return loading->error ? loading->error
+			      : config_profile_copy(&parent->profile, name, &definition->profile);
+}
+
+static void resolve(struct loading *loading, struct definition *definition)
+{
+	struct target target = {"a profile", config_profile_keys, &definition->profile,
+		&definition->profile.spec, definition->report};
+	size_t before = definition->report->count + definition->report->dropped;
+
+	if (definition->state != FRESH || loading->error) {
+		return;
+	}
+	definition->state = RESOLVING;
+	if (is_fatal(loading, inherit(loading, definition))) {
+		return;
+	}
+	apply(loading, &target, definition->body);
+	if (!loading->error && definition->report->count + definition->report->dropped == before) {
+		check_spec(loading, definition);
+	}
+	definition->state = RESOLVED;
+}
+
+/* Adds what a definition has come to to the configuration. */
+static void add_profile(struct loading *loading, const struct definition *definition)
+{
+	struct config *config = &loading->config;
+	struct config_profile *profile = &config->profiles[config->profile_count];
+
+	config->profile_count++;
+	(void)is_fatal(loading,
+		config_profile_copy(&definition->profile, definition->name->text, profile));
+}
+
+/* Reads the profiles of the file and those that are built in. */
+static void load_profiles(struct loading *loading)
+{
+	const struct node *own = find_section(&loading->report, loading->root, "profiles");
+	const struct node *builtin =
+		find_section(&loading->builtin_report, loading->builtin_root, "profiles");
+	size_t room = (own ? own->count / 2 : 0) + builtin->count / 2;
+
+	if (room > MAX_PROFILES) {
+		report_add(&loading->report, own->start, own->start, "more than %d profiles",
+			MAX_PROFILES);
+		own = NULL;
+	}
+	loading->definitions = calloc(room, sizeof(*loading->definitions));
+	loading->config.profiles = calloc(room, sizeof(*loading->config.profiles));
+	if (!loading->definitions || !loading->config.profiles) {
+		loading->error = -ENOMEM;
+		return;
+	}
+	define_profiles(loading, &loading->report, own, false);
+	define_profiles(loading, &loading->builtin_report, builtin, true);
+	for (size_t i = 0; i < loading->definition_count && !loading->error; i++) {
+		resolve(loading, &loading->definitions[i]);
+	}
+	for (size_t i = 0; i < loading->definition_count && !loading->error; i++) {
+		if (!loading->definitions[i].builtin) {
+			add_profile(loading, &loading->definitions[i]);
+		}
+	}
+}
+
+/* ---- users ---- */
+
+/*
+ * The profile a user names, which is brought into the configuration if it is a built-in one that the file
+ * does not have. Complains where there is none.
+ */
+static const struct config_profile *use_profile(
+	struct loading *loading, const struct config_user *user, const struct node *place)
+{
+	const struct config_profile *profile = config_find_profile(&loading->config, user->profile);
+	const struct definition *definition = NULL;
+
+	if (profile) {
+		return profile;
+	}
+	definition = find_definition(loading, user->profile, NULL);
+	if (!definition) {
+		complain_no_profile(loading, &loading->report, place, user->profile);
+		return NULL;
+	}
+	add_profile(loading, definition);
+	return loading->error ? NULL : config_find_profile(&loading->config, user->profile);
+}
+
+static void load_user(struct loading *loading, const struct node *name, const struct node *body)
+{
+	struct config *config = &loading->config;
+	struct config_user *user = &config->users[config->user_count++];
+	const struct target target = {"a user", config_user_keys, user, NULL, &loading->report};
+	const struct node *profile_node = find_value(body, "profile");
+	const struct node *guest_node = find_value(body, "guest");
+	const struct config_profile *profile = NULL;
+
+	user->name = strdup(name->text);
+	if (!user->name || config_keys_preset(config_user_keys, user) < 0) {
+		loading->error = -ENOMEM;
+		return;
+	}
+	apply(loading, &target, body);
+	if (loading->error || !user->profile) {
+		return;
+	}
+	user->own_keys = find_value(body, "authorized_keys");
+	if (!user->own_keys &&
+		is_fatal(loading, strv_copy(config->authorized_keys, &user->authorized_keys))) {
+		return;
+	}
+	profile = use_profile(loading, user, profile_node ? profile_node : name);
+	if (profile && user->guest && !profile->guest) {
+		report_add(&loading->report, guest_node->start, guest_node->end,
+			"user %s may not be a guest: profile %s has no \"guest: yes\"", user->name,
+			profile->name);
+	}
+}
+
+static void load_users(struct loading *loading)
+{
+	const struct node *section = find_section(&loading->report, loading->root, "users");
+	size_t count = section ? section->count / 2 : 0;
+
+	if (count == 0 && report_is_clean(&loading->report)) {
+		report_add(&loading->report, (struct place){0, 0}, (struct place){0, 0},
+			"there are no users, so nobody could log in; say who may, with \"*\" for "
+			"everyone");
+	}
+	if (count > MAX_USERS) {
+		report_add(&loading->report, section->start, section->start, "more than %d users",
+			MAX_USERS);
+		return;
+	}
+	loading->config.users = calloc(count ? count : 1, sizeof(*loading->config.users));
+	if (!loading->config.users) {
+		loading->error = -ENOMEM;
+		return;
+	}
+	for (size_t i = 0; i < count && !loading->error; i++) {
+		const struct node *name = section->items[2 * i];
+		const struct node *body = section->items[2 * i + 1];
+		if (strcmp(name->text, "*") != 0 && !parse_is_name(name->text)) {
+			complain(&loading->report, name,
+				"not a login name (1 to 64 of letters, digits, '.', '_' and '-'), "
+				"and not \"*\"");
+		} else if (body->kind == NODE_MAP) {
+			load_user(loading, name, body);
+		} else if (body->kind != NODE_BAD) {
+			report_add_hidden(&loading->report, name->start, name->end,
+				"user %s wants keys and values ({} for none)", name->text);
+		}
+	}
+}
+
+/* ---- the whole ---- */
+
+static void check_sections(struct loading *loading)
+{
+	static const struct config_key sections[] = {
+		{"server"}, {"profiles"}, {"users"}, {.name = NULL}};
+	const struct target target = {
+		"the file (server, profiles, users)", sections, NULL, NULL, &loading->report};
+
+	for (size_t i = 0; i + 1 < loading->root->count; i += 2) {
+		if (!config_key_find(sections, loading->root->items[i]->text)) {
+			complain_unknown(&target, loading->root->items[i]);
+		}
+	}
+}
+
+static void load(struct loading *loading)
+{
+	const struct target target = {
+		"server", config_server_keys, &loading->config, NULL, &loading->report};
+	const struct node *server = NULL;
+
+	if (is_fatal(loading, document_parse(&loading->report, &loading->root)) ||
+		is_fatal(loading,
+			document_parse(&loading->builtin_report, &loading->builtin_root)) ||
+		is_fatal(loading, config_keys_preset(config_server_keys, &loading->config)) ||
+		!loading->root) {
+		return;
+	}
+	if (loading->root->kind != NODE_MAP) {
+		if (loading->root->kind != NODE_BAD) {
+			complain(&loading->report, loading->root,
+				"a configuration has the keys server, profiles and users");
+		}
+		return;
+	}
+	check_sections(loading);
+	server = find_section(&loading->report, loading->root, "server");
+	if (server) {
+		apply(loading, &target, server);
+	}
+	if (!loading->error) {
+		load_profiles(loading);
+	}
+	if (!loading->error) {
+		load_users(loading);
+	}
+	/* What is built in is part of the program: a mistake in it is ours. */
+	assert(loading->error || report_is_clean(&loading->builtin_report));
+}
+
+int config_parse(const char *text, size_t size, const char *name, FILE *out, struct config *ret)
+{
+	struct loading loading = {0};
+	int r = 0;
+
+	report_init(&loading.report, name, text, size);
+	report_init(&loading.builtin_report, "built-in profiles", config_builtin_text,
+		strlen(config_builtin_text));
+	load(&loading);
+	r = loading.error;
+	if (r == 0 && !report_is_clean(&loading.report)) {
+		report_print(&loading.report, out);
+		r = -EINVAL;
+	}
+	if (r == 0) {
+		*ret = loading.config;
+		loading.config = (struct config){0};
+	} else if (r == -ENOMEM && out) {
+		(void)fprintf(out, "%s: error: out of memory\n", name);
+	}
+	loading_fini(&loading);
+	return r;
+}

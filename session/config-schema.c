@@ -1,0 +1,550 @@
+#include "session/config-schema.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <ctype.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/parse.h"
+#include "base/strv.h"
+#include "keys/password.h"
+#include "session/config.h"
+
+#define DAY UINT64_C(86400)
+#define MAX_TEXT 8192
+
+/* ---- what one text may be ---- */
+
+static int keep(const char *text, char **ret, struct err *err)
+{
+	*ret = strdup(text);
+	return *ret ? 0 : err_set(err, ENOMEM, "reading the configuration");
+}
+
+/* Text people read: lines and tabs are fine, other control bytes could move a terminal. */
+static int read_text(const char *text, char **ret, struct err *err)
+{
+	if (strlen(text) > MAX_TEXT) {
+		return err_refuse(err, EINVAL, "longer than %d bytes", MAX_TEXT);
+	}
+	for (const char *at = text; *at; at++) {
+		if (iscntrl((unsigned char)*at) && *at != '\n' && *at != '\t') {
+			return err_refuse(err, EINVAL, "has a control byte, \\x%02x",
+				(unsigned)(unsigned char)*at);
+		}
+	}
+	return keep(text, ret, err);
+}
+
+static int read_line(const char *text, char **ret, struct err *err)
+{
+	if (strpbrk(text, "\n\t")) {
+		return err_refuse(err, EINVAL, "must be one line");
+	}
+	return read_text(text, ret, err);
+}
+
+static int read_path(const char *text, char **ret, struct err *err)
+{
+	int r = parse_absolute_path(text, ret);
+
+	if (r == -ENOMEM) {
+		return err_set(err, ENOMEM, "reading a path");
+	}
+	return r < 0 ? err_refuse(err, EINVAL,
+			       "'%s' is not an absolute path without '..' and control bytes", text)
+		     : 0;
+}
+
+static int read_log_path(const char *text, char **ret, struct err *err)
+{
+	return strcmp(text, "-") == 0 ? keep(text, ret, err) : read_path(text, ret, err);
+}
+
+/* A path that may hold %u, and %% for a percent sign. */
+static int read_keys_path(const char *text, char **ret, struct err *err)
+{
+	for (const char *at = text; *at; at++) {
+		if (*at == '%') {
+			at++;
+			if (*at != 'u' && *at != '%') {
+				return err_refuse(err, EINVAL,
+					"'%s': after '%%' only 'u' (the login name) or '%%' may "
+					"follow",
+					text);
+			}
+		}
+	}
+	return read_path(text, ret, err);
+}
+
+static int read_name(const char *text, char **ret, struct err *err)
+{
+	if (!parse_is_name(text)) {
+		return err_refuse(err, EINVAL,
+			"'%s' is not a name: 1 to 64 of letters, digits, '.', '_' and '-', not "
+			"beginning with '-' or '.'",
+			text);
+	}
+	return keep(text, ret, err);
+}
+
+/* 192.0.2.1:22 or [2001:db8::1]:22. */
+static int read_listen(const char *text, char **ret, struct err *err)
+{
+	char host[INET6_ADDRSTRLEN] = "";
+	uint8_t address[sizeof(struct in6_addr)];
+	const char *colon = strrchr(text, ':');
+	bool brackets = text[0] == '[';
+	size_t skip = brackets ? 1 : 0;
+	size_t length = colon ? (size_t)(colon - text) : 0;
+	uint64_t port = 0;
+
+	if (length > 2 * skip && length - 2 * skip < sizeof(host) &&
+		(!brackets || colon[-1] == ']')) {
+		memcpy(host, text + skip, length - 2 * skip);
+	}
+	if (!*host || inet_pton(brackets ? AF_INET6 : AF_INET, host, address) != 1 ||
+		parse_range(colon + 1, 0, 65535, &port) < 0) {
+		return err_refuse(err, EINVAL,
+			"'%s' is not an address and port such as 127.0.0.1:2222 or [::1]:2222",
+			text);
+	}
+	return keep(text, ret, err);
+}
+
+static int read_net_user(const char *text, char **ret, struct err *err)
+{
+	uint64_t uid = 0;
+
+	if (parse_u64(text, &uid) == 0 && (uid == 0 || uid >= UINT32_MAX)) {
+		return err_refuse(err, EINVAL, "'%s' is not a uid without privileges", text);
+	}
+	return strcmp(text, "root") == 0
+		? err_refuse(err, EINVAL, "the process that talks to clients must not be root")
+		: read_name(text, ret, err);
+}
+
+static int read_log_level(const char *text, char **ret, struct err *err)
+{
+	static const char *const levels[] = {"error", "warning", "info", "debug"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(levels); i++) {
+		if (strcmp(text, levels[i]) == 0) {
+			return keep(text, ret, err);
+		}
+	}
+	return err_refuse(err, EINVAL, "'%s' is not one of error, warning, info, debug", text);
+}
+
+static int read_algorithms(const char *text, char **ret, struct err *err)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789-.@_,";
+	size_t length = strlen(text);
+
+	if (length == 0 || length > 1024 || text[strspn(text, allowed)] || text[0] == ',' ||
+		text[length - 1] == ',' || strstr(text, ",,")) {
+		return err_refuse(
+			err, EINVAL, "'%s' is not a list of algorithms separated by commas", text);
+	}
+	return keep(text, ret, err);
+}
+
+static int read_glob(const char *text, char **ret, struct err *err)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789_*?";
+
+	if (!*text || strlen(text) > 64 || text[strspn(text, allowed)]) {
+		return err_refuse(err, EINVAL,
+			"'%s' is not a name of a variable (with * and ? for what may vary)", text);
+	}
+	return keep(text, ret, err);
+}
+
+/* The text itself is not repeated: who got here by mistake may have written a password. */
+static int read_password(const char *text, char **ret, struct err *err)
+{
+	if (!password_line_is_valid(text)) {
+		return err_refuse(err, EINVAL,
+			"not a line of `cloche passwd`, which is how a password gets here");
+	}
+	return keep(text, ret, err);
+}
+
+/* ---- the tables ---- */
+
+#define FIELD(name) offsetof(struct config, name)
+
+static_assert(FIELD(startups_rate) == FIELD(startups_begin) + sizeof(uint64_t) &&
+		FIELD(startups_full) == FIELD(startups_rate) + sizeof(uint64_t),
+	"CONFIG_STARTUPS is three numbers in a row");
+
+const struct config_key config_server_keys[] = {
+	{"listen", CONFIG_LIST, FIELD(listen), .read = read_listen, .preset = "127.0.0.1:2222",
+		.help = "addresses and ports to listen on"},
+	{"host_keys", CONFIG_LIST, FIELD(host_keys), .read = read_path, .path = true,
+		.preset = "/etc/cloche/host_ed25519", .help = "private host keys"},
+	{"authorized_keys", CONFIG_LIST, FIELD(authorized_keys), .read = read_keys_path,
+		.path = true, .preset = "/etc/cloche/authorized_keys",
+		.help = "key files of users that name none of their own; %u is the login name"},
+	{"login_grace", CONFIG_DURATION, FIELD(login_grace), .min = 1, .max = 3600, .preset = "2m",
+		.help = "time a client has to log in"},
+	{"max_auth_tries", CONFIG_COUNT, FIELD(max_auth_tries), .min = 1, .max = 100, .preset = "6",
+		.help = "failed tries before the connection is closed"},
+	{"startups", CONFIG_STARTUPS, FIELD(startups_begin), .min = 1, .max = 65536,
+		.preset = "10:30:100",
+		.help = "connections not logged in: from begin on rate percent are refused, all at "
+			"full"},
+	{"max_sessions", CONFIG_COUNT, FIELD(max_sessions), .min = 1, .max = 1000, .preset = "10",
+		.help = "sessions of one connection"},
+	{"max_connections", CONFIG_COUNT, FIELD(max_connections), .min = 1, .max = 65536,
+		.preset = "1000", .help = "connections at once"},
+	{"max_total_sessions", CONFIG_COUNT, FIELD(max_total_sessions), .min = 1, .max = 65536,
+		.preset = "500", .help = "sessions at once"},
+	{"max_user_sessions", CONFIG_COUNT, FIELD(max_user_sessions), .min = 1, .max = 65536,
+		.preset = "128", .help = "sessions of one user at once"},
+	{"keepalive_interval", CONFIG_DURATION, FIELD(keepalive_interval), .max = DAY,
+		.preset = "1m",
+		.help = "a client that is silent this long is asked whether it lives; 0: never"},
+	{"keepalive_count", CONFIG_COUNT, FIELD(keepalive_count), .min = 1, .max = 100,
+		.preset = "3", .help = "questions without an answer that end the connection"},
+	{"drain", CONFIG_DURATION, FIELD(drain), .max = DAY, .preset = "30s",
+		.help = "time sessions get to end after SIGTERM"},
+	{"banner", CONFIG_TEXT, FIELD(banner), .read = read_text, .unset = "none", .preset = "none",
+		.help = "text shown before login"},
+	{"audit_log", CONFIG_TEXT, FIELD(audit_log), .read = read_log_path, .path = true,
+		.unset = "none", .preset = "-",
+		.help = "file the audit lines go to; -: standard error"},
+	{"state_dir", CONFIG_TEXT, FIELD(state_dir), .read = read_path, .path = true,
+		.preset = "/var/lib/cloche", .help = "directory for proofs and locks"},
+	{"empty_dir", CONFIG_TEXT, FIELD(empty_dir), .read = read_path, .path = true,
+		.preset = "/run/cloche/empty",
+		.help = "empty directory, the root of processes that talk to clients"},
+	/* A number nobody is given: Debian reserves 65000 to 65533 and systemd leaves this part free. */
+	{"net_user", CONFIG_TEXT, FIELD(net_user), .read = read_net_user, .preset = "65522",
+		.help = "user, or uid, of the processes that talk to clients"},
+	{"log_level", CONFIG_TEXT, FIELD(log_level), .read = read_log_level, .preset = "info",
+		.help = "error, warning, info or debug"},
+	{"kex", CONFIG_TEXT, FIELD(kex), .read = read_algorithms, .unset = "default",
+		.preset = "default", .help = "key exchange algorithms"},
+	{"ciphers", CONFIG_TEXT, FIELD(ciphers), .read = read_algorithms, .unset = "default",
+		.preset = "default", .help = "ciphers"},
+	{"macs", CONFIG_TEXT, FIELD(macs), .read = read_algorithms, .unset = "default",
+		.preset = "default", .help = "message authentication codes"},
+	{"host_key_algorithms", CONFIG_TEXT, FIELD(host_key_algorithms), .read = read_algorithms,
+		.unset = "default", .preset = "default", .help = "algorithms of host keys"},
+	{"public_key_algorithms", CONFIG_TEXT, FIELD(public_key_algorithms),
+		.read = read_algorithms, .unset = "default", .preset = "default",
+		.help = "algorithms of users' keys"},
+	{"proof", CONFIG_BOOL, FIELD(proof), .preset = "yes",
+		.help = "measure each profile before it opens"},
+	{.name = NULL},
+};
+
+#undef FIELD
+#define FIELD(name) offsetof(struct config_profile, name)
+
+const struct config_key config_profile_keys[] = {
+	{"inherit", CONFIG_INHERIT, .read = read_name, .unset = "none", .preset = "none",
+		.help = "profile that gives what is not said here; built in: tight, lab, agent"},
+	{"description", CONFIG_TEXT, FIELD(description), .read = read_line, .preset_says = "none",
+		.help = "one line for people"},
+	{"guest", CONFIG_BOOL, FIELD(guest), .preset = "no",
+		.help = "logins without a credential may use it"},
+	{"idle_timeout", CONFIG_DURATION, FIELD(idle_timeout), .max = 31 * DAY, .preset = "0",
+		.help = "a session in which nothing moves this long ends; 0: never"},
+	{"warning", CONFIG_DURATION, FIELD(warning), .max = 3600, .preset = "1m",
+		.help = "the user is told this long before a time limit; 0: not told"},
+	{"accept_env", CONFIG_LIST, FIELD(accept_env), .read = read_glob,
+		.preset = "TERM,LANG,LC_*", .help = "variables the client may set"},
+	{.name = NULL},
+};
+
+#undef FIELD
+#define FIELD(name) offsetof(struct config_user, name)
+
+const struct config_key config_user_keys[] = {
+	{"profile", CONFIG_TEXT, FIELD(profile), .read = read_name, .preset = "default",
+		.help = "profile of the user's sessions"},
+	{"authorized_keys", CONFIG_LIST, FIELD(authorized_keys), .read = read_keys_path,
+		.preset_says = "the server's", .help = "key files; [] for none"},
+	{"password", CONFIG_TEXT, FIELD(password), .read = read_password, .preset_says = "none",
+		.help = "line made by cloche passwd"},
+	{"guest", CONFIG_BOOL, FIELD(guest), .preset = "no",
+		.help = "no credential is asked, if the profile allows it too"},
+	{"max_sessions", CONFIG_COUNT, FIELD(max_sessions), .max = 65536, .preset = "0",
+		.help = "sessions of this user at once; 0: the server's max_user_sessions"},
+	{.name = NULL},
+};
+
+const struct config_key *config_key_find(const struct config_key *keys, const char *name)
+{
+	for (; keys->name; keys++) {
+		if (strcmp(keys->name, name) == 0) {
+			return keys;
+		}
+	}
+	return NULL;
+}
+
+/* Keeps name in *nearest if it is the best guess so far. */
+static void consider(const char *name, const char *typed, const char **nearest, size_t *best)
+{
+	size_t distance = parse_edit_distance(typed, name, *best);
+
+	/* A short name is not meant by whatever has as few letters. */
+	if (distance < *best && distance < strlen(name)) {
+		*best = distance;
+		*nearest = name;
+	}
+}
+
+const char *config_key_suggest(
+	const struct config_key *keys, const struct spec_key *spec, const char *name)
+{
+	const char *nearest = NULL;
+	size_t best = 4;
+
+	for (; keys->name; keys++) {
+		consider(keys->name, name, &nearest, &best);
+	}
+	for (; spec && spec->name; spec++) {
+		consider(spec->name, name, &nearest, &best);
+	}
+	return nearest;
+}
+
+/* ---- values ---- */
+
+static void *field_of(const struct config_key *key, void *base)
+{
+	return (char *)base + key->offset;
+}
+
+static const void *const_field_of(const struct config_key *key, const void *base)
+{
+	return (const char *)base + key->offset;
+}
+
+static int read_item(const struct config_key *key, const char *text, char **ret, struct err *err)
+{
+	int r = key->read ? key->read(text, ret, err) : keep(text, ret, err);
+
+	return r < 0 ? err_wrap(err, "%s", key->name) : 0;
+}
+
+static int set_text(const struct config_key *key, char **field, const char *text, struct err *err)
+{
+	char *copy = NULL;
+	int r = 0;
+
+	if (!key->unset || strcmp(text, key->unset) != 0) {
+		r = read_item(key, text, &copy, err);
+	}
+	if (r == 0) {
+		free(*field);
+		*field = copy;
+	}
+	return r;
+}
+
+static int append_item(
+	const struct config_key *key, char ***field, const char *text, struct err *err)
+{
+	char *copy = NULL;
+	int r = read_item(key, text, &copy, err);
+
+	if (r == 0 && strv_consume(field, copy) < 0) {
+		r = err_set(err, ENOMEM, "%s", key->name);
+	}
+	return r;
+}
+
+static int set_number(
+	const struct config_key *key, uint64_t *field, const char *text, struct err *err)
+{
+	bool duration = key->type == CONFIG_DURATION;
+	uint64_t value = 0;
+	int r = duration ? parse_duration(text, &value) : parse_u64(text, &value);
+
+	if (r == -EINVAL) {
+		return err_refuse(err, EINVAL, "%s: '%s' is not %s", key->name, text,
+			duration ? "a time such as 90, 90s or 1h30m" : "a whole number");
+	}
+	if (r < 0 || value < key->min || value > key->max) {
+		return err_refuse(err, EINVAL, "%s: '%s' is not from %llu to %llu%s", key->name,
+			text, (unsigned long long)key->min, (unsigned long long)key->max,
+			duration ? " seconds" : "");
+	}
+	*field = value;
+	return 0;
+}
+
+/* begin:rate:full, as sshd's MaxStartups. */
+static int set_startups(
+	const struct config_key *key, uint64_t field[3], const char *text, struct err *err)
+{
+	cleanup_free char *copy = strdup(text);
+	char *left = copy;
+	uint64_t value[3] = {0};
+	bool good = true;
+
+	if (!copy) {
+		return err_set(err, ENOMEM, "%s", key->name);
+	}
+	for (size_t i = 0; i < 3; i++) {
+		const char *part = strsep(&left, ":");
+		good = good && part &&
+			parse_range(part, key->min, i == 1 ? 100 : key->max, &value[i]) == 0;
+	}
+	if (!good || left || value[0] > value[2]) {
+		return err_refuse(err, EINVAL,
+			"%s: '%s' is not begin:rate:full such as 10:30:100 (rate in percent, begin "
+			"at "
+			"most full)",
+			key->name, text);
+	}
+	memcpy(field, value, sizeof(value));
+	return 0;
+}
+
+int config_key_set(const struct config_key *key, void *base, const char *text, struct err *err)
+{
+	void *field = field_of(key, base);
+
+	switch (key->type) {
+	case CONFIG_BOOL:
+		return parse_bool(text, field) < 0
+			? err_refuse(err, EINVAL, "%s: '%s' is not yes or no", key->name, text)
+			: 0;
+	case CONFIG_COUNT:
+	case CONFIG_DURATION:
+		return set_number(key, field, text, err);
+	case CONFIG_TEXT:
+		return set_text(key, field, text, err);
+	case CONFIG_LIST:
+		return append_item(key, field, text, err);
+	case CONFIG_STARTUPS:
+		return set_startups(key, field, text, err);
+	case CONFIG_INHERIT:
+		break;
+	}
+	return err_refuse(err, EINVAL, "%s: cannot be set", key->name);
+}
+
+int config_key_set_items(
+	const struct config_key *key, void *base, const char *text, struct err *err)
+{
+	if (key->type != CONFIG_LIST) {
+		return config_key_set(key, base, text, err);
+	}
+	while (*text) {
+		size_t length = strcspn(text, ",");
+		cleanup_free char *item = strndup(text, length);
+		int r = item ? config_key_set(key, base, item, err)
+			     : err_set(err, ENOMEM, "%s", key->name);
+		if (r < 0) {
+			return r;
+		}
+		text += length;
+		text += *text == ',';
+	}
+	return 0;
+}
+
+int config_keys_preset(const struct config_key *keys, void *base)
+{
+	struct err err = {0};
+
+	for (const struct config_key *key = keys; key->name; key++) {
+		int r = 0;
+		if (key->type != CONFIG_INHERIT && key->preset) {
+			r = config_key_set_items(key, base, key->preset, &err);
+		}
+		if (r < 0) {
+			config_keys_clear(keys, base);
+			return r;
+		}
+	}
+	return 0;
+}
+
+static size_t size_of(const struct config_key *key)
+{
+	switch (key->type) {
+	case CONFIG_BOOL:
+		return sizeof(bool);
+	case CONFIG_COUNT:
+	case CONFIG_DURATION:
+		return sizeof(uint64_t);
+	case CONFIG_TEXT:
+		return sizeof(char *);
+	case CONFIG_LIST:
+		return sizeof(char **);
+	case CONFIG_STARTUPS:
+		return 3 * sizeof(uint64_t);
+	case CONFIG_INHERIT:
+		break;
+	}
+	return 0;
+}
+
+void config_key_clear(const struct config_key *key, void *base)
+{
+	void *field = field_of(key, base);
+
+	if (key->type == CONFIG_TEXT) {
+		free(*(char **)field);
+	} else if (key->type == CONFIG_LIST) {
+		(void)strv_free(*(char ***)field);
+	}
+	memset(field, 0, size_of(key));
+}
+
+void config_keys_clear(const struct config_key *keys, void *base)
+{
+	for (; keys->name; keys++) {
+		config_key_clear(keys, base);
+	}
+}
+
+void config_key_move(const struct config_key *key, void *from, void *to)
+{
+	config_key_clear(key, to);
+	memcpy(field_of(key, to), field_of(key, from), size_of(key));
+	memset(field_of(key, from), 0, size_of(key));
+}
+
+static int copy_key(const struct config_key *key, const void *from, void *to)
+{
+	const void *source = const_field_of(key, from);
+	void *target = field_of(key, to);
+
+	if (key->type == CONFIG_TEXT) {
+		const char *text = *(char *const *)source;
+		char *copy = text ? strdup(text) : NULL;
+		*(char **)target = copy;
+		return text && !copy ? -ENOMEM : 0;
+	}
+	if (key->type == CONFIG_LIST) {
+		return strv_copy(*(char **const *)source, target);
+	}
+	memcpy(target, source, size_of(key));
+	return 0;
+}
+
+int config_keys_copy(const struct config_key *keys, const void *from, void *to)
+{
+	for (; keys->name; keys++) {
+		int r = copy_key(keys, from, to);
+		if (r < 0) {
+			return r;
+		}
+	}
+	return 0;
+}
