@@ -31,41 +31,54 @@ static uint32_t align(struct buf *buf)
 	return (uint32_t)buf->size;
 }
 
+/* The strings, then an array of their offsets. */
 static uint32_t put_strings(struct buf *buf, char *const *list, uint32_t *ret_count)
 {
-	uint32_t offsets[IMAGE_MAX_STRINGS];
-	uint32_t count = 0;
+	uint32_t offset = (uint32_t)buf->size;
+	size_t count = strv_length(list);
+	uint32_t at = 0;
 
-	for (; list && list[count]; count++) {
-		if (count >= IMAGE_MAX_STRINGS - 1) {
-			buf->failed = true;
-			return 0;
-		}
-		offsets[count] = put_string(buf, list[count]);
+	if (count >= IMAGE_MAX_STRINGS) {
+		buf->failed = true;
+		return 0;
 	}
-	*ret_count = count;
-	uint32_t at = align(buf);
-	buf_put(buf, offsets, count * sizeof(offsets[0]));
+	for (size_t i = 0; i < count; i++) {
+		(void)put_string(buf, list[i]);
+	}
+	at = align(buf);
+	for (size_t i = 0; i < count; i++) {
+		buf_put(buf, &offset, sizeof(offset));
+		offset += (uint32_t)strlen(list[i]) + 1;
+	}
+	*ret_count = (uint32_t)count;
 	return at;
 }
 
+/* The array first, with room for the offsets of strings that come behind it. */
 static uint32_t put_mounts(struct buf *buf, const struct plan *plan,
 	const struct image_source *sources, uint32_t *ret_count)
 {
-	struct image_mount mounts[IMAGE_MAX_MOUNTS] = {{0}};
+	uint32_t at = align(buf);
 	uint32_t count = 0;
 
 	for (size_t i = 0; i < plan->mount_count; i++) {
+		static const struct image_mount empty;
+		if (!sources[i].absent) {
+			buf_put(buf, &empty, sizeof(empty));
+			count++;
+		}
+	}
+	if (count > IMAGE_MAX_MOUNTS || buf->failed) {
+		buf->failed = true;
+		return 0;
+	}
+	*ret_count = count;
+	for (size_t i = 0, put = at; i < plan->mount_count; i++) {
 		const struct plan_mount *from = &plan->mounts[i];
-		struct image_mount *to = &mounts[count];
 		if (sources[i].absent) {
 			continue;
 		}
-		if (count++ >= IMAGE_MAX_MOUNTS) {
-			buf->failed = true;
-			return 0;
-		}
-		*to = (struct image_mount){.kind = from->kind,
+		struct image_mount to = {.kind = from->kind,
 			.flags = from->flags,
 			.mode = from->mode,
 			.size = from->size,
@@ -73,32 +86,33 @@ static uint32_t put_mounts(struct buf *buf, const struct plan *plan,
 			.has_tree = sources[i].has_tree,
 			.device = sources[i].device,
 			.inode = sources[i].inode};
-		to->source = put_string(buf, from->source);
-		to->target = put_string(buf, from->target);
-		to->content = put_string(buf, from->content);
-		to->content_size = from->content ? (uint32_t)strlen(from->content) : 0;
+		to.source = put_string(buf, from->source);
+		to.target = put_string(buf, from->target);
+		to.content = put_string(buf, from->content);
+		to.content_size = from->content ? (uint32_t)strlen(from->content) : 0;
+		if (!buf->failed) {
+			memcpy(buf->data + put, &to, sizeof(to));
+		}
+		put += sizeof(to);
 	}
-	*ret_count = count;
-	uint32_t at = align(buf);
-	buf_put(buf, mounts, count * sizeof(mounts[0]));
 	return at;
 }
 
 static uint32_t put_rules(struct buf *buf, const struct plan *plan)
 {
-	struct image_rule rules[IMAGE_MAX_MOUNTS];
+	const struct plan_landlock *landlock = &plan->landlock;
+	uint32_t offset = (uint32_t)buf->size;
+	uint32_t at = 0;
 
-	if (plan->landlock.rule_count > IMAGE_MAX_MOUNTS) {
-		buf->failed = true;
-		return 0;
+	for (size_t i = 0; i < landlock->rule_count; i++) {
+		(void)put_string(buf, landlock->rules[i].path);
 	}
-	for (size_t i = 0; i < plan->landlock.rule_count; i++) {
-		rules[i] =
-			(struct image_rule){.path = put_string(buf, plan->landlock.rules[i].path),
-				.access = plan->landlock.rules[i].access};
+	at = align(buf);
+	for (size_t i = 0; i < landlock->rule_count; i++) {
+		struct image_rule rule = {.path = offset, .access = landlock->rules[i].access};
+		buf_put(buf, &rule, sizeof(rule));
+		offset += (uint32_t)strlen(landlock->rules[i].path) + 1;
 	}
-	uint32_t at = align(buf);
-	buf_put(buf, rules, plan->landlock.rule_count * sizeof(rules[0]));
 	return at;
 }
 

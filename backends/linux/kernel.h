@@ -32,6 +32,82 @@ static inline long kernel_clone3(struct kernel_clone_args *args)
 	return syscall(SYS_clone3, args, sizeof(*args));
 }
 
+/* A system call that leaves errno alone: a negative errno is its result. */
+static inline long kernel_raw(long nr, long a, long b, long c, long d, long e)
+{
+#if defined(__x86_64__)
+	long result = 0;
+	register long r10 __asm__("r10") = d;
+	register long r8 __asm__("r8") = e;
+
+	__asm__ volatile("syscall"
+			 : "=a"(result)
+			 : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
+			 : "rcx", "r11", "memory");
+	return result;
+#else
+	register long x8 __asm__("x8") = nr;
+	register long x0 __asm__("x0") = a;
+	register long x1 __asm__("x1") = b;
+	register long x2 __asm__("x2") = c;
+	register long x3 __asm__("x3") = d;
+	register long x4 __asm__("x4") = e;
+
+	__asm__ volatile("svc #0"
+			 : "+r"(x0)
+			 : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4)
+			 : "memory");
+	return x0;
+#endif
+}
+
+/*
+ * clone3 with a stack of the child's own (args->stack set), on which it calls run(data); run never
+ * returns. For CLONE_VM without CLONE_VFORK: nothing is copied, and both go on at once.
+ */
+static inline long kernel_clone3_run(
+	struct kernel_clone_args *args, void (*run)(const void *data), const void *data)
+{
+#if defined(__x86_64__)
+	long result = 0;
+	register void (*r12)(const void *) __asm__("r12") = run;
+	register const void *r13 __asm__("r13") = data;
+
+	__asm__ volatile("syscall\n\t"
+			 "test %%rax, %%rax\n\t"
+			 "jnz 1f\n\t"
+			 "xor %%ebp, %%ebp\n\t"
+			 "mov %%r13, %%rdi\n\t"
+			 "call *%%r12\n\t"
+			 "hlt\n"
+			 "1:"
+			 : "=a"(result)
+			 : "a"(SYS_clone3), "D"(args), "S"(sizeof(*args)), "r"(r12), "r"(r13)
+			 : "rcx", "r11", "memory");
+	return result;
+#elif defined(__aarch64__)
+	register long x8 __asm__("x8") = SYS_clone3;
+	register long x0 __asm__("x0") = (long)args;
+	register long x1 __asm__("x1") = sizeof(*args);
+	register void (*x19)(const void *) __asm__("x19") = run;
+	register const void *x20 __asm__("x20") = data;
+
+	__asm__ volatile("svc #0\n\t"
+			 "cbnz x0, 1f\n\t"
+			 "mov x29, #0\n\t"
+			 "mov x0, x20\n\t"
+			 "blr x19\n\t"
+			 "brk #1\n"
+			 "1:"
+			 : "+r"(x0)
+			 : "r"(x8), "r"(x1), "r"(x19), "r"(x20)
+			 : "memory", "cc");
+	return x0;
+#else
+#error "clone3 with a stack is written for x86-64 and arm64 only"
+#endif
+}
+
 /* open_tree(2), move_mount(2), mount_setattr(2), fsopen(2) */
 #define KERNEL_OPEN_TREE_CLONE 1
 #define KERNEL_OPEN_TREE_CLOEXEC 02000000

@@ -4,7 +4,8 @@
  *
  *	session, terminal, descriptors	before the identity changes: the tty is root's until then
  *	limits				while CAP_SYS_RESOURCE in our namespace still matters little
- *	bounding set, securebits	need CAP_SETPCAP, so before the capabilities go; all locked
+ *	securebits			need CAP_SETPCAP, so before the capabilities go; all locked
+ *					(the bounding set has been empty since cloche-init began)
  *	groups, gid, uid		need CAP_SETUID and CAP_SETGID; never back
  *	working directory		as the user, so that no directory is entered by root's power
  *	capabilities			all three sets and ambient empty (runc CVE-2022-29162)
@@ -12,7 +13,8 @@
  *	Landlock			after the last mount and open of ours
  *	filter				last: what is after it must pass it
  *
- * A failure goes through a close-on-exec pipe; its end without a word is the sign of success.
+ * The process shares cloche-init's memory until its exec: a failure is left there. Nothing else runs
+ * in the namespaces yet that could look on.
  */
 #include <fcntl.h>
 #include <linux/audit.h>
@@ -37,15 +39,10 @@
 		SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |                          \
 		SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED)
 
-static bool without(const struct init *init, uint32_t layer)
-{
-	return init->image->without & layer;
-}
-
 static int command_session(struct init *init)
 {
 	init_doing(init, "starting a session", "");
-	if (!without(init, PLAN_LAYER_SESSION) && RT(setsid, 0) < 0) {
+	if (!init_without(init, PLAN_LAYER_SESSION) && RT(setsid, 0) < 0) {
 		return -1;
 	}
 	if (init->slave >= 0) {
@@ -97,16 +94,10 @@ static int command_limits(struct init *init)
 	return 0;
 }
 
-static int drop_bounding(struct init *init)
+static int lock_securebits(struct init *init)
 {
-	init_doing(init, "emptying the bounding set", "");
-	for (long number = 0; RT(prctl, PR_CAPBSET_READ, number, 0, 0, 0) >= 0; number++) {
-		if (RT(prctl, PR_CAPBSET_DROP, number, 0, 0, 0) < 0) {
-			return -1;
-		}
-	}
-	(void)RT(prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	init_doing(init, "locking securebits", "");
+	(void)RT(prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	return (int)RT(prctl, PR_SET_SECUREBITS, ALL_SECUREBITS, 0, 0, 0);
 }
 
@@ -141,11 +132,11 @@ static int keep_capabilities(void)
 
 static int command_identity(struct init *init)
 {
-	bool keep = without(init, PLAN_LAYER_CAPS);
+	bool keep = init_without(init, PLAN_LAYER_CAPS);
 	uint32_t uid = init->image->uid;
 	uint32_t gid = init->image->gid;
 
-	if (!keep && drop_bounding(init) < 0) {
+	if (!keep && lock_securebits(init) < 0) {
 		return -1;
 	}
 	if (keep && RT(prctl, PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) < 0) {
@@ -230,30 +221,26 @@ static int command_filter(struct init *init)
 		errno = -r;
 		return -1;
 	}
-	/* This copy ends with the exec, like all memory of this process. */
-	return install_filter(keyed, image->filter_count);
+	r = install_filter(keyed, image->filter_count);
+	/* Our memory is cloche-init's until the exec. */
+	memset(keyed, 0, sizeof(keyed));
+	return r;
 }
 
 static int no_new_privs(struct init *init)
 {
-	if (without(init, PLAN_LAYER_NO_NEW_PRIVS)) {
+	if (init_without(init, PLAN_LAYER_NO_NEW_PRIVS)) {
 		return 0;
 	}
 	init_doing(init, "setting no_new_privs", "");
 	return (int)RT(prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
-/* 0, 1 and 2 stay, and the pipe that closes by itself. */
-static int close_the_rest(struct init *init, int error_pipe)
+/* 0, 1 and 2 stay. */
+static int close_the_rest(struct init *init)
 {
 	init_doing(init, "closing descriptors", "");
-	if (without(init, PLAN_LAYER_CLOSE_FDS)) {
-		return 0;
-	}
-	if (error_pipe > 3 && RT(close_range, 3, error_pipe - 1, 0) < 0) {
-		return -1;
-	}
-	return (int)RT(close_range, error_pipe + 1, ~0U, 0);
+	return init_without(init, PLAN_LAYER_CLOSE_FDS) ? 0 : (int)RT(close_range, 3, ~0U, 0);
 }
 
 /* Tries one program file. Returns only when it could not be run. */
@@ -325,19 +312,15 @@ static int unblock_signals(void)
 	return (int)RT(rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none));
 }
 
-void init_become_command(struct init *init, int error_pipe)
+void init_become_command(struct init *init)
 {
-	struct init_failure failure = {0};
-
 	if (command_session(init) == 0 && command_streams(init) == 0 && command_limits(init) == 0 &&
-		close_the_rest(init, error_pipe) == 0 && command_identity(init) == 0 &&
+		close_the_rest(init) == 0 && command_identity(init) == 0 &&
 		no_new_privs(init) == 0 && command_landlock(init) == 0 && unblock_signals() == 0 &&
 		command_filter(init) == 0) {
 		exec_command(init);
 	}
-	failure.code = errno;
-	rt_copy(failure.what, init->what, sizeof(failure.what));
-	(void)RT(write, error_pipe, &failure, sizeof(failure));
+	init->code = errno ? errno : EIO;
 	rt_exit(127);
 }
 
@@ -374,9 +357,6 @@ int init_confine_self(struct init *init)
 	};
 
 	init_doing(init, "confining cloche-init", "");
-	for (long number = 0; RT(prctl, PR_CAPBSET_READ, number, 0, 0, 0) >= 0; number++) {
-		(void)RT(prctl, PR_CAPBSET_DROP, number, 0, 0, 0);
-	}
 	if (set_capabilities(1U << CAP_KILL, 0) < 0 ||
 		RT(prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
 		return -1;

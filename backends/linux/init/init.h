@@ -18,6 +18,7 @@ struct init {
 	int root; /* the new root; -1 before it is there */
 	int master, slave;
 	long child;
+	volatile int code; /* errno of the command's failure to start, set by the child */
 	char what[200]; /* what is being attempted: the text of a failure */
 };
 
@@ -32,12 +33,12 @@ int init_make_mounts(struct init *init);
 int init_change_root(struct init *init);
 
 /* confine.c: the last metre, in the process that becomes the command. Never returns. */
-void init_become_command(struct init *init, int error_pipe) __attribute__((noreturn));
+void init_become_command(struct init *init) __attribute__((noreturn));
 
 /* confine.c: what is left of cloche-init itself while it waits. 0 or -1. */
 int init_confine_self(struct init *init);
 
-struct init_failure {
-	int code;
-	char what[200];
-};
+static inline bool init_without(const struct init *init, uint32_t layer)
+{
+	return init->image->without & layer;
+}

@@ -120,6 +120,11 @@ static int step_harden(struct init *init)
 		RT(rt_sigprocmask, SIG_SETMASK, &all, NULL, SIGNALS_SIZE) < 0) {
 		return -1;
 	}
+	/* No exec from here on gives a capability: we keep ours, the command never gets any. */
+	for (long number = 0; !(init_without(init, PLAN_LAYER_CAPS)) &&
+		RT(prctl, PR_CAPBSET_DROP, number, 0, 0, 0) == 0;
+		number++) {
+	}
 	return (int)RT(prctl, PR_SET_NAME, "cloche-init", 0, 0, 0);
 }
 
@@ -280,36 +285,36 @@ static int step_terminal(struct init *init)
 	return (int)RT(ioctl, init->master, TIOCSWINSZ, &init->start.size);
 }
 
-/* Starts the command and waits until its exec has succeeded. */
+/*
+ * The child shares our memory and we are suspended until its exec: nothing is copied, and what it
+ * leaves in init->what is there for us to read when it fails. It shares the frame of this function
+ * too, so this function does nothing else and is not inlined.
+ */
+static __attribute__((noinline)) long spawn_command(struct init *init)
+{
+	long pid = rt_vfork();
+
+	if (pid == 0) {
+		init_become_command(init);
+	}
+	return pid;
+}
+
+/* Starts the command; when this returns its exec has succeeded, or init->code says why not. */
 static int step_command(struct init *init)
 {
-	int pipe[2];
-	struct init_failure failure = {0};
-
 	init_doing(init, "starting the command", "");
-	if (RT(pipe2, pipe, O_CLOEXEC) < 0) {
-		return -1;
-	}
-#if defined(__x86_64__)
-	init->child = RT(fork, 0);
-#else
-	init->child = RT(clone, SIGCHLD, 0, 0, 0, 0);
-#endif
-	if (init->child < 0) {
-		return -1;
-	}
-	if (init->child == 0) {
-		init_become_command(init, pipe[1]);
-	}
-	/* The key of the one exec is now the child's alone, and ends with its exec. */
+	init->child = spawn_command(init);
+	/* The key of the one exec ends here. */
 	memset(init->start.key, 0, sizeof(init->start.key));
-	(void)close(pipe[1]);
-	if (RT(read, pipe[0], &failure, sizeof(failure)) == (long)sizeof(failure)) {
-		rt_copy(init->what, failure.what, sizeof(init->what));
-		errno = failure.code;
+	if (init->child < 0) {
+		errno = (int)-init->child;
 		return -1;
 	}
-	(void)close(pipe[0]);
+	if (init->code) {
+		errno = init->code;
+		return -1;
+	}
 	return 0;
 }
 
@@ -317,8 +322,8 @@ static const struct step {
 	const char *name;
 	int (*run)(struct init *init);
 } steps[] = {
-	{"harden", step_harden},
 	{"receive", step_receive},
+	{"harden", step_harden},
 	{"cgroup", step_cgroup},
 	{"sysctls", step_sysctls},
 	{"mounts", init_make_mounts},
@@ -403,7 +408,9 @@ static void wait_for_the_end(struct init *init, int signals)
 		struct timespec left = {0};
 		uint64_t now = limit ? now_seconds() : 0;
 		if (limit && now >= end) {
-			(void)RT(kill, -1, SIGKILL);
+			/* -1 is everybody in a pid namespace of our own, and somebody else without one. */
+			(void)RT(kill, init->image->flags & IMAGE_OWN_PIDS ? -1 : -init->child,
+				SIGKILL);
 			finish(SIGKILL, true);
 		}
 		left.tv_sec = limit ? (time_t)(end - now) : 0;

@@ -5,6 +5,8 @@
 #pragma once
 
 #include <errno.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,6 +17,8 @@
 #include "base/cleanup.h"
 
 /* syscall(2) itself, with errno, is in rt.c; kernel.h builds on it. */
+
+#define RT_VFORK_FLAGS ((long)(CLONE_VM | CLONE_VFORK | SIGCHLD))
 
 /* What the program is; rt.c calls it on a fresh stack. */
 void init_main(void) __attribute__((noreturn));
@@ -35,5 +39,38 @@ char *rt_fd_path(int fd, char *path);
 
 /* Writes text to the file at path in one write. 0 or -1 with errno. */
 int rt_write_file(const char *path, const char *text);
+
+/*
+ * vfork(2): the caller is suspended until the child has exec'd or exited. In line, since a return
+ * from a function of its own would find that the child has used its stack. Returns the pid, 0 in
+ * the child, or a negative errno.
+ */
+static inline __attribute__((always_inline)) long rt_vfork(void)
+{
+	long result = 0;
+#if defined(__x86_64__)
+	register long r10 __asm__("r10") = 0;
+	register long r8 __asm__("r8") = 0;
+
+	__asm__ volatile("syscall"
+			 : "=a"(result)
+			 : "a"(SYS_clone), "D"(RT_VFORK_FLAGS), "S"(0L), "d"(0L), "r"(r10), "r"(r8)
+			 : "rcx", "r11", "memory");
+#else
+	register long x8 __asm__("x8") = SYS_clone;
+	register long x0 __asm__("x0") = RT_VFORK_FLAGS;
+	register long x1 __asm__("x1") = 0;
+	register long x2 __asm__("x2") = 0;
+	register long x3 __asm__("x3") = 0;
+	register long x4 __asm__("x4") = 0;
+
+	__asm__ volatile("svc #0"
+			 : "+r"(x0)
+			 : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4)
+			 : "memory");
+	result = x0;
+#endif
+	return result;
+}
 
 #define RT(name, ...) syscall(SYS_##name, __VA_ARGS__)
