@@ -25,7 +25,7 @@ struct session_gate {
 	bool measured; /* false with open: the operator said not to measure */
 	char proof[17]; /* names the measurement in the audit log; "" without one */
 	struct capability_set uses; /* what was promised and observed */
-	char reason[256]; /* why it is closed, for the user */
+	char reason[640]; /* why it is closed, for the user */
 };
 
 /* What all sessions of a connection share. All borrowed. */
@@ -58,6 +58,7 @@ struct session {
 	bool warned_time, warned_idle;
 	const char *cause; /* static; NULL: the command ended by itself */
 	char notice[160]; /* to be told to the user, or "" */
+	bool closed; /* the owner wants it forgotten once it is over */
 };
 
 /* Something to tell the client. */

@@ -1,0 +1,53 @@
+/*
+ * Who is it? Decided by the monitor, from what net says the client offered.
+ *
+ * Passwords are checked here. A signature is not: net's libssh has verified it, and a net process
+ * that was taken over could claim any login whose public key it can name. What it would win is a
+ * session that is confined like every other (docs/THREATS).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "keys/authorized.h"
+#include "session/config.h"
+#include "session/policy.h"
+
+struct auth {
+	const struct config *config;
+	const char *address; /* the client's */
+	uid_t owner; /* who may own authorized_keys files, besides root */
+	uint64_t tries; /* that failed */
+	uint64_t none_tries; /* requests without a credential */
+	uint64_t password_tries;
+	/* who it claims to be; the first name it said stays */
+	char name[65]; /* "" before that, and for a name that cannot be one */
+	bool named;
+	const struct config_user *user; /* NULL: unknown */
+	/* who it is, once a check has said yes */
+	struct authorized_key key; /* the one that was used; options are part of the login */
+	bool by_key;
+	const struct config_profile *profile;
+	const char *method; /* "none", "publickey", "password" */
+	const char *reason; /* static: why the last check said no; for log and audit only */
+};
+
+void auth_init(struct auth *auth, const struct config *config, const char *address);
+void auth_fini(struct auth *auth);
+
+enum auth_answer { AUTH_NO, AUTH_YES, AUTH_TOO_MANY, AUTH_NAME_CHANGED };
+
+/*
+ * One check each; user is what the client sent. A check that fails counts as a try, except the
+ * first one without a credential, and takes at least as long as its like for an unknown user.
+ * signed_ says that net saw a good signature; without it the answer is only "this key would do".
+ */
+enum auth_answer auth_check_none(struct auth *auth, const char *user);
+enum auth_answer auth_check_key(
+	struct auth *auth, const char *user, const uint8_t *blob, size_t size, bool signed_);
+enum auth_answer auth_check_password(
+	struct auth *auth, const char *user, const char *password, size_t size);
+
+/* The next of 5, 10, 20, 40, ... milliseconds that is not less than usec. In microseconds. */
+uint64_t auth_round_time(uint64_t usec);

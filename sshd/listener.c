@@ -1,0 +1,835 @@
+/*
+ * One loop over the listening sockets, the zygote's control socket and four signals.
+ *
+ * What belongs to a configuration (struct service) is made as a whole, and replaced as a whole by
+ * SIGHUP: first the new one is complete, then the old one goes. Connections that exist keep the one
+ * they were forked with.
+ *
+ * Stopping has three steps: no new connections and a drain time; then sessions are ended with a
+ * word to their users; then whatever is left is killed. SIGINT begins with the second.
+ */
+#include "sshd/listener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "backends/backend.h"
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/strv.h"
+#include "cloche-config.h"
+#include "session/audit.h"
+#include "session/limits.h"
+#include "sshd/monitor.h"
+#include "sshd/notify.h"
+#include "sshd/proof.h"
+#include "sshd/sockets.h"
+#include "sshd/startups.h"
+#include "sshd/zygote.h"
+
+#define USEC UINT64_C(1000000)
+#define ZYGOTE_READY_MS 15000
+#define ZYGOTE_RETRY_USEC USEC
+#define PAUSE_USEC (USEC / 10) /* after accept or fork had no room */
+#define STOP_USEC (5 * USEC)
+#define DROP_LOG_USEC (10 * USEC)
+#define ACCEPTS_A_TURN 16
+
+enum stop_step { RUNNING, DRAINING, ENDING, KILLING };
+
+/* All that a configuration decides. */
+struct service {
+	struct config config;
+	struct session_gate *gates;
+	struct audit audit;
+	struct sockets sockets;
+	struct zygote zygote;
+};
+
+struct listener {
+	const struct options *options;
+	bool to_syslog;
+	enum log_level log_level;
+	struct host host;
+	struct service service;
+	struct limits *limits;
+	pid_t *monitors; /* by slot; 0: none */
+	size_t slots; /* slots below this one have been used */
+	int signals;
+	bool adopted; /* the sockets are a service manager's */
+	bool accepted; /* for -d */
+	enum stop_step step;
+	uint64_t step_ends;
+	uint64_t pause_until; /* no accept before */
+	uint64_t zygote_retry;
+	uint64_t drops, drops_since;
+};
+
+static const char usual_path[] = CLOCHE_SYSCONFDIR "/cloche.yaml";
+
+const char *listener_config_path(const struct options *options)
+{
+	if (options->config) {
+		return strcmp(options->config, "none") == 0 ? NULL : options->config;
+	}
+	return access(usual_path, F_OK) == 0 ? usual_path : NULL;
+}
+
+/* -p: the port of every configured address is replaced; several -p give each address each port. */
+static int replace_ports(struct config *config, char *const *ports)
+{
+	cleanup(strv_freep) char **list = NULL;
+
+	STRV_FOREACH (address, config->listen) {
+		for (char *const *port = ports; *port; port++) {
+			const char *colon = strrchr(*address, ':');
+			int host = colon ? (int)(colon - *address) : (int)strlen(*address);
+			cleanup_free char *text = NULL;
+			if (asprintf(&text, "%.*s:%s", host, *address, *port) < 0) {
+				text = NULL;
+				return -ENOMEM;
+			}
+			if (!strv_contains(list, text) && strv_append(&list, text) < 0) {
+				return -ENOMEM;
+			}
+		}
+	}
+	strv_free(config->listen);
+	config->listen = take_ptr(&list);
+	return 0;
+}
+
+static int apply_options(const struct options *options, FILE *out, struct config *config)
+{
+	struct err err = {0};
+
+	STRV_FOREACH (assignment, options->overrides) {
+		int r = config_override(config, *assignment, &err);
+		if (r < 0) {
+			(void)fprintf(out, "-o %s: %s\n", *assignment, err.msg);
+			return r;
+		}
+	}
+	if (options->host_keys) {
+		strv_free(config->host_keys);
+		config->host_keys = NULL;
+		int r = strv_copy(options->host_keys, &config->host_keys);
+		if (r < 0) {
+			return r;
+		}
+	}
+	return options->ports ? replace_ports(config, options->ports) : 0;
+}
+
+int listener_load(const struct options *options, FILE *out, struct config *ret)
+{
+	struct config config = {0};
+	int r = config_load(listener_config_path(options), out, &config);
+
+	if (r < 0) {
+		return r;
+	}
+	r = apply_options(options, out, &config);
+	if (r < 0) {
+		config_fini(&config);
+		return r;
+	}
+	*ret = config;
+	return 0;
+}
+
+/* ---- the service ---- */
+
+static void service_fini(struct service *service)
+{
+	zygote_close(&service->zygote);
+	sockets_close(&service->sockets);
+	audit_fini(&service->audit);
+	free(service->gates);
+	config_fini(&service->config);
+	*service = (struct service){.audit = {.fd = -1}, .zygote = {.control = -1}};
+}
+
+static void audit_event_of_server(struct service *service, const char *event, json_t *fields)
+{
+	struct err err = {0};
+
+	if (audit_event(&service->audit, event, fields, &err) < 0) {
+		log_error("%s; no session is started until it can", err.msg);
+	}
+}
+
+/* The zygote, from start to ready. */
+static int start_zygote(
+	struct listener *listener, const struct config *config, struct zygote *ret, struct err *err)
+{
+	struct zygote zygote = {.control = -1};
+	int r = zygote_start(config, listener->options->debug, listener->to_syslog, &zygote, err);
+
+	if (r < 0) {
+		return r;
+	}
+	r = zygote_wait(&zygote, ZYGOTE_READY_MS, err);
+	if (r == 0) {
+		r = err_refuse(err, ETIMEDOUT, "the net process did not get ready");
+	}
+	if (r < 0) {
+		zygote_close(&zygote);
+		(void)kill(zygote.pid, SIGKILL);
+		(void)waitpid(zygote.pid, NULL, 0);
+		return r;
+	}
+	*ret = zygote;
+	return 0;
+}
+
+static int open_sockets(
+	struct listener *listener, struct service *service, struct sockets *old, struct err *err)
+{
+	size_t handed = listener->adopted ? 0 : notify_listen_fds();
+
+	if (handed > 0) {
+		sockets_adopt(handed, &service->sockets);
+		listener->adopted = true;
+		log_info("listening on %zu socket%s of the service manager; \"listen\" is not used",
+			handed, handed == 1 ? "" : "s");
+		return 0;
+	}
+	if (listener->adopted) {
+		service->sockets = *old;
+		old->count = 0;
+		return 0;
+	}
+	return sockets_open(service->config.listen, old, &service->sockets, err);
+}
+
+/*
+ * Makes the whole service for config, which it takes over. old is what runs now, or NULL. On
+ * failure nothing of it is left, and old is as before.
+ */
+static int service_init(struct listener *listener, struct config *config, struct service *old,
+	struct service *ret, struct err *err)
+{
+	struct service service = {
+		.config = *config, .audit = {.fd = -1}, .zygote = {.control = -1}};
+	const struct proof_options proof = {
+		.config_path = listener_config_path(listener->options),
+		.skip = listener->options->no_proof || !config->proof,
+		.interrupt = listener->signals,
+	};
+
+	*config = (struct config){0};
+	service.gates = calloc(service.config.profile_count + 1, sizeof(*service.gates));
+	int r = service.gates ? 0 : err_set(err, ENOMEM, "starting");
+	r = r ? r : audit_init(&service.audit, service.config.audit_log, err);
+	r = r ? r : start_zygote(listener, &service.config, &service.zygote, err);
+	if (r == 0) {
+		r = proof_run(&service.config, &listener->host, backends, &proof, service.gates);
+		r = r < 0 ? err_refuse(err, -r, "interrupted while measuring") : 0;
+	}
+	r = r ? r : open_sockets(listener, &service, old ? &old->sockets : NULL, err);
+	if (r < 0) {
+		service_fini(&service);
+		return r;
+	}
+	*ret = service;
+	return 0;
+}
+
+static void apply_log_level(struct listener *listener, const struct config *config)
+{
+	static const char *const names[] = {"error", "warning", "info", "debug"};
+	enum log_level level = LOG_LEVEL_INFO;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (config->log_level && strcmp(config->log_level, names[i]) == 0) {
+			level = (enum log_level)i;
+		}
+	}
+	level = listener->options->quiet ? LOG_LEVEL_ERROR : level;
+	listener->log_level = listener->options->debug ? LOG_LEVEL_DEBUG : level;
+	log_set_level(listener->log_level);
+}
+
+static void say_open(const struct listener *listener)
+{
+	const struct service *service = &listener->service;
+	size_t closed = 0;
+
+	for (size_t i = 0; i < service->config.profile_count; i++) {
+		closed += !service->gates[i].open;
+	}
+	for (size_t i = 0; i < service->sockets.count; i++) {
+		if (service->sockets.items[i].name) {
+			log_info("listening on %s", service->sockets.items[i].name);
+		}
+	}
+	if (closed > 0) {
+		log_warning(
+			"%zu of %zu profiles are closed", closed, service->config.profile_count);
+	}
+}
+
+/* What a complaint says goes to the log line by line. */
+static void log_lines(char *text)
+{
+	char *rest = text;
+	char *line = NULL;
+
+	while ((line = strsep(&rest, "\n"))) {
+		if (*line) {
+			log_error("%s", line);
+		}
+	}
+}
+
+static int load_again(struct listener *listener, struct config *ret)
+{
+	cleanup_free char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out) {
+		return -ENOMEM;
+	}
+	int r = listener_load(listener->options, out, ret);
+	(void)fclose(out);
+	if (r < 0) {
+		log_lines(text);
+	}
+	return r;
+}
+
+static void reload(struct listener *listener)
+{
+	struct config config = {0};
+	struct service service = {0};
+	struct err err = {0};
+
+	notify_reloading();
+	int r = load_again(listener, &config);
+	if (r < 0) {
+		(void)err_refuse(&err, -r, "the new configuration is not good");
+	} else {
+		r = service_init(listener, &config, &listener->service, &service, &err);
+	}
+	audit_event_of_server(r < 0 ? &listener->service : &service, "reload",
+		json_pack(
+			"{s:b, s:o}", "ok", r == 0, "reason", audit_text(r < 0 ? err.msg : NULL)));
+	if (r < 0) {
+		log_error("reload: %s; the old configuration stays", err.msg);
+	} else {
+		service_fini(&listener->service);
+		listener->service = service;
+		apply_log_level(listener, &listener->service.config);
+		log_info("configuration read again; sessions are not touched");
+		say_open(listener);
+	}
+	notify_send("READY=1");
+}
+
+/* ---- connections ---- */
+
+static int compare_ints(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* In a monitor: what is the listener's, and other connections', is closed. */
+static void close_all_but(const int *keep, size_t count)
+{
+	int list[8];
+	int next = 3;
+
+	memcpy(list, keep, count * sizeof(*keep));
+	qsort(list, count, sizeof(*list), compare_ints);
+	for (size_t i = 0; i < count; i++) {
+		if (list[i] > next) {
+			(void)syscall(SYS_close_range, next, list[i] - 1, 0);
+		}
+		next = list[i] >= next ? list[i] + 1 : next;
+	}
+	(void)syscall(SYS_close_range, next, ~0U, 0);
+}
+
+static void run_monitor(const struct listener *listener, size_t slot, int socket, int client)
+{
+	const struct service *service = &listener->service;
+	struct audit audit = service->audit;
+	const int keep[] = {socket, client, audit.fd};
+	const struct monitor_options options = {
+		.config = &service->config,
+		.host = &listener->host,
+		.backends = backends,
+		.gates = service->gates,
+		.audit = &audit,
+		.limits = listener->limits,
+		.slot = slot,
+		.socket = socket,
+		.client = client,
+	};
+	char ident[32];
+	sigset_t set;
+
+	(void)prctl(PR_SET_NAME, "cloche-monitor");
+	/* Out of the terminal's reach: a Ctrl-C is for the listener. */
+	(void)setsid();
+	/* The C library opens its log socket anew; its old number may become somebody else's. */
+	closelog();
+	(void)snprintf(ident, sizeof(ident), "cloche-sshd[%d]", (int)getpid());
+	log_init(listener->to_syslog ? "cloche-sshd" : ident, listener->log_level);
+	close_all_but(keep, audit.fd >= 0 ? 3 : 2);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGUSR1);
+	(void)sigprocmask(SIG_SETMASK, &set, NULL);
+	_exit(monitor_run(&options));
+}
+
+/* Tells a client that is not served why, as far as it listens. It has not been read from. */
+static void turn_away(int client, const char *text)
+{
+	(void)send(client, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
+	(void)shutdown(client, SHUT_WR);
+}
+
+/* One line for many: a flood must not fill the log. */
+static void count_drop(struct listener *listener, const char *why)
+{
+	uint64_t now = io_now_usec();
+
+	listener->drops++;
+	if (now < listener->drops_since + DROP_LOG_USEC) {
+		return;
+	}
+	log_warning("turned %llu connection%s away: %s", (unsigned long long)listener->drops,
+		listener->drops == 1 ? "" : "s", why);
+	audit_event_of_server(&listener->service, "limit_hit",
+		json_pack("{s:s, s:s, s:I}", "limit", "connections", "reason", why, "count",
+			(json_int_t)listener->drops));
+	listener->drops = 0;
+	listener->drops_since = now;
+}
+
+/* Why this connection is not served, or NULL. */
+static const char *find_refusal(const struct listener *listener)
+{
+	const struct config *config = &listener->service.config;
+	const struct startups startups = {
+		.begin = config->startups_begin,
+		.rate = config->startups_rate,
+		.full = config->startups_full,
+	};
+	uint32_t dice = 0;
+
+	io_random(&dice, sizeof(dice));
+	if (config->max_connections &&
+		limits_count_connections(listener->limits) >= config->max_connections) {
+		return "max_connections";
+	}
+	if (startups_drop(&startups, limits_count_unauthenticated(listener->limits), dice % 100)) {
+		return "max_startups";
+	}
+	return NULL;
+}
+
+static int remember_monitor(struct listener *listener, size_t slot, pid_t pid)
+{
+	listener->monitors[slot] = pid;
+	listener->slots = slot >= listener->slots ? slot + 1 : listener->slots;
+	return 0;
+}
+
+/* The net process is asked for first: it takes longer to get ready than the monitor does. */
+static int serve(struct listener *listener, int client, size_t slot)
+{
+	cleanup_close int monitor_end = -1;
+	cleanup_close int net_end = -1;
+
+	int r = monitor_make_pair(&monitor_end, &net_end);
+	r = r ? r : zygote_connect(&listener->service.zygote, client, net_end);
+	if (r < 0) {
+		return r;
+	}
+	pid_t pid = fork();
+	if (pid < 0) {
+		return -errno;
+	}
+	if (pid == 0) {
+		run_monitor(listener, slot, monitor_end, client);
+	}
+	return remember_monitor(listener, slot, pid);
+}
+
+static void take_connection(struct listener *listener, int client)
+{
+	const char *why = find_refusal(listener);
+
+	if (why) {
+		count_drop(listener, why);
+		turn_away(client, "Too many connections; try again later\r\n");
+		return;
+	}
+	int slot = limits_take_slot(listener->limits);
+	int r = slot < 0 ? slot : serve(listener, client, (size_t)slot);
+	if (r < 0) {
+		log_error("a connection cannot be served: %s", strerror(-r));
+		turn_away(client, "The server has no room; try again later\r\n");
+		listener->pause_until = io_now_usec() + PAUSE_USEC;
+		if (slot >= 0) {
+			(void)limits_drop_slot(listener->limits, (size_t)slot);
+		}
+		return;
+	}
+	listener->accepted = true;
+}
+
+static void accept_some(struct listener *listener, int fd)
+{
+	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+		cleanup_close int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+		if (client < 0) {
+			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
+				errno == ENOBUFS) {
+				log_error("accept: %s", strerror(errno));
+				listener->pause_until = io_now_usec() + PAUSE_USEC;
+			}
+			return;
+		}
+		take_connection(listener, client);
+		if (listener->options->debug || io_now_usec() < listener->pause_until) {
+			return;
+		}
+	}
+}
+
+/* ---- children ---- */
+
+static void lose_zygote(struct listener *listener, int status)
+{
+	log_error("the net process ended (%s %d); it is started again",
+		WIFSIGNALED(status) ? "signal" : "status",
+		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	zygote_close(&listener->service.zygote);
+	listener->service.zygote.pid = 0;
+	listener->zygote_retry = io_now_usec();
+}
+
+static void lose_monitor(struct listener *listener, size_t slot, pid_t pid, int status)
+{
+	uint32_t sessions = limits_drop_slot(listener->limits, slot);
+
+	listener->monitors[slot] = 0;
+	if (WIFEXITED(status) && sessions == 0) {
+		return;
+	}
+	/* Its sandboxes have ended with it; what they leave on the host we take away. */
+	int swept = backend_sweep(&listener->host);
+	log_error("monitor %d died (%s %d) with %u sessions; swept %d things", (int)pid,
+		WIFSIGNALED(status) ? "signal" : "status",
+		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), sessions, swept);
+	audit_event_of_server(&listener->service, "monitor_died",
+		json_pack("{s:i, s:i, s:i}", "monitor", (int)pid, "wait_status", status, "sessions",
+			(int)sessions));
+}
+
+static void reap(struct listener *listener)
+{
+	int status = 0;
+	pid_t pid = 0;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid == listener->service.zygote.pid) {
+			lose_zygote(listener, status);
+			continue;
+		}
+		for (size_t slot = 0; slot < listener->slots; slot++) {
+			if (listener->monitors[slot] == pid) {
+				lose_monitor(listener, slot, pid, status);
+				break;
+			}
+		}
+	}
+}
+
+static size_t signal_monitors(const struct listener *listener, int signo)
+{
+	size_t count = 0;
+
+	for (size_t slot = 0; slot < listener->slots; slot++) {
+		/* Not reaped yet, so the pid is still this child's. */
+		if (listener->monitors[slot] > 0) {
+			count++;
+			if (signo) {
+				(void)kill(listener->monitors[slot], signo);
+			}
+		}
+	}
+	return count;
+}
+
+static void revive_zygote(struct listener *listener)
+{
+	struct err err = {0};
+
+	if (listener->service.zygote.pid > 0 || io_now_usec() < listener->zygote_retry) {
+		return;
+	}
+	listener->zygote_retry = io_now_usec() + ZYGOTE_RETRY_USEC;
+	if (start_zygote(listener, &listener->service.config, &listener->service.zygote, &err) <
+		0) {
+		log_error("%s", err.msg);
+	}
+}
+
+/* ---- stopping ---- */
+
+static void advance(struct listener *listener, enum stop_step step)
+{
+	static const int signals[] = {0, SIGUSR1, SIGTERM, SIGKILL};
+	uint64_t drain = listener->service.config.drain * USEC;
+
+	listener->step = step;
+	listener->step_ends = io_now_usec() + (step == DRAINING ? drain : STOP_USEC);
+	size_t left = signal_monitors(listener, signals[step]);
+	if (left > 0) {
+		log_info(step == DRAINING        ? "%zu connections; waiting for them to end"
+				: step == ENDING ? "%zu connections are ended now"
+						 : "%zu connections had to be killed",
+			left);
+	}
+}
+
+static void begin_stop(struct listener *listener, enum stop_step step, const char *why)
+{
+	if (listener->step == RUNNING) {
+		log_info("stopping: %s", why);
+		notify_send("STOPPING=1");
+		audit_event_of_server(
+			&listener->service, "server_stop", json_pack("{s:s}", "reason", why));
+		sockets_close(&listener->service.sockets);
+	}
+	advance(listener, step > listener->step ? step : ENDING);
+}
+
+static void on_signals(struct listener *listener)
+{
+	struct signalfd_siginfo info;
+
+	while (read(listener->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		switch (info.ssi_signo) {
+		case SIGCHLD:
+			reap(listener);
+			break;
+		case SIGHUP:
+			if (listener->step == RUNNING) {
+				reload(listener);
+			}
+			break;
+		case SIGINT:
+			begin_stop(listener, ENDING, "interrupt");
+			break;
+		default:
+			begin_stop(listener, listener->step == RUNNING ? DRAINING : ENDING,
+				"told to end");
+		}
+	}
+}
+
+static void watch_clock(struct listener *listener)
+{
+	uint64_t now = io_now_usec();
+
+	if (listener->step == RUNNING) {
+		revive_zygote(listener);
+		if (listener->options->debug && listener->accepted &&
+			listener->service.sockets.count > 0) {
+			sockets_close(&listener->service.sockets);
+		}
+		return;
+	}
+	if (now >= listener->step_ends && listener->step < KILLING) {
+		advance(listener, listener->step + 1);
+	}
+}
+
+/* ---- the loop ---- */
+
+static int next_timeout(const struct listener *listener, bool accepting)
+{
+	uint64_t now = io_now_usec();
+	uint64_t next = UINT64_MAX;
+
+	if (listener->step != RUNNING) {
+		next = listener->step_ends;
+	} else if (listener->service.zygote.pid == 0) {
+		next = listener->zygote_retry;
+	} else if (!accepting) {
+		next = listener->pause_until;
+	}
+	if (next == UINT64_MAX) {
+		return -1;
+	}
+	return next > now ? (int)((next - now) / 1000 + 1) : 0;
+}
+
+static void turn(struct listener *listener)
+{
+	struct pollfd fds[1 + SOCKETS_MAX] = {{.fd = listener->signals, .events = POLLIN}};
+	struct sockets *sockets = &listener->service.sockets;
+	bool accepting = listener->service.zygote.ready && io_now_usec() >= listener->pause_until;
+	nfds_t count = 1;
+
+	for (size_t i = 0; i < sockets->count && accepting; i++) {
+		fds[count++] = (struct pollfd){.fd = sockets->items[i].fd, .events = POLLIN};
+	}
+	if (poll(fds, count, next_timeout(listener, accepting)) < 0 && errno != EINTR) {
+		log_error("poll: %s", strerror(errno));
+		return;
+	}
+	for (size_t i = 1; i < count; i++) {
+		if (fds[i].revents) {
+			accept_some(listener, fds[i].fd);
+		}
+	}
+	/* Last: a reload replaces the sockets that were just looked at. */
+	if (fds[0].revents) {
+		on_signals(listener);
+	}
+	watch_clock(listener);
+}
+
+static bool is_over(const struct listener *listener)
+{
+	bool served = listener->options->debug && listener->accepted;
+
+	return (listener->step != RUNNING || served) && signal_monitors(listener, 0) == 0;
+}
+
+static int make_tables(struct listener *listener, const struct config *config)
+{
+	size_t slots = config->max_connections && config->max_connections < LIMITS_MAX_SLOTS
+		? (size_t)config->max_connections
+		: LIMITS_MAX_SLOTS;
+
+	/* Room to grow by a reload; what is not used takes no memory. */
+	slots = slots < 4096 ? 4096 : slots;
+	listener->monitors = calloc(slots, sizeof(*listener->monitors));
+	return listener->monitors ? limits_new(slots, &listener->limits) : -ENOMEM;
+}
+
+static int make_signals(struct listener *listener)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGCHLD);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0) {
+		return -errno;
+	}
+	(void)signal(SIGPIPE, SIG_IGN);
+	listener->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return listener->signals < 0 ? -errno : 0;
+}
+
+/* Passwords and keys pass through us and our monitors: no core file, and nobody looks in. */
+static void harden(void)
+{
+	const struct rlimit none = {0, 0};
+	struct rlimit files;
+
+	(void)setrlimit(RLIMIT_CORE, &none);
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &files);
+	}
+	if (geteuid() == 0) {
+		/* Not without root: then id maps are written by us, which this would forbid. */
+		(void)prctl(PR_SET_DUMPABLE, 0);
+	} else {
+		log_warning("not root: one uid for all sessions, net processes keep our uid, "
+			    "and limits that need cgroups hold only where those are delegated");
+	}
+}
+
+static int set_up(struct listener *listener, struct config *config, struct err *err)
+{
+	int r = make_signals(listener);
+
+	if (r < 0 || (r = make_tables(listener, config)) < 0) {
+		return err_set(err, -r, "starting");
+	}
+	r = host_probe(&listener->host, err);
+	if (r < 0) {
+		return r;
+	}
+	harden();
+	int swept = backend_sweep(&listener->host);
+	if (swept > 0) {
+		log_info("removed %d things an earlier server left", swept);
+	}
+	return service_init(listener, config, NULL, &listener->service, err);
+}
+
+static void tear_down(struct listener *listener)
+{
+	pid_t zygote = listener->service.zygote.pid;
+
+	service_fini(&listener->service);
+	if (zygote > 0) {
+		for (int i = 0; i < 100 && waitpid(zygote, NULL, WNOHANG) == 0; i++) {
+			(void)poll(NULL, 0, 10);
+		}
+		(void)kill(zygote, SIGKILL);
+	}
+	(void)backend_sweep(&listener->host);
+	listener->limits = limits_free(listener->limits);
+	free(listener->monitors);
+	close_fdp(&listener->signals);
+}
+
+int listener_run(const struct options *options, struct config *config, bool to_syslog)
+{
+	struct listener listener = {
+		.options = options,
+		.to_syslog = to_syslog,
+		.signals = -1,
+		.service = {.audit = {.fd = -1}, .zygote = {.control = -1}},
+	};
+	struct err err = {0};
+
+	apply_log_level(&listener, config);
+	int r = set_up(&listener, config, &err);
+	if (r < 0) {
+		log_error("%s", err.msg);
+		config_fini(config);
+		tear_down(&listener);
+		return 1;
+	}
+	audit_event_of_server(&listener.service, "server_start",
+		json_pack(
+			"{s:s, s:b}", "version", CLOCHE_VERSION, "proof", (int)!options->no_proof));
+	say_open(&listener);
+	notify_send("READY=1");
+	while (!is_over(&listener)) {
+		turn(&listener);
+	}
+	tear_down(&listener);
+	log_info("stopped");
+	return 0;
+}

@@ -1,0 +1,44 @@
+/*
+ * The privileged half of one connection: decides who it is, what it gets, and when it ends. It
+ * never reads a byte of SSH, only the messages of sshd/wire.h from the net process.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "backends/backend.h"
+#include "session/audit.h"
+#include "session/config.h"
+#include "session/limits.h"
+#include "session/session.h"
+
+/* All borrowed, and unchanged while the monitor runs. */
+struct monitor_options {
+	const struct config *config;
+	const struct host *host;
+	const struct backend *const *backends;
+	const struct session_gate *gates; /* by the profile's place in config->profiles */
+	struct audit *audit;
+	struct limits *limits;
+	size_t slot;
+	int socket; /* our end of the pair with net */
+	int client; /* the TCP connection: to ask who it is, and to cut it; never read */
+};
+
+/*
+ * Serves one connection to its end; then no sandbox of it is left. SIGTERM ends all sessions with a
+ * word to their users, SIGUSR1 says that the server is draining: no new sessions. Both must be
+ * blocked by the caller. Returns an exit code: 0 after a login, 1 without one, 2 on trouble.
+ */
+int monitor_run(const struct monitor_options *options);
+
+/*
+ * The sockets of a connection: the monitor's end, which learns who writes to it, and net's. 0 or
+ * negative errno.
+ */
+int monitor_make_pair(int *ret_monitor, int *ret_net);
+
+/* The numeric address in text (size >= 46) and port of a peer; "unknown" when it has none. */
+void monitor_format_peer(int client, char *text, size_t size, uint16_t *ret_port);

@@ -1,0 +1,32 @@
+/*
+ * The addresses we listen on.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+
+#define SOCKETS_MAX 16
+
+struct sockets {
+	struct {
+		int fd;
+		char *name; /* as configured; NULL: handed over by a service manager */
+	} items[SOCKETS_MAX];
+	size_t count;
+};
+
+/*
+ * Opens a listening socket for each of "127.0.0.1:2222", "[::1]:2222", "*:2222" (both families).
+ * Those that old (may be NULL) has open already are shared with it. On failure *ret is untouched
+ * and nothing stays open. 0 or negative errno.
+ */
+int sockets_open(char *const *listen, struct sockets *old, struct sockets *ret, struct err *err);
+
+/* Takes count sockets from descriptor 3 on. */
+void sockets_adopt(size_t count, struct sockets *ret);
+
+/* Closes all. Accepts a zeroed one. */
+void sockets_close(struct sockets *sockets);
