@@ -4,16 +4,17 @@
  */
 #include "keys/password.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <sodium.h>
 #include <string.h>
 
-_Static_assert(PASSWORD_LINE_SIZE == crypto_pwhash_STRBYTES, "a line of libsodium's fits ours");
+static_assert(PASSWORD_LINE_SIZE == crypto_pwhash_STRBYTES, "a line of libsodium's fits ours");
 
 /* What every line of ours begins with: Argon2id, 64 MiB, two passes, one lane. */
 static const char line_head[] = "$argon2id$v=19$m=65536,t=2,p=1$";
-_Static_assert(crypto_pwhash_MEMLIMIT_INTERACTIVE == 65536 * 1024, "m of line_head");
-_Static_assert(crypto_pwhash_OPSLIMIT_INTERACTIVE == 2, "t of line_head");
+static_assert(crypto_pwhash_MEMLIMIT_INTERACTIVE == 65536 * 1024, "m of line_head");
+static_assert(crypto_pwhash_OPSLIMIT_INTERACTIVE == 2, "t of line_head");
 
 /* Nobody's: the hash of random bytes that were thrown away. It costs what a real one costs. */
 static const char nobody_line[] =

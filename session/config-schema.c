@@ -32,7 +32,7 @@ static int read_text(const char *text, char **ret, struct err *err)
 	}
 	for (const char *at = text; *at; at++) {
 		if (iscntrl((unsigned char)*at) && *at != '\n' && *at != '\t') {
-			return err_refuse(err, EINVAL, "has a control byte, \\x%02x",
+			return err_refuse(err, EINVAL, "has a control byte, 0x%02x",
 				(unsigned)(unsigned char)*at);
 		}
 	}

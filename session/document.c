@@ -346,7 +346,7 @@ static bool check_text(struct report *report)
 		size_t length = parse_utf8_length(report->text + at);
 		if (length == 0 || report->text[at] == '\0') {
 			struct place place = report_place_of(report, at);
-			report_add(report, place, place, "byte \\x%02x is not UTF-8 text",
+			report_add(report, place, place, "byte 0x%02x is not UTF-8 text",
 				(unsigned)(unsigned char)report->text[at]);
 			return false;
 		}

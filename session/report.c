@@ -7,7 +7,6 @@
 #include <strings.h>
 
 #include "base/cleanup.h"
-#include "base/log.h"
 #include "base/parse.h"
 
 #define MAX_COMPLAINTS 64 /* who has more will look again anyway */
@@ -234,8 +233,6 @@ static int compare_complaints(const void *a, const void *b)
 
 void report_print(struct report *report, FILE *out)
 {
-	char message[1024];
-
 	if (!out) {
 		return;
 	}
@@ -245,9 +242,10 @@ void report_print(struct report *report, FILE *out)
 	}
 	for (size_t i = 0; i < report->count; i++) {
 		const struct complaint *complaint = &report->complaints[i];
-		(void)fprintf(out, "%s:%zu:%zu: error: %s\n", report->name,
-			complaint->start.line + 1, complaint->start.column + 1,
-			log_escape(complaint->message, message, sizeof(message)));
+		(void)fprintf(out, "%s:%zu:%zu: error: ", report->name, complaint->start.line + 1,
+			complaint->start.column + 1);
+		print_characters(complaint->message, strlen(complaint->message), out);
+		(void)fputc('\n', out);
 		print_source(report, complaint, out);
 	}
 	if (report->dropped > 0) {
