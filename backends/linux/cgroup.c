@@ -435,7 +435,10 @@ int cgroup_create(const struct host *host, const char *id, const struct cgroup_l
 	}
 	if (r < 0) {
 		(void)cgroup_remove(&cgroup);
-		return err_wrap(err, "control groups");
+		if (err) {
+			(void)err_wrap(err, "control groups");
+		}
+		return r;
 	}
 	*ret = cgroup;
 	return 0;
