@@ -246,14 +246,17 @@ static int channel_env(
 static int start(struct net_channel *channel, enum wire_type type, const char *text)
 {
 	struct wire request, answer;
+	int r = 0;
 
 	if (channel->started) {
 		return 1;
 	}
 	wire_init(&request, type, channel->id);
 	request.text = borrow(text);
-	if (net_ask(channel->conn, &request, &answer) < 0) {
-		return 1;
+	r = net_ask(channel->conn, &request, &answer);
+	if (r < 0) {
+		/* A client whose request was refused might end before it is told why it must. */
+		return r == -ECANCELED ? 0 : 1;
 	}
 	if (answer.type == WIRE_STARTED) {
 		net_channel_start(channel, &answer);

@@ -200,7 +200,7 @@ static int keep_alive(struct net_conn *conn, uint64_t now)
 		(void)ssh_send_keepalive(conn->session);
 		due += interval;
 	}
-	return (int)((due - now) / 1000 + 1);
+	return now >= due ? 0 : (int)((due - now) / 1000 + 1);
 }
 
 static int earlier(int a, int b)

@@ -46,6 +46,12 @@
 static int channel_data(ssh_session session, ssh_channel ssh, void *data, uint32_t size,
 	int is_stderr, void *userdata);
 
+/* since may be a little later than now, which was asked for at the head of the loop. */
+static bool is_over(uint64_t since, uint64_t wait, uint64_t now)
+{
+	return now >= since + wait;
+}
+
 static void channel_eof(ssh_session session, ssh_channel ssh, void *userdata)
 {
 	struct net_channel *channel = userdata;
@@ -521,7 +527,7 @@ static void finish(struct net_channel *channel, uint64_t now)
 	if (channel->exited && !channel->sent_exit) {
 		send_exit(channel);
 	}
-	if (!channel->sent_eof && (channel->exited || now - channel->silent_at >= EOF_USEC)) {
+	if (!channel->sent_eof && (channel->exited || is_over(channel->silent_at, EOF_USEC, now))) {
 		channel->sent_eof = true;
 		(void)ssh_channel_send_eof(channel->ssh);
 	}
@@ -552,7 +558,7 @@ static void tell_monitor(struct net_channel *channel, uint64_t now)
 		channel->told_close = true;
 		net_tell(channel->conn, WIRE_CLOSE, channel->id, NULL);
 	} else if (channel->active && !channel->told_close &&
-		now - channel->told_active_at >= ACTIVE_USEC) {
+		is_over(channel->told_active_at, ACTIVE_USEC, now)) {
 		channel->active = false;
 		channel->told_active_at = now;
 		net_hint(channel->conn, WIRE_ACTIVE, channel->id);
@@ -564,7 +570,7 @@ void net_channel_pump(
 {
 	pump_in(channel, revents_of(fds, count, channel->in) & (POLLOUT | POLLHUP | POLLERR));
 	pump_out(channel, fds, count);
-	if (channel->exited && now - channel->exit_at >= DRAIN_USEC && can_send(channel)) {
+	if (channel->exited && is_over(channel->exit_at, DRAIN_USEC, now) && can_send(channel)) {
 		close_out(channel);
 		close_fdp(&channel->err);
 	}
@@ -600,7 +606,7 @@ size_t net_channel_prepare(struct net_channel *channel, struct pollfd *fds)
 
 static int milliseconds_left(uint64_t since, uint64_t wait, uint64_t now)
 {
-	return now - since >= wait ? 0 : (int)((since + wait - now) / 1000 + 1);
+	return is_over(since, wait, now) ? 0 : (int)((since + wait - now) / 1000 + 1);
 }
 
 int net_channel_timeout(const struct net_channel *channel, uint64_t now)
