@@ -121,6 +121,7 @@ struct fixture {
 	struct audit audit;
 	struct limits *limits;
 	int net, client;
+	bool killable;
 	pid_t monitor;
 };
 
@@ -224,6 +225,11 @@ static void start_with_audit(struct fixture *fixture, const char *audit_path)
 
 	assert_int_equal(audit_init(&fixture->audit, audit_path, &err), 0);
 	assert_int_equal(monitor_make_pair(&ours, &fixture->net), 0);
+	/* The monitor kills the process that is net; here that would be this test. */
+	if (!fixture->killable) {
+		int off = 0;
+		assert_int_equal(setsockopt(ours, SOL_SOCKET, SO_PASSCRED, &off, sizeof(off)), 0);
+	}
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	fixture->client = pair[0];
 	int slot = limits_take_slot(fixture->limits);
@@ -510,6 +516,31 @@ static void who_does_not_log_in_is_cut_off(void **state)
 	assert_non_null(strstr(log, "\"reason\":\"login_grace\""));
 }
 
+static void a_net_process_that_hangs_is_killed(void **state)
+{
+	struct fixture *fixture = *state;
+	int status = 0;
+
+	fixture->killable = true;
+	fixture->config.login_grace = 1;
+	start_with_audit(fixture, fixture->audit_path);
+	pid_t net = fork();
+	assert_true(net >= 0);
+	if (net == 0) {
+		struct wire wire;
+		wire_init(&wire, WIRE_HELLO, WIRE_NO_CHANNEL);
+		wire.text = text_of("SSH-2.0-stuck");
+		(void)wire_send(fixture->net, &wire);
+		for (;;) {
+			(void)pause();
+		}
+	}
+	close_fdp(&fixture->net);
+	assert_int_equal(wait_monitor(fixture, 3000), 1);
+	assert_int_equal(waitpid(net, &status, 0), net);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
 static void a_closed_profile_says_which_promise_failed(void **state)
 {
 	struct fixture *fixture = *state;
@@ -698,6 +729,7 @@ int main(void)
 		CASE(the_key_of_another_user_does_not_do),
 		CASE(guests_need_user_and_profile),
 		CASE(who_does_not_log_in_is_cut_off),
+		CASE(a_net_process_that_hangs_is_killed),
 		CASE(a_closed_profile_says_which_promise_failed),
 		CASE(a_plan_weaker_than_the_measured_one_is_refused),
 		CASE(without_an_audit_log_nothing_starts),
