@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LIMITS_MAX_SLOTS 16384
+#define LIMITS_MAX_SLOTS 65536
 
 struct limits;
 

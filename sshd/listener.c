@@ -19,6 +19,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <syslog.h>
@@ -171,6 +172,25 @@ static void audit_event_of_server(struct service *service, const char *event, js
 	}
 }
 
+/* The root of net processes, and what is above it: root's, and nobody else's to write. */
+static int make_empty_dir(const char *path, struct err *err)
+{
+	cleanup_free char *copy = path ? strdup(path) : NULL;
+
+	if (!copy || geteuid() != 0) {
+		return 0;
+	}
+	for (char *slash = strchr(copy + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		if (mkdir(copy, 0755) < 0 && errno != EEXIST) {
+			return err_set(err, errno, "empty_dir: %s", copy);
+		}
+		*slash = '/';
+	}
+	return mkdir(copy, 0755) < 0 && errno != EEXIST ? err_set(err, errno, "empty_dir: %s", copy)
+							: 0;
+}
+
 /* The zygote, from start to ready. */
 static int start_zygote(
 	struct listener *listener, const struct config *config, struct zygote *ret, struct err *err)
@@ -234,6 +254,7 @@ static int service_init(struct listener *listener, struct config *config, struct
 	service.gates = calloc(service.config.profile_count + 1, sizeof(*service.gates));
 	int r = service.gates ? 0 : err_set(err, ENOMEM, "starting");
 	r = r ? r : audit_init(&service.audit, service.config.audit_log, err);
+	r = r ? r : make_empty_dir(service.config.empty_dir, err);
 	r = r ? r : start_zygote(listener, &service.config, &service.zygote, err);
 	if (r == 0) {
 		r = proof_run(&service.config, &listener->host, backends, &proof, service.gates);
@@ -272,9 +293,9 @@ static void say_open(const struct listener *listener)
 		closed += !service->gates[i].open;
 	}
 	for (size_t i = 0; i < service->sockets.count; i++) {
-		if (service->sockets.items[i].name) {
-			log_info("listening on %s", service->sockets.items[i].name);
-		}
+		char text[80];
+		sockets_format(&service->sockets, i, text, sizeof(text));
+		log_info("listening on %s", text);
 	}
 	if (closed > 0) {
 		log_warning(

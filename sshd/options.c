@@ -94,9 +94,9 @@ static int check(const struct options *options, struct err *err)
 {
 	STRV_FOREACH (port, options->ports) {
 		uint64_t ignored = 0;
-		if (parse_range(*port, 1, 65535, &ignored) < 0) {
+		if (parse_range(*port, 0, 65535, &ignored) < 0) {
 			return err_refuse(
-				err, EINVAL, "-p %s: a port is a number from 1 to 65535", *port);
+				err, EINVAL, "-p %s: a port is a number up to 65535", *port);
 		}
 	}
 	if (options->connections && !options->dump) {

@@ -29,7 +29,7 @@ static int parse_address(const char *text, union address *ret, struct err *err)
 	char *colon = host ? strrchr(host, ':') : NULL;
 	uint64_t port = 0;
 
-	if (!colon || parse_range(colon + 1, 1, 65535, &port) < 0) {
+	if (!colon || parse_range(colon + 1, 0, 65535, &port) < 0) {
 		return err_refuse(err, EINVAL,
 			"listen: %s: an address and a port are expected, 127.0.0.1:2222 or "
 			"[::1]:2222",
@@ -138,6 +138,22 @@ int sockets_open(char *const *list, struct sockets *old, struct sockets *ret, st
 	}
 	*ret = sockets;
 	return 0;
+}
+
+void sockets_format(const struct sockets *sockets, size_t i, char *text, size_t size)
+{
+	union address address = {0};
+	socklen_t length = sizeof(address);
+	char host[INET6_ADDRSTRLEN] = "?";
+
+	(void)getsockname(sockets->items[i].fd, &address.any, &length);
+	if (address.any.sa_family == AF_INET6) {
+		(void)inet_ntop(AF_INET6, &address.v6.sin6_addr, host, sizeof(host));
+		(void)snprintf(text, size, "[%s]:%u", host, ntohs(address.v6.sin6_port));
+	} else {
+		(void)inet_ntop(AF_INET, &address.v4.sin_addr, host, sizeof(host));
+		(void)snprintf(text, size, "%s:%u", host, ntohs(address.v4.sin_port));
+	}
 }
 
 void sockets_adopt(size_t count, struct sockets *ret)

@@ -28,5 +28,8 @@ int sockets_open(char *const *listen, struct sockets *old, struct sockets *ret, 
 /* Takes count sockets from descriptor 3 on. */
 void sockets_adopt(size_t count, struct sockets *ret);
 
+/* Where the i-th really listens: a port of 0 is chosen by the kernel. */
+void sockets_format(const struct sockets *sockets, size_t i, char *text, size_t size);
+
 /* Closes all. Accepts a zeroed one. */
 void sockets_close(struct sockets *sockets);
