@@ -1,0 +1,12 @@
+#include "backends/backend.h"
+#include "backends/linux/cgroup.h"
+#include "backends/linux/idrange.h"
+
+int backend_sweep(const struct host *host)
+{
+	/* Groups first: what still runs in one may still use its ids. */
+	int groups = cgroup_sweep(host);
+	int ranges = idrange_sweep();
+
+	return (groups > 0 ? groups : 0) + (ranges > 0 ? ranges : 0);
+}
