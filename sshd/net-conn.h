@@ -51,6 +51,7 @@ struct net_conn {
 	uint64_t heard_at; /* when bytes last came from the client, in microseconds */
 	uint64_t heard_bytes;
 	uint32_t unanswered; /* keep-alives */
+	uint64_t fed_at; /* the watchdog */
 
 	const char *bye; /* set: the loop ends, and the monitor is told this reason class */
 	char *farewell; /* what the client is told at the end, or NULL */

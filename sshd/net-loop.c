@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 
 #include "base/io.h"
 #include "sshd/net-confine.h"
@@ -17,6 +18,7 @@
 #define READS_AT_ONCE 32 /* of 4 KiB each, before the sandboxes have their turn */
 #define MAX_HELD (12u << 20) /* bytes no sandbox takes: the client is not listened to any more */
 #define FAREWELL_MSEC 1000 /* how long a client may take to read that it is being disconnected */
+#define WATCHDOG_SECONDS 3 /* of CPU time in one round of the loop */
 #define TCP_INDEX 0
 #define MONITOR_INDEX 1
 #define FIRST_CHANNEL_INDEX 2
@@ -256,12 +258,29 @@ static void pump(struct net_conn *conn, const struct pollfd *fds)
 	net_channel_reap(conn);
 }
 
+/*
+ * libssh can be sent round for ever (a channel whose packets have no room for data does it). Each
+ * round of the loop puts off the signal that ends such a process; asleep it uses no CPU time.
+ */
+static void feed_watchdog(struct net_conn *conn, uint64_t now)
+{
+	const struct itimerval timer = {.it_value = {.tv_sec = WATCHDOG_SECONDS}};
+
+	if (now >= conn->fed_at + 1000000) {
+		conn->fed_at = now;
+		(void)setitimer(ITIMER_PROF, &timer, NULL);
+	}
+}
+
 static void serve_once(struct net_conn *conn)
 {
 	struct pollfd fds[NET_MAX_FDS];
 	size_t count = prepare(conn, fds, NET_MAX_FDS);
-	int r = poll(fds, (nfds_t)count, next_timeout(conn, io_now_usec()));
+	uint64_t now = io_now_usec();
+	int r = 0;
 
+	feed_watchdog(conn, now);
+	r = poll(fds, (nfds_t)count, next_timeout(conn, now));
 	if (r < 0 && errno != EINTR) {
 		net_conn_end(conn, "poll");
 	}
