@@ -36,6 +36,7 @@
 #define USEC UINT64_C(1000000)
 #define HANG_UP_MS 500
 #define STOP_MS 1000
+#define SETTLE_USEC (USEC / 2)
 #define END_USEC (2 * USEC) /* net's time to say goodbye after END */
 
 #define FIXED_FDS 2 /* net and signals */
@@ -53,7 +54,8 @@ struct monitor {
 	int signals;
 	int net; /* pidfd, -1 before the first message */
 	uint64_t deadline; /* of login, or of ENDING; UINT64_MAX: none */
-	uint64_t trim_at;
+	uint64_t trim_at; /* when unused memory is given back */
+	uint64_t settle_at; /* when a connection without sessions is ended by a stopping server */
 	bool draining, stopping, logged_in;
 	struct session **sessions; /* room for session_room of them */
 	struct pollfd *fds; /* room for FIXED_FDS more */
@@ -646,6 +648,20 @@ static void on_signals(struct monitor *monitor)
 	}
 }
 
+static void log_end(const struct monitor *monitor, const struct session *session,
+	const struct session_news *news)
+{
+	char how[48];
+
+	if (news->signal[0]) {
+		(void)snprintf(how, sizeof(how), "signal %s", news->signal);
+	} else {
+		(void)snprintf(how, sizeof(how), "status %u", (unsigned)news->status);
+	}
+	log_info("session %u of %s ended: %s%s%s", session->channel, monitor->auth.name, how,
+		session->cause ? ", " : "", session->cause ? session->cause : "");
+}
+
 static void tell_news(
 	struct monitor *monitor, const struct session *session, const struct session_news *news)
 {
@@ -657,10 +673,7 @@ static void tell_news(
 		send_simple(monitor, WIRE_NOTICE, session->channel, 0, text);
 	}
 	if (news->kind == SESSION_ENDED) {
-		log_info("session %u of %s ended: %s%s%u%s%s", session->channel, monitor->auth.name,
-			news->signal[0] ? "signal " : "status ", news->signal,
-			(unsigned)news->status, session->cause ? ", " : "",
-			session->cause ? session->cause : "");
+		log_end(monitor, session, news);
 		wire_init(&wire, WIRE_EXIT, session->channel);
 		wire.number = news->status;
 		wire.flags = news->core;
@@ -696,6 +709,25 @@ static bool any_running(const struct monitor *monitor)
 	return false;
 }
 
+/*
+ * While the server stops, a connection without sessions is ended; a moment later, because a client
+ * that is cut off before it has closed its channel forgets the output and status it was sent.
+ */
+static void watch_stop(struct monitor *monitor, uint64_t now)
+{
+	bool over = monitor->stopping || (monitor->draining && monitor->session_count == 0);
+
+	if (!over || monitor->state == WIRE_STATE_ENDING || any_running(monitor)) {
+		monitor->settle_at = UINT64_MAX;
+	} else if (monitor->settle_at == UINT64_MAX) {
+		monitor->settle_at = now + (monitor->logged_in ? SETTLE_USEC : 0);
+	}
+	if (now >= monitor->settle_at) {
+		monitor->settle_at = UINT64_MAX;
+		end_connection(monitor, "the server is stopping");
+	}
+}
+
 /* What the clock asks for, sessions apart. */
 static void watch_clock(struct monitor *monitor)
 {
@@ -706,11 +738,7 @@ static void watch_clock(struct monitor *monitor)
 		(void)malloc_trim(0);
 		monitor->trim_at = UINT64_MAX;
 	}
-	bool over = monitor->stopping || (monitor->draining && monitor->session_count == 0);
-	if (over && monitor->socket >= 0 && monitor->state != WIRE_STATE_ENDING &&
-		!any_running(monitor)) {
-		end_connection(monitor, "the server is stopping");
-	}
+	watch_stop(monitor, now);
 	if (now < monitor->deadline) {
 		return;
 	}
@@ -731,6 +759,7 @@ static int next_timeout(const struct monitor *monitor)
 	uint64_t now = io_now_usec();
 	uint64_t next = monitor->deadline < monitor->trim_at ? monitor->deadline : monitor->trim_at;
 
+	next = monitor->settle_at < next ? monitor->settle_at : next;
 	for (size_t i = 0; i < monitor->session_count; i++) {
 		uint64_t wanted = session_deadline(monitor->sessions[i]);
 		next = wanted < next ? wanted : next;
@@ -811,6 +840,7 @@ int monitor_run(const struct monitor_options *options)
 		.signals = -1,
 		.net = -1,
 		.trim_at = UINT64_MAX,
+		.settle_at = UINT64_MAX,
 	};
 	int r = set_up(&monitor);
 
