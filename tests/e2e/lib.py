@@ -28,7 +28,7 @@ SOURCE = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 SSHD = os.path.join(BUILD, "sshd", "cloche-sshd")
 PR_SET_CHILD_SUBREAPER = 36
 PATIENCE = 10  # seconds for what should take none; generous because machines are busy
-FINDINGS = re.compile(r"(AddressSanitizer|LeakSanitizer|runtime error:|assertion .* failed)")
+FINDINGS = re.compile(r"(ERROR: AddressSanitizer|detected memory leaks|runtime error:|assertion .* failed)", re.I)
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -271,6 +271,7 @@ class Server:
         self.port = free_port()
         self.process = None
         self.children = set()
+        self.clients = []
         self.log = os.path.join(self.directory, "log")
         self.key = self.path("client_key")
         self.public = keygen(self.key)
@@ -346,6 +347,8 @@ class Server:
 
     def __exit__(self, kind, value, trace):
         problems = []
+        for client in self.clients if value is not None else []:
+            client.kill()  # a failed case has left them; they would be waited for
         try:
             try:
                 self.terminate()
@@ -421,6 +424,7 @@ class Server:
         process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE, bufsize=0)
         self.children.add(process.pid)
+        self.clients.append(process)
         return process
 
     def session(self, **more):

@@ -6,8 +6,8 @@ import re
 import signal
 import time
 
-from lib import (BUILD, SOURCE, SSHD, Cloche, case, check, echoes, equal, eventually, finish, listening,
-                 main, run)
+from lib import (SSHD, Cloche, case, check, echoes, equal, eventually, finish, keygen, listening, main,
+                 run)
 
 
 def sshd(*arguments, **more):
@@ -75,7 +75,8 @@ def strange_yaml():
 def modes():
     with files() as server:
         config = server.path("cloche.yaml")
-        equal(sshd("-t", "-f", config).code, 0, "the good one")
+        good = sshd("-t", "-f", config)
+        equal(good.code, 0, f"the good one: {good}")
         os.chmod(config, 0o666)
         result = sshd("-t", "-f", config)
         check(result.code != 0 and b"chmod" in result.err, f"mode 0666: {result}")
@@ -228,16 +229,31 @@ def proof_cache():
         check(first is not None, "no audit")
 
 
-@case("the server's options mean what sshd's mean: -p, -h, -o, -E, -d, -q")
+@case("-E writes the log to a file, -q keeps it to errors, -o and -h and -p override the file")
 def options():
-    with files() as server:
+    with Cloche() as server:
+        server.terminate()
         log = server.path("own-log")
-        server.options = ["--no-proof", "-E", log, "-o", "login_grace=7"]
+        other = server.path("other_key")
+        keygen(other)
+        port = server.port
+        server.settings["listen"] = ["127.0.0.1:1"]
+        server.options = ["--no-proof", "-E", log, "-o", "login_grace=7", "-p", str(port), "-h", other]
+        server.start()
+        with open(other + ".pub") as public:
+            server.write("known_hosts", f"[127.0.0.1]:{port} {public.read()}")
+        equal(server.ssh("echo in").text, "in", "a session with another host key")
+        server.terminate()
+        with open(log) as text:
+            check("logged in" in text.read(), "-E has no login")
+        server.options += ["-q"]
+        size = os.path.getsize(log)
         server.start()
         equal(server.ssh("echo in").text, "in", "a session")
         server.terminate()
-        check(os.path.getsize(log) > 0, "-E wrote nothing")
-        server.remains()
+        with open(log) as text:
+            text.seek(size)
+            check("logged in" not in text.read(), "-q let information through")
 
 
 main()

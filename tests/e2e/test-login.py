@@ -187,11 +187,13 @@ def key_options():
 @case("no-pty and restrict refuse a terminal, restrict,pty gives it")
 def key_pty():
     with people() as server:
-        for options, expected in (("no-pty", b"1"), ("restrict", b"1"), ("restrict,pty", b"0"),
-                                  ("no-pty,pty", b"0")):
+        for options, allowed in (("no-pty", False), ("restrict", False), ("restrict,pty", True),
+                                 ("no-pty,pty", True)):
             server.authorize(f"{options} {server.public}")
+            equal(server.ssh("test -t 0; echo $?").text, "1", f"{options}, none asked for")
             result = server.ssh("test -t 0; echo status $?", "-tt")
-            check(b"status " + expected in result.out, f"{options}: {result}")
+            check((b"status 0" in result.out) == allowed, f"{options}: {result}")
+            check(allowed or b"PTY allocation request failed" in result.err, f"{options}: {result}")
 
 
 @case("the first line that lets a key in counts; comments and blank lines do not disturb")
