@@ -14,7 +14,7 @@
 #include "session/config.h"
 
 #define DAY UINT64_C(86400)
-#define MAX_TEXT 8192
+#define MAX_TEXT 1000 /* what one message between our processes has room for */
 
 /* ---- what one text may be ---- */
 

@@ -263,7 +263,7 @@ static void profiles_inherit_and_lists_replace(void **state)
 	config_fini(&config);
 }
 
-static void a_profile_without_a_parent_opens_nothing(void **state)
+static void a_profile_without_a_parent_is_the_empty_spec(void **state)
 {
 	struct config config = {0};
 	struct spec tight;
@@ -781,6 +781,163 @@ static void a_missing_file_is_said(void **state)
 	assert_int_equal(config_load("/no/such/cloche.yaml", NULL, &config), -ENOENT);
 }
 
+/* ---- the manual ---- */
+
+/* A file of the source tree, whole. The test is run by meson, which says where that is. */
+static char *read_source(const char *name)
+{
+	const char *root = getenv("CLOCHE_SOURCE");
+	char path[512];
+	char *text = NULL;
+
+	if (!root) {
+		fail_msg("CLOCHE_SOURCE must name the source tree; `meson test` sets it");
+	}
+	(void)snprintf(path, sizeof(path), "%s/%s", root, name);
+	if (io_read_file(AT_FDCWD, path, 1 << 20, &text, NULL) < 0) {
+		fail_msg("%s cannot be read", path);
+	}
+	return text;
+}
+
+/* One line "*name* (...; default VALUE)" of the manual, without the escapes of its markup. */
+struct entry {
+	char name[64];
+	char preset[160];
+};
+
+static size_t copy_plain(const char *from, const char *end, char *to, size_t room)
+{
+	size_t used = 0;
+
+	for (; from < end && used + 1 < room; from++) {
+		if (*from == '\\' && from + 1 < end) {
+			from++;
+		}
+		to[used++] = *from;
+	}
+	to[used] = '\0';
+	return used;
+}
+
+/* The entries of one section, at most max. */
+static size_t read_entries(
+	const char *manual, const char *section, struct entry *entries, size_t max)
+{
+	const char *line = strstr(manual, section);
+	size_t count = 0;
+
+	assert_non_null(line);
+	for (line += strlen(section) - 1; line && line[1] != '#'; line = strchr(line + 1, '\n')) {
+		const char *end = strchr(line + 1, '\n');
+		const char *close = line[1] == '*' ? strstr(line + 2, "* (") : NULL;
+		const char *preset = close ? strstr(close, "; default ") : NULL;
+		if (!end || !preset || preset > end || end[-1] != ')') {
+			continue;
+		}
+		assert_true(count < max);
+		(void)copy_plain(line + 2, close, entries[count].name, sizeof(entries[count].name));
+		(void)copy_plain(preset + strlen("; default "), end - 1, entries[count].preset,
+			sizeof(entries[count].preset));
+		count++;
+	}
+	return count;
+}
+
+/* Takes the entry for a key out of the list and compares its default. */
+static void take_entry(struct entry *entries, size_t *count, const char *name, const char *preset)
+{
+	for (size_t i = 0; i < *count; i++) {
+		if (strcmp(entries[i].name, name) == 0) {
+			if (strcmp(entries[i].preset, preset) != 0) {
+				fail_msg("the manual says that %s is %s by default; it is %s", name,
+					entries[i].preset, preset);
+			}
+			entries[i] = entries[--*count];
+			return;
+		}
+	}
+	fail_msg("the manual lacks %s, or has it twice", name);
+}
+
+static void take_own_entries(
+	struct entry *entries, size_t *count, const struct config_key *keys, void *base)
+{
+	assert_int_equal(config_keys_preset(keys, base), 0);
+	for (const struct config_key *key = keys; key->name; key++) {
+		cleanup_free char *text = NULL;
+		size_t size = 0;
+		FILE *out = open_memstream(&text, &size);
+		assert_non_null(out);
+		if (key->preset_says) {
+			(void)fputs(key->preset_says, out);
+		} else if (config_key_is_set(key, base)) {
+			config_key_print(key, base, out);
+		} else {
+			(void)fputs(key->unset, out);
+		}
+		(void)fclose(out);
+		take_entry(entries, count, key->name, text);
+	}
+	config_keys_clear(keys, base);
+}
+
+static void take_spec_entries(struct entry *entries, size_t *count)
+{
+	struct spec spec;
+
+	spec_init(&spec);
+	for (const struct spec_key *key = spec_keys; key->name; key++) {
+		cleanup_free char *text = NULL;
+		size_t size = 0;
+		FILE *out = open_memstream(&text, &size);
+		assert_non_null(out);
+		assert_false(config_spec_key_is_set(key, &spec));
+		config_spec_key_print(key, &spec, out);
+		(void)fclose(out);
+		take_entry(entries, count, key->name, text);
+	}
+}
+
+static void the_manual_has_every_key_and_its_default_and_no_other(void **state)
+{
+	cleanup_free char *manual = read_source("docs/cloche.yaml.5.scd");
+	struct entry entries[128];
+	struct config config = {0};
+	struct config_profile profile = {0};
+	struct config_user user = {0};
+	size_t count = read_entries(manual, "\n# SERVER KEYS\n", entries, ARRAY_SIZE(entries));
+
+	take_own_entries(entries, &count, config_server_keys, &config);
+	if (count > 0) {
+		fail_msg("the manual has a server key that does not exist: %s", entries[0].name);
+	}
+	count = read_entries(manual, "\n# PROFILE KEYS\n", entries, ARRAY_SIZE(entries));
+	take_own_entries(entries, &count, config_profile_keys, &profile);
+	take_spec_entries(entries, &count);
+	if (count > 0) {
+		fail_msg("the manual has a profile key that does not exist: %s", entries[0].name);
+	}
+	count = read_entries(manual, "\n# USER KEYS\n", entries, ARRAY_SIZE(entries));
+	take_own_entries(entries, &count, config_user_keys, &user);
+	if (count > 0) {
+		fail_msg("the manual has a user key that does not exist: %s", entries[0].name);
+	}
+}
+
+static void the_example_is_accepted(void **state)
+{
+	cleanup_free char *text = read_source("docs/cloche.yaml");
+	struct config config = {0};
+
+	parse_good(text, &config);
+	assert_string_equal(config_find_user(&config, "alice")->profile, "project");
+	assert_true(config_find_user(&config, "lab")->guest);
+	assert_null(config_find_user(&config, "mallory"));
+	assert_int_equal(config_find_profile(&config, "robot")->spec.timeout, 1800);
+	config_fini(&config);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -788,7 +945,7 @@ int main(void)
 		cmocka_unit_test(every_key_can_be_said),
 		cmocka_unit_test(scalars_mean_what_the_schema_says),
 		cmocka_unit_test(profiles_inherit_and_lists_replace),
-		cmocka_unit_test(a_profile_without_a_parent_opens_nothing),
+		cmocka_unit_test(a_profile_without_a_parent_is_the_empty_spec),
 		cmocka_unit_test(built_in_profiles_are_there_when_asked_for),
 		cmocka_unit_test(circles_are_refused),
 		cmocka_unit_test(mistakes_are_named_with_their_place),
@@ -805,6 +962,8 @@ int main(void)
 		cmocka_unit_test(named_users_come_before_everyone),
 		cmocka_unit_test(a_file_is_refused_on_bad_owner_or_mode),
 		cmocka_unit_test(a_missing_file_is_said),
+		cmocka_unit_test(the_manual_has_every_key_and_its_default_and_no_other),
+		cmocka_unit_test(the_example_is_accepted),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
