@@ -62,7 +62,7 @@ static int command_streams(struct init *init)
 			null = (int)RT(openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC, 0);
 			from = null;
 		}
-		/* Nothing sits on 0, 1 or 2 yet, or it is what belongs there. */
+		/* Never one of 0 to 2 already: those have been taken since the beginning. */
 		if (from < 0 || RT(dup3, from, i, 0) < 0) {
 			return -1;
 		}

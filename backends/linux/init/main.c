@@ -430,8 +430,13 @@ void init_main(void)
 {
 	static struct init init = {.stdio = {-1, -1, -1}, .root = -1, .master = -1, .slave = -1};
 	uint64_t child_signal = UINT64_C(1) << (SIGCHLD - 1);
-	int signals = (int)RT(signalfd4, -1, &child_signal, SIGNALS_SIZE, O_CLOEXEC);
+	int signals = -1;
 
+	/* 0, 1 and 2 are taken until the command gets its own, so that nothing else lands there. */
+	for (int i = 0; i < 3; i++) {
+		(void)RT(dup3, IMAGE_CONTROL_FD, i, O_CLOEXEC);
+	}
+	signals = (int)RT(signalfd4, -1, &child_signal, SIGNALS_SIZE, O_CLOEXEC);
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
 		if (steps[i].run(&init) < 0) {
 			fail(steps[i].name, errno, init.what);
