@@ -307,6 +307,28 @@ static void imply(const struct line *line, struct spec *spec)
 	}
 }
 
+static bool is_below_one_of(const char *path, char *const *list)
+{
+	for (size_t i = 0; list && list[i]; i++) {
+		size_t length = strlen(list[i]);
+		if (strncmp(path, list[i], length) == 0 && (path[length] == '/' || !path[length])) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Whoever lets the command see where they are wants it to start there. */
+static void choose_dir(struct spec *spec)
+{
+	cleanup_free char *here = spec->dir ? NULL : getcwd(NULL, 0);
+
+	if (here && spec->root == ROOT_HOST &&
+		(is_below_one_of(here, spec->readable) || is_below_one_of(here, spec->writable))) {
+		spec->dir = take_ptr(&here);
+	}
+}
+
 int cli_options_parse(int argc, char **argv, struct cli_options *ret)
 {
 	struct cli_options options = {0};
@@ -323,7 +345,10 @@ int cli_options_parse(int argc, char **argv, struct cli_options *ret)
 	if (r == 0) {
 		r = apply(&line, &options);
 	}
-	imply(&line, &options.spec);
+	if (r == 0) {
+		imply(&line, &options.spec);
+		choose_dir(&options.spec);
+	}
 	for (int i = optind; i < argc && r == 0; i++) {
 		r = strv_append(&options.spec.args, argv[i]) < 0
 			? cli_fail(CLI_LAUNCH, "out of memory")
