@@ -109,12 +109,26 @@ static long receive_message(struct image_message *message, int *fds, size_t max,
 	return n;
 }
 
+/* What the launcher ignored (a server ignores SIGPIPE, a shell's background jobs SIGINT) would stay
+ * ignored through exec; the kernel resets handlers only. */
+static void default_signals(void)
+{
+	struct {
+		uint64_t handler, flags, restorer, mask;
+	} action = {0}; /* SIG_DFL */
+
+	for (long signo = 1; signo <= 64; signo++) {
+		(void)RT(rt_sigaction, signo, &action, NULL, SIGNALS_SIZE);
+	}
+}
+
 static int step_harden(struct init *init)
 {
 	uint64_t all = ~UINT64_C(0);
 
 	init_doing(init, "hardening", "");
 	(void)RT(umask, 022);
+	default_signals();
 	(void)RT(setsid, 0);
 	if (RT(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
 		RT(rt_sigprocmask, SIG_SETMASK, &all, NULL, SIGNALS_SIZE) < 0) {
