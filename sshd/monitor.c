@@ -20,7 +20,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
+#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 
@@ -728,14 +728,28 @@ static void watch_stop(struct monitor *monitor, uint64_t now)
 	}
 }
 
+/*
+ * What making plans and starting sandboxes took goes back, so that an idle session stays small: free
+ * heap, and the pages of the stack below this frame, which hold nothing any more.
+ */
+static void trim(void)
+{
+	enum { DEPTH = 512 * 1024, MARGIN = 16 * 1024 };
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t end = ((uintptr_t)__builtin_frame_address(0) - MARGIN) & ~(page - 1);
+
+	(void)malloc_trim(0);
+	/* Where the stack has not been that deep there is nothing mapped: -ENOMEM, and no harm. */
+	(void)madvise((void *)(end - DEPTH), DEPTH, MADV_DONTNEED);
+}
+
 /* What the clock asks for, sessions apart. */
 static void watch_clock(struct monitor *monitor)
 {
 	uint64_t now = io_now_usec();
 
 	if (now >= monitor->trim_at) {
-		/* What making plans took goes back, so that an idle session stays small. */
-		(void)malloc_trim(0);
+		trim();
 		monitor->trim_at = UINT64_MAX;
 	}
 	watch_stop(monitor, now);
