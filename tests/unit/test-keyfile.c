@@ -30,8 +30,10 @@ static const char *in_top(const char *name)
 
 static void make_file(const char *name, mode_t mode)
 {
-	int fd = open(in_top(name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int fd = -1;
 
+	(void)unlink(in_top(name));
+	fd = open(in_top(name), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, "hello", 5), 5);
 	assert_int_equal(fchmod(fd, mode), 0);
