@@ -176,14 +176,13 @@ def mounts():
 def debris():
     """Named objects of the host a server could leave behind."""
     found = set()
-    for top in ("/run/netns", "/dev/shm", "/dev/mqueue"):
+    for top in ("/run/netns",):
         with contextlib.suppress(OSError):
             found |= {os.path.join(top, name) for name in os.listdir(top)}
+    # Only names a server would choose: the directories of other tests come and go.
     for top in ("/run", "/tmp", "/var/tmp", "/var/lib"):
-        with contextlib.suppress(OSError):
-            found |= {os.path.join(top, name) for name in os.listdir(top) if "cloche" in name}
-    with open("/proc/sysvipc/shm") as shm:
-        found |= {"shm " + line.split()[1] for line in shm.readlines()[1:]}
+        found |= {path for path in (f"{top}/cloche", f"{top}/cloche-sshd", f"{top}/cloche-sshd.pid",
+                                    f"{top}/cloche/empty") if os.path.lexists(path)}
     with open("/proc/net/dev") as devices:
         found |= {"interface " + line.split(":")[0].strip() for line in devices if ":" in line}
     return found
@@ -200,9 +199,7 @@ class Host:
         new = [path for path in cgroup_directories() - self.cgroups
                if os.path.basename(path) != "cloche" and cgroup_is_empty(path)]
         new += [f"mount {path}" for path in mounts() - self.mounts]
-        new += [path for path in debris() - self.debris
-                if "cloche-e2e" not in path and "/tmp/cloche" != path and own_directory not in path
-                and not path.startswith("/dev/shm/")]
+        new += [path for path in debris() - self.debris if own_directory not in path]
         return new
 
 
@@ -672,21 +669,38 @@ AcceptEnv LANG LC_*
                 os.rmdir(self.made)
 
 
-def net_process(server):
-    """The process that holds the server's end of the newest established connection."""
-    def find():
-        inodes = set()
-        with open("/proc/net/tcp") as table:
-            for line in table.readlines()[1:]:
-                fields = line.split()
-                if fields[1] == f"0100007F:{server.port:04X}" and fields[3] == "01":
-                    inodes.add(f"socket:[{fields[9]}]")
-        for pid in sorted(server.processes(), reverse=True):
+def connections(server):
+    """The server's ends of established connections, as /proc/PID/fd names them."""
+    with open("/proc/net/tcp") as table:
+        rows = [line.split() for line in table.readlines()[1:]]
+    return {f"socket:[{row[9]}]" for row in rows
+            if row[1] == f"0100007F:{server.port:04X}" and row[3] == "01"}
+
+
+def sockets(pid):
+    """The sockets pid holds."""
+    found = set()
+    with contextlib.suppress(OSError):
+        for fd in os.listdir(f"/proc/{pid}/fd"):
             with contextlib.suppress(OSError):
-                for fd in os.listdir(f"/proc/{pid}/fd"):
-                    if os.readlink(f"/proc/{pid}/fd/{fd}") in inodes:
-                        return pid
-        return None
+                target = os.readlink(f"/proc/{pid}/fd/{fd}")
+                if target.startswith("socket:"):
+                    found.add(target)
+    return found
+
+
+def is_net(pid):
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as cmdline:
+        return b"--net-zygote" in cmdline.read()
+    return False
+
+
+def net_process(server):
+    """The process that speaks to the newest client."""
+    def find():
+        wanted = connections(server)
+        return next((pid for pid in sorted(server.processes(), reverse=True)
+                     if is_net(pid) and sockets(pid) & wanted), None)
     return eventually(find, "a process with the client's socket")
 
 

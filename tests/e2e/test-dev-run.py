@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """./dev run as a newcomer meets it: the line it prints works, and Ctrl-C leaves nothing."""
 import os
-import re
+import pwd
 import shlex
 import shutil
 import signal
@@ -81,7 +81,7 @@ def newcomer():
 def ordinary():
     if os.geteuid() != 0:
         return  # the case above was that
-    with DevRun(uid=54321) as dev:
+    with DevRun(uid=pwd.getpwnam("games").pw_uid) as dev:
         dev.terminal.expect("Not root", 30)
         result = dev.ssh(dev.line(), "echo in")
         equal(result.text, "in", str(result))

@@ -6,8 +6,8 @@ import os
 import platform
 import subprocess
 
-from lib import (Cloche, Skip, case, check, describe, equal, finish, main, net_process,
-                 roles, sandbox_processes, status_of)
+from lib import (Cloche, Skip, case, check, connections, describe, equal, finish, main, net_process,
+                 roles, sandbox_processes, sockets, status_of)
 import inject
 
 CLONE, SOCKET, EXECVE, OPENAT, MKDIR, PTRACE, KILL = 56, 41, 59, 257, 83, 101, 62
@@ -17,16 +17,6 @@ MEMORY_REGION_LIMIT = 256 << 20  # a sanitizer's shadow is terabytes
 def need_root():
     if os.geteuid() != 0:
         raise Skip("looking into the processes takes root")
-
-
-def sockets(pid):
-    found = set()
-    for fd in os.listdir(f"/proc/{pid}/fd"):
-        with contextlib.suppress(OSError):
-            target = os.readlink(f"/proc/{pid}/fd/{fd}")
-            if target.startswith("socket:"):
-                found.add(target)
-    return found
 
 
 def holds(pid, needle):
@@ -171,19 +161,16 @@ def init():
         finish(client)
 
 
-@case("monitor and listener hold no client bytes: the TCP socket is net's alone")
+@case("the client's connection is held by net, by the monitor that may cut it, and by nobody else")
 def who_reads():
     need_root()
     with Cloche() as server:
         client = server.session()
-        who = roles(server)
-        net_sockets = sockets(who["net"])
-        with open("/proc/net/tcp") as table:
-            mine = {f"socket:[{line.split()[9]}]" for line in table.readlines()[1:]
-                    if line.split()[1] == f"0100007F:{server.port:04X}" and line.split()[3] == "01"}
-        check(mine & net_sockets, "the control: net has the connection")
-        for name in ("listener", "monitor", "init", "shell"):
-            check(not sockets(who[name]) & mine, f"{name} has the connection too")
+        who, wanted = roles(server), connections(server)
+        check(wanted & sockets(who["net"]), "the control: net has the connection")
+        for pid in server.processes():
+            if pid not in (who["net"], who["monitor"]):
+                check(not sockets(pid) & wanted, f"{describe(pid)} has the connection too")
         finish(client)
 
 
