@@ -3,10 +3,17 @@
  *
  *	filter-gen OUTPUT.c
  *
+ * Most calls are decided by their number alone, and neighbours are often decided alike. Those are
+ * left to a search over ranges of numbers, which takes a quarter of the instructions that libseccomp
+ * would: what the kernel does for each session with a program (checking, translating, trying it on
+ * every number for its cache) is in proportion to its length. The calls whose arguments are looked
+ * at go to libseccomp.
+ *
  * libseccomp has one action for "no rule matched" and cannot say "else EPERM" about a single call.
- * So each variant is compiled as three programs, and put together by turning the "no rule matched"
+ * So those are compiled as three programs, and put together by turning the "no rule matched"
  * returns of the first two into jumps to the next:
  *
+ *	numbers    calls without conditions            -> allow, EPERM or ENOSYS, else go on
  *	refusals   REFUSE rows that have conditions    -> EPERM,  else go on
  *	grants     ALLOW rows                          -> allow,  else go on
  *	known      calls the table has                 -> EPERM,  else ENOSYS
@@ -120,6 +127,156 @@ static void export_context(scmp_filter_ctx context, struct program *ret)
 	seccomp_release(context);
 }
 
+/* Does any row of this call look at its arguments? */
+static bool has_conditions(enum filter_variant variant, const char *name)
+{
+	for (size_t i = 0; i < filter_policy_count; i++) {
+		const struct filter_rule *rule = &filter_policy[i];
+
+		if (strcmp(rule->name, name) == 0 && (rule->variants & (int)variant) &&
+			condition_count(rule) > 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* What a number gets. The values are the places of the four ends of a search. */
+enum answer { ANSWER_ALLOW, ANSWER_EPERM, ANSWER_ENOSYS, ANSWER_GO_ON, ANSWERS };
+
+#define NUMBERS 1024
+#define BLOCK_RANGES 120 /* a jump reaches 255 instructions */
+
+struct range {
+	uint32_t start;
+	enum answer answer;
+};
+
+static void answer_numbers(enum filter_variant variant, enum answer answers[NUMBERS])
+{
+	for (size_t i = 0; i < NUMBERS; i++) {
+		answers[i] = ANSWER_ENOSYS;
+	}
+	for (size_t i = 0; i < filter_policy_count; i++) {
+		const struct filter_rule *rule = &filter_policy[i];
+		int number = number_of(rule);
+
+		if (number < 0 || rule->verdict == FILTER_ABSENT) {
+			continue;
+		}
+		if (number >= NUMBERS) {
+			die("%s: number %d is out of bounds", rule->name, number);
+		}
+		if (has_conditions(variant, rule->name)) {
+			answers[number] = ANSWER_GO_ON;
+		} else if (rule->verdict == FILTER_ALLOW && (rule->variants & (int)variant) &&
+			answers[number] != ANSWER_EPERM) {
+			answers[number] = ANSWER_ALLOW;
+		} else if (rule->verdict == FILTER_REFUSE && (rule->variants & (int)variant)) {
+			answers[number] = ANSWER_EPERM; /* a refusal wins */
+		} else if (answers[number] == ANSWER_ENOSYS) {
+			answers[number] = ANSWER_EPERM; /* in the table, no row for this variant */
+		}
+	}
+}
+
+static size_t find_ranges(const enum answer answers[NUMBERS], struct range ranges[NUMBERS])
+{
+	size_t count = 0;
+
+	for (uint32_t i = 0; i < NUMBERS; i++) {
+		if (count == 0 || ranges[count - 1].answer != answers[i]) {
+			ranges[count++] = (struct range){i, answers[i]};
+		}
+	}
+	return count; /* the last one, ENOSYS, goes on to the largest number */
+}
+
+/* Where a search ends for one range: the place of its answer behind the tree. */
+static size_t end_of(size_t tree_end, const struct range *range)
+{
+	return tree_end + (size_t)range->answer;
+}
+
+/* A tree over count ranges takes count - 1 instructions: this one, the lower half, the upper. */
+static void emit_tree(
+	struct program *ret, size_t at, const struct range *ranges, size_t count, size_t tree_end)
+{
+	size_t lower = count / 2;
+	size_t lower_at = lower == 1 ? end_of(tree_end, &ranges[0]) : at + 1;
+	size_t upper_at = count - lower == 1 ? end_of(tree_end, &ranges[lower]) : at + lower;
+
+	if (count < 2) {
+		return;
+	}
+	ret->code[at] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, ranges[lower].start,
+		(uint8_t)(upper_at - at - 1), (uint8_t)(lower_at - at - 1));
+	emit_tree(ret, at + 1, ranges, lower, tree_end);
+	emit_tree(ret, at + lower, ranges + lower, count - lower, tree_end);
+}
+
+static void emit(struct program *ret, struct sock_filter instruction)
+{
+	ret->code[ret->count++] = instruction;
+}
+
+/* A tree and its four ends. ANSWER_GO_ON leaves by the marker, as libseccomp's programs do. */
+static void emit_block(struct program *ret, const struct range *ranges, size_t count)
+{
+	static const uint32_t actions[ANSWERS] = {
+		[ANSWER_ALLOW] = SECCOMP_RET_ALLOW,
+		[ANSWER_EPERM] = SECCOMP_RET_ERRNO | EPERM,
+		[ANSWER_ENOSYS] = SECCOMP_RET_ERRNO | ENOSYS,
+		[ANSWER_GO_ON] = MARKER,
+	};
+	size_t tree_end = ret->count + count - 1;
+
+	emit_tree(ret, ret->count, ranges, count, tree_end);
+	ret->count = tree_end;
+	if (count == 1) { /* no tree to choose: go straight to the one end */
+		emit(ret, (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, ranges[0].answer));
+	}
+	for (size_t i = 0; i < ANSWERS; i++) {
+		emit(ret, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, actions[i]));
+	}
+}
+
+static void compile_numbers(enum filter_variant variant, struct program *ret)
+{
+	static enum answer answers[NUMBERS];
+	static struct range ranges[NUMBERS];
+	size_t count = 0;
+
+	answer_numbers(variant, answers);
+	count = find_ranges(answers, ranges);
+	ret->count = 0;
+	emit(ret,
+		(struct sock_filter)BPF_STMT(
+			BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)));
+	emit(ret,
+		(struct sock_filter)BPF_JUMP(
+			BPF_JMP | BPF_JEQ | BPF_K, /* its token is the audit number */
+			seccomp_arch_native(), 1, 0));
+	emit(ret, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS));
+	emit(ret,
+		(struct sock_filter)BPF_STMT(
+			BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)));
+	for (size_t done = 0; done < count;) {
+		size_t size = count - done > BLOCK_RANGES ? BLOCK_RANGES : count - done;
+
+		if (done + size < count) { /* over this block, for what is above it */
+			emit(ret,
+				(struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K,
+					ranges[done + size].start, 0, 1));
+			emit(ret,
+				(struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA,
+					(uint32_t)(size - 1 + (size == 1) + ANSWERS)));
+		}
+		emit_block(ret, ranges + done, size);
+		done += size;
+	}
+}
+
 static void compile_refusals(enum filter_variant variant, struct program *ret)
 {
 	scmp_filter_ctx context = new_context(SCMP_ACT_ALLOW);
@@ -143,7 +300,8 @@ static void compile_grants(enum filter_variant variant, struct program *ret)
 	for (size_t i = 0; i < filter_policy_count; i++) {
 		const struct filter_rule *rule = &filter_policy[i];
 
-		if (rule->verdict == FILTER_ALLOW && (rule->variants & (int)variant)) {
+		if (rule->verdict == FILTER_ALLOW && (rule->variants & (int)variant) &&
+			has_conditions(variant, rule->name)) {
 			add_rule(context, SCMP_ACT_ALLOW, rule, condition_count(rule));
 		}
 	}
@@ -182,6 +340,7 @@ static void compile_known(enum filter_variant variant, struct program *ret)
 		const struct filter_rule *rule = &filter_policy[i];
 
 		if (rule->verdict != FILTER_ABSENT && !seen_before(i) &&
+			has_conditions(variant, rule->name) &&
 			!always_allowed(variant, rule->name)) {
 			add_rule(context, SCMP_ACT_ERRNO(EPERM), rule, 0);
 		}
@@ -245,6 +404,8 @@ static void compile_variant(enum filter_variant variant, struct program *whole)
 		whole->code[whole->count++] =
 			(struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
 	}
+	compile_numbers(variant, &part);
+	append(whole, &part, MARKER, false);
 	compile_refusals(variant, &part);
 	append(whole, &part, SCMP_ACT_ALLOW, false);
 	compile_grants(variant, &part);
