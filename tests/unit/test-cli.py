@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -17,7 +18,7 @@ import fcntl
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
-from lib import BUILD, SOURCE, case, check, equal, eventually, main  # noqa: E402
+from lib import BUILD, SOURCE, Skip, case, check, descendants, equal, eventually, main  # noqa: E402
 
 CLOCHE = os.path.join(BUILD, "cli", "cloche")
 PLACES = ["/run/cloche/ids"] + [
@@ -39,13 +40,33 @@ def inside(script, *options, **kwargs):
 
 
 def things():
-    """Everything cloche may have left on the host."""
+    """Everything sandboxes have on the host now."""
     found = set()
     for place in PLACES:
         with contextlib.suppress(OSError):
             found |= {os.path.join(place, name) for name in os.listdir(place)
                       if re.fullmatch(r"[0-9a-f]{32}|[0-9]+", name)}
     return found
+
+
+def is_ours_or_nobodys(path):
+    """Others may run sandboxes meanwhile: theirs have processes, and hold their locks."""
+    try:
+        if os.path.isdir(path):
+            with open(os.path.join(path, "cgroup.procs")) as file:
+                processes = {int(line) for line in file}
+            return not processes or bool(processes & set(descendants(os.getpid())))
+        with open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    except OSError:
+        return False
+
+
+def nothing_new(before):
+    """Waits until nothing of ours is there that was not there before."""
+    eventually(lambda: not any(is_ours_or_nobodys(path) for path in things() - before),
+               "all that was made is gone")
 
 
 @contextlib.contextmanager
@@ -122,7 +143,7 @@ def _():
     equal(code, 0, "exit code")
     check("backend      native" in out, "names its backend")
     check(max(map(len, out.splitlines())) <= 80, "80 columns")
-    equal(things() - before, set(), "what was made")
+    nothing_new(before)
 
 
 @case("a plan that lacks what is required, or has a refused caveat, is refused with the reason")
@@ -366,7 +387,31 @@ def _():
     time.sleep(0.5)
     process.send_signal(signal.SIGHUP)
     equal(process.wait(20), 129, "hung up")
-    equal(things() - before, set(), "what is left")
+    nothing_new(before)
+    equal(descendants(os.getpid()), [], "processes")
+
+
+@case("an ordinary user gets a sandbox too, and is told what is lost")
+def _():
+    if os.geteuid() != 0:
+        raise Skip("this is an ordinary user already: every other case shows it")
+    with open_directory() as path:
+        program = shutil.copy(CLOCHE, path)
+        env = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
+
+        def as_nobody(*args):
+            done = subprocess.run([program, *args], stdin=subprocess.DEVNULL, capture_output=True,
+                                  env=env, user=65534, group=65534, extra_groups=[], cwd="/",
+                                  timeout=60)
+            return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+        equal(as_nobody("run", "--", "sh", "-c", "id -u; exit 4")[:2], (4, "1000\n"), "a run")
+        plan = json.loads(as_nobody("plan", "--json", "--", "true")[1])
+        check("id.single_uid" in [caveat["code"] for caveat in plan["caveats"]], "caveat")
+        code, _, err = as_nobody("run", "--cpus", "1", "--", "true")
+        check(code == 0 and "res.cpu.no_cgroup" in err, f"{code} {err}")
+        code, _, err = as_nobody("run", "--cpus", "1", "--refuse-on", "missing", "--", "true")
+        check(code == 125 and "res.cpu.no_cgroup" in err, f"{code} {err}")
 
 
 # --- the rest ---------------------------------------------------------------------------------
