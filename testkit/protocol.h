@@ -69,8 +69,7 @@ struct protocol_line {
  * Reads one line, without its newline. 1 and *ret: it is one of ours; 0: something else (a banner,
  * an echo); -EBADMSG: it carries the fence but is damaged.
  */
-int protocol_parse(
-	const char *line, size_t size, const char *fence, struct protocol_line *ret);
+int protocol_parse(const char *line, size_t size, const char *fence, struct protocol_line *ret);
 
 /* The text form of a line, newline included, in out. Returns its length. For tests and fakes. */
 size_t protocol_format(const struct protocol_line *line, const char *fence, char *out, size_t size);

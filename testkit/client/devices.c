@@ -80,13 +80,13 @@ static void push(struct result *result, long request, char byte)
 
 static void tty_push(struct result *result)
 {
-	push(result, TIOCSTI, 'a');
+	push(result, TIOCSTI, '\xa1');
 }
 
 /* The same with a high bit that the kernel does not look at. */
 static void tty_push_high(struct result *result)
 {
-	push(result, TIOCSTI | 1L << 32, 'b');
+	push(result, TIOCSTI | 1L << 32, '\xa2');
 }
 
 static void tty_controlling(struct result *result)
@@ -98,7 +98,7 @@ static void tty_controlling(struct result *result)
 	}
 	result_from(result, fd);
 	if (fd >= 0) {
-		(void)sys(SYS_write, fd, "c", 1);
+		(void)sys(SYS_write, fd, "\xa3", 1);
 	}
 }
 
@@ -110,7 +110,7 @@ static void tty_other(struct result *result)
 	if (fd >= 0 && !is_canary(fd)) {
 		fd = -ENXIO;
 	}
-	result_from(result, fd < 0 ? fd : sys(SYS_write, fd, "d", 1));
+	result_from(result, fd < 0 ? fd : sys(SYS_write, fd, "\xa4", 1));
 }
 
 /* A filter must refuse this on any terminal; on what is none the kernel answers ENOTTY. */

@@ -16,17 +16,16 @@ static long run_path(long dirfd, const char *path, int flags, char *const argv[]
 	long status = 0;
 	long pid = 0;
 
-	shared = (volatile long *)sys(SYS_mmap, NULL, 4096, PROT_READ | PROT_WRITE,
-		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	shared = (volatile long *)sys(
+		SYS_mmap, NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if ((uintptr_t)shared > (uintptr_t)-4096) {
 		return -ENOMEM;
 	}
 	*shared = 0;
 	pid = process_fork();
 	if (pid == 0) {
-		*shared = flags || dirfd >= 0
-			? sys(SYS_execveat, dirfd, path, argv, no_env, flags)
-			: sys(SYS_execve, path, argv, no_env);
+		*shared = flags || dirfd >= 0 ? sys(SYS_execveat, dirfd, path, argv, no_env, flags)
+					      : sys(SYS_execve, path, argv, no_env);
 		process_exit(127);
 	}
 	status = pid < 0 ? pid : process_wait(pid);
@@ -159,8 +158,8 @@ static void exec_tmp(struct result *result)
 /* Memory that was written may be run: no statement about programs, but good to know. */
 static void exec_writable(struct result *result)
 {
-	long at = sys(SYS_mmap, NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-		0);
+	long at = sys(
+		SYS_mmap, NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (at > 0 || at < -4095) {
 		*(volatile unsigned char *)at = 0xc3;

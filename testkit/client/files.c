@@ -73,8 +73,8 @@ static void fs_read_climb(struct result *result)
 {
 	static const char up[] = "../../../../../../../../../../../../../../../..";
 
-	read_secret(result,
-		text_join(path_a, sizeof(path_a), up, job_text("secret"), "/F.read-climb"));
+	read_secret(
+		result, text_join(path_a, sizeof(path_a), up, job_text("secret"), "/F.read-climb"));
 }
 
 static void fs_read_proc_root(struct result *result)
@@ -157,14 +157,14 @@ static void fs_create(struct result *result)
 
 static void fs_overwrite(struct result *result)
 {
-	result_from(result,
-		file_write(own(path_a, "write", "F.overwrite"), 0, mark("F.overwrite")));
+	result_from(
+		result, file_write(own(path_a, "write", "F.overwrite"), 0, mark("F.overwrite")));
 }
 
 static void fs_append(struct result *result)
 {
-	result_from(result,
-		file_write(own(path_a, "write", "F.append"), O_APPEND, mark("F.append")));
+	result_from(
+		result, file_write(own(path_a, "write", "F.append"), O_APPEND, mark("F.append")));
 }
 
 static void fs_truncate(struct result *result)
@@ -204,8 +204,7 @@ static void fs_times(struct result *result)
 {
 	struct __kernel_timespec times[2] = {{1, 0}, {1, 0}};
 
-	result_from(result,
-		sys(SYS_utimensat, AT_FDCWD, own(path_a, "mine", "F.times"), times, 0));
+	result_from(result, sys(SYS_utimensat, AT_FDCWD, own(path_a, "mine", "F.times"), times, 0));
 }
 
 static void fs_mmap(struct result *result)
@@ -263,23 +262,26 @@ static void fs_flock(struct result *result)
 
 static void fs_tmp_private(struct result *result)
 {
-	result_from(result, file_write(text_join(path_a, sizeof(path_a), "/tmp/", job_text("leave"),
-						".F.tmp-private"),
-				    O_CREAT | O_EXCL, mark("F.tmp-private")));
+	result_from(result,
+		file_write(text_join(path_a, sizeof(path_a), "/tmp/", job_text("leave"),
+				   ".F.tmp-private"),
+			O_CREAT | O_EXCL, mark("F.tmp-private")));
 }
 
 static void fs_vartmp_private(struct result *result)
 {
-	result_from(result, file_write(text_join(path_a, sizeof(path_a), "/var/tmp/",
-						job_text("leave"), ".F.vartmp-private"),
-				    O_CREAT | O_EXCL, mark("F.vartmp-private")));
+	result_from(result,
+		file_write(text_join(path_a, sizeof(path_a), "/var/tmp/", job_text("leave"),
+				   ".F.vartmp-private"),
+			O_CREAT | O_EXCL, mark("F.vartmp-private")));
 }
 
 static void fs_shm_private(struct result *result)
 {
-	result_from(result, file_write(text_join(path_a, sizeof(path_a), "/dev/shm/",
-						job_text("leave"), ".F.shm-private"),
-				    O_CREAT | O_EXCL, mark("F.shm-private")));
+	result_from(result,
+		file_write(text_join(path_a, sizeof(path_a), "/dev/shm/", job_text("leave"),
+				   ".F.shm-private"),
+			O_CREAT | O_EXCL, mark("F.shm-private")));
 }
 
 static void fs_scope_create(struct result *result)
@@ -293,8 +295,9 @@ static void fs_scope_overwrite(struct result *result)
 		result_absent(result, 0);
 		return;
 	}
-	result_from(result, file_write(own(path_a, "scope", "F.scope-overwrite"), 0,
-				    mark("F.scope-overwrite")));
+	result_from(result,
+		file_write(
+			own(path_a, "scope", "F.scope-overwrite"), 0, mark("F.scope-overwrite")));
 }
 
 /* A file of ours where the session may write for itself: home, else /tmp. Reads it back. */

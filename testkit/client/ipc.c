@@ -76,8 +76,8 @@ static void ipc_mq(struct result *result)
 	const char *text = mark("I.mq");
 	long fd = sys(SYS_mq_open, job_text("mq"), O_WRONLY | O_NONBLOCK, 0, NULL);
 
-	result_from(result,
-		fd < 0 ? fd : sys(SYS_mq_timedsend, fd, text, text_length(text), 0, NULL));
+	result_from(
+		result, fd < 0 ? fd : sys(SYS_mq_timedsend, fd, text, text_length(text), 0, NULL));
 }
 
 static unsigned unix_address(struct sockaddr_un *address, const char *path, bool abstract)
@@ -123,8 +123,7 @@ static void unix_datagram(struct result *result, const char *path, bool abstract
 	const char *text = mark(id);
 
 	result_from(result,
-		fd < 0 ? fd
-		       : sys(SYS_sendto, fd, text, text_length(text), 0x4040, &address, size));
+		fd < 0 ? fd : sys(SYS_sendto, fd, text, text_length(text), 0x4040, &address, size));
 }
 
 static void ipc_unix_path(struct result *result)
@@ -149,8 +148,7 @@ static void ipc_unix_datagram(struct result *result)
 
 static void ipc_unix_abstract_datagram(struct result *result)
 {
-	unix_datagram(result, job_text("unix.abstract.datagram"), true,
-		"I.unix-abstract-datagram");
+	unix_datagram(result, job_text("unix.abstract.datagram"), true, "I.unix-abstract-datagram");
 }
 
 static void ipc_shm_file(struct result *result)
@@ -221,8 +219,7 @@ static void fresh_key(struct result *result)
 	long n = 0;
 
 	if (job_number("plant")) {
-		result_from(result,
-			sys(SYS_add_key, "user", name, token, text_length(token), -3));
+		result_from(result, sys(SYS_add_key, "user", name, token, text_length(token), -3));
 		return;
 	}
 	n = sys(SYS_keyctl, 10, -3, "user", name, 0);

@@ -12,7 +12,6 @@
 
 #define ANSWER_MS 250
 
-
 static uint16_t swap16(uint64_t port)
 {
 	return (uint16_t)((port & 0xff) << 8 | (port >> 8 & 0xff));
@@ -28,7 +27,8 @@ static struct sockaddr_in address4(uint32_t host, const char *port)
 
 static struct sockaddr_in6 address6(const char *port)
 {
-	struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_port = swap16(job_number(port))};
+	struct sockaddr_in6 address = {
+		.sin6_family = AF_INET6, .sin6_port = swap16(job_number(port))};
 
 	address.sin6_addr.s6_addr[15] = 1;
 	return address;
@@ -133,8 +133,7 @@ static void net_zero(struct result *result)
 static void net_mapped(struct result *result)
 {
 	struct sockaddr_in6 address = address6("tcp4");
-	static const uint8_t mapped[16] = {
-		0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1};
+	static const uint8_t mapped[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1};
 
 	memcpy(&address.sin6_addr, mapped, sizeof(mapped));
 	stream_to(result, 0, &address, sizeof(address), "N.mapped");

@@ -71,8 +71,7 @@ static void proc_pidfd_signal(struct result *result)
 {
 	long fd = sys(SYS_pidfd_open, victim(), 0);
 
-	result_from(result,
-		fd < 0 ? fd : sys(SYS_pidfd_send_signal, fd, SIGNAL_PIDFD, NULL, 0));
+	result_from(result, fd < 0 ? fd : sys(SYS_pidfd_send_signal, fd, SIGNAL_PIDFD, NULL, 0));
 }
 
 /*

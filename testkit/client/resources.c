@@ -109,7 +109,8 @@ static void resource_disk(struct result *result)
 		home = text_starts(*env, "HOME=") ? *env + 5 : home;
 	}
 	for (int i = 0; i < 2 && fd < 0; i++) {
-		(void)text_join(path, sizeof(path), i ? home : "/tmp", "/.fill.", job_text("leave"));
+		(void)text_join(
+			path, sizeof(path), i ? home : "/tmp", "/.fill.", job_text("leave"));
 		fd = file_open(path, O_WRONLY | O_CREAT | O_EXCL);
 	}
 	memset(block, 'x', sizeof(block));

@@ -43,8 +43,7 @@ static inline long sys_call6(long number, long a, long b, long c, long d, long e
 #define SYS_ARGS_2(n, a, b) (n), (long)(a), (long)(b), 0, 0, 0, 0
 #define SYS_ARGS_3(n, a, b, c) (n), (long)(a), (long)(b), (long)(c), 0, 0, 0
 #define SYS_ARGS_4(n, a, b, c, d) (n), (long)(a), (long)(b), (long)(c), (long)(d), 0, 0
-#define SYS_ARGS_5(n, a, b, c, d, e)                                                               \
-	(n), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0
+#define SYS_ARGS_5(n, a, b, c, d, e) (n), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0
 #define SYS_ARGS_6(n, a, b, c, d, e, f)                                                            \
 	(n), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f)
 #define SYS_PICK(a, b, c, d, e, f, g, name, ...) name

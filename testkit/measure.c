@@ -1,0 +1,328 @@
+#include "testkit/measure.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/shm.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/strv.h"
+
+#define MIB (UINT64_C(1) << 20)
+#define TIME_LIMIT_SECONDS 1
+#define TIME_BUDGET_MS 1600 /* what the client tries to live with that limit */
+
+/* A pair of sessions in one target: the first leaves things, the second looks and does the rest. */
+struct pass {
+	const struct target *target;
+	const struct measure_options *options;
+	struct ground *ground;
+	const struct outside *own;
+	const struct limits *limits;
+	bool control, with_time;
+	char fresh[24];
+	uint32_t fresh_shm;
+	char **settings;
+	struct outcome *outcomes;
+	struct measure_client *client; /* NULL for controls */
+	uint64_t usec;
+};
+
+static bool is_only(const struct measure_options *options, unsigned flags)
+{
+	const struct probe *probe = options->only ? probe_find(options->only) : NULL;
+
+	return probe && probe->flags & flags;
+}
+
+static struct run_options main_options(const struct pass *pass)
+{
+	unsigned quick = pass->options->quick ? PROBE_QUICK : 0;
+
+	return (struct run_options){
+		.mask = PROBE_TIME | quick,
+		.match = quick,
+		.only = pass->options->only,
+		.timeout_ms = pass->options->timeout_ms,
+		.settings = pass->settings,
+	};
+}
+
+static struct run_options plant_options(const struct pass *pass)
+{
+	struct run_options options = main_options(pass);
+
+	options.mask |= PROBE_FRESH;
+	options.match |= PROBE_FRESH;
+	options.plant = true;
+	return options;
+}
+
+static int new_canary(struct pass *pass, struct canary *ret, struct err *err)
+{
+	return canary_init(ret, pass->ground, pass->fresh, err);
+}
+
+/* One session that leaves things. What the host saw of it is kept in *ret_before. */
+static int plant(struct pass *pass, struct outside *ret_before, struct err *err)
+{
+	struct run_options options = plant_options(pass);
+	struct canary canary = {0};
+	struct run run = {0};
+	int r = new_canary(pass, &canary, err);
+
+	r = r < 0 ? r : run_client(pass->target, &canary, &options, &run, err);
+	if (r == 0) {
+		*ret_before = run.outside;
+		run.outside = (struct outside){0};
+	}
+	run_fini(&run);
+	canary_fini(&canary);
+	return r;
+}
+
+static void note_client(struct measure_client *client, const struct run *run)
+{
+	if (client) {
+		client->hello = run->hello;
+		client->ended = run->ended;
+		client->lost += run->lost;
+		client->damaged += run->damaged;
+		(void)snprintf(client->fault, sizeof(client->fault), "%s", run->fault);
+	}
+}
+
+static int look(struct pass *pass, const struct outside *before, struct err *err)
+{
+	struct run_options options = main_options(pass);
+	struct canary canary = {0};
+	struct run run = {0};
+	int r = new_canary(pass, &canary, err);
+
+	r = r < 0 ? r : run_client(pass->target, &canary, &options, &run, err);
+	if (r == 0) {
+		const struct evidence_context context = {&run, &canary, pass->ground, pass->target,
+			pass->own, before, pass->limits, pass->control};
+		evidence_collect(&context, pass->outcomes);
+		note_client(pass->client, &run);
+		pass->usec = run.ended_usec - run.started_usec;
+	}
+	run_fini(&run);
+	canary_fini(&canary);
+	return r;
+}
+
+/* A session with a time limit of a second, and the one probe that tries to outlive it. */
+static int outlive(struct pass *pass, struct err *err)
+{
+	cleanup_free struct outcome *outcomes = calloc(probe_count, sizeof(outcomes[0]));
+	cleanup(strv_freep) char **settings = NULL;
+	struct run_options options = {
+		.mask = PROBE_TIME, .match = PROBE_TIME, .timeout_ms = TIME_BUDGET_MS + 1000};
+	struct canary canary = {0};
+	struct run run = {0};
+	size_t index = probe_index(probe_find("R.time"));
+	int r = 0;
+
+	if (!outcomes ||
+		strv_appendf(&settings, "set budget.time %d", pass->control ? 20 : TIME_BUDGET_MS) <
+			0 ||
+		strv_appendf(&settings, "set timeout %d", TIME_BUDGET_MS + 500) < 0) {
+		return err_set(err, ENOMEM, "trying to outlive the time limit");
+	}
+	options.settings = settings;
+	options.seconds = pass->control ? 0 : TIME_LIMIT_SECONDS;
+	r = new_canary(pass, &canary, err);
+	r = r < 0 ? r : run_client(pass->target, &canary, &options, &run, err);
+	if (r == 0) {
+		const struct evidence_context context = {&run, &canary, pass->ground, pass->target,
+			pass->own, NULL, pass->limits, pass->control};
+		evidence_collect(&context, outcomes);
+		pass->outcomes[index] = outcomes[index];
+	}
+	run_fini(&run);
+	canary_fini(&canary);
+	return r;
+}
+
+/* What sessions left for one another in places of the host's. */
+static void remove_fresh(const struct pass *pass)
+{
+	static const char *const places[] = {"/tmp", "/var/tmp", "/dev/shm"};
+	char path[64];
+	int id = shmget((key_t)pass->fresh_shm, 0, 0);
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		(void)snprintf(path, sizeof(path), "%s/.%s.fresh", places[i], pass->fresh);
+		(void)unlink(path);
+	}
+	if (id >= 0) {
+		(void)shmctl(id, IPC_RMID, NULL);
+	}
+}
+
+static int choose_names(struct pass *pass, struct err *err)
+{
+	uint8_t random[8];
+	char hex[17];
+
+	io_random(random, sizeof(random));
+	(void)snprintf(pass->fresh, sizeof(pass->fresh), "cf%s", io_hex(random, 8, hex));
+	io_random(&pass->fresh_shm, sizeof(pass->fresh_shm));
+	pass->fresh_shm = (pass->fresh_shm & 0x7ffffffe) + 1;
+	return strv_appendf(&pass->settings, "set fresh.shm %u", pass->fresh_shm) < 0
+		? err_set(err, ENOMEM, "choosing names")
+		: 0;
+}
+
+static uint64_t available_memory(void)
+{
+	return (uint64_t)sysconf(_SC_AVPHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* A little over the declared limit; nothing that could hurt the machine, nothing without limit. */
+static int set_budgets(struct pass *pass, struct err *err)
+{
+	const struct limits *limits = pass->limits;
+	const uint64_t memory = limits->memory ? limits->memory + limits->memory / 10 : 256 * MIB;
+	const uint64_t disk = limits->disk ? limits->disk + MIB : 16 * MIB;
+	const uint64_t room = available_memory() / 4;
+	const struct {
+		const char *name;
+		uint64_t value;
+	} budgets[] = {
+		{"budget.memory", memory},
+		{"budget.disk", disk},
+		{"budget.tasks", limits->tasks ? limits->tasks + 8 : 64},
+		{"budget.spinners", (uint64_t)sysconf(_SC_NPROCESSORS_ONLN) + 1},
+		{"timeout", 4000},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(budgets); i++) {
+		uint64_t value = i < 2 && budgets[i].value > room ? room : budgets[i].value;
+		if (strv_appendf(&pass->settings, "set %s %llu", budgets[i].name,
+			    (unsigned long long)value) < 0) {
+			return err_set(err, ENOMEM, "setting budgets");
+		}
+	}
+	if (pass->target->env_listed[0] &&
+		strv_appendf(&pass->settings, "set env.listed %s", pass->target->env_listed) < 0) {
+		return err_set(err, ENOMEM, "setting budgets");
+	}
+	return 0;
+}
+
+static int run_pass(struct pass *pass, struct err *err)
+{
+	cleanup(outside_finip) struct outside *before = calloc(1, sizeof(*before));
+	bool fresh = !pass->options->only || is_only(pass->options, PROBE_FRESH) ||
+		strcmp(pass->options->only, "S.namespaces") == 0;
+	int r = before ? choose_names(pass, err) : err_set(err, ENOMEM, "measuring");
+
+	r = r < 0 ? r : set_budgets(pass, err);
+	if (r == 0 && fresh) {
+		r = plant(pass, before, err);
+	}
+	if (r == 0 && !is_only(pass->options, PROBE_TIME)) {
+		r = look(pass, fresh ? before : NULL, err);
+	}
+	if (r == 0 && pass->with_time) {
+		r = outlive(pass, err);
+	}
+	remove_fresh(pass);
+	pass->settings = strv_free(pass->settings);
+	outside_fini(before);
+	free(take_ptr(&before));
+	return run_interrupted() ? err_refuse(err, EINTR, "interrupted") : r;
+}
+
+static struct limits limits_of(const struct target *target)
+{
+	const struct plan *plan = target->plan;
+
+	if (!plan) {
+		return (struct limits){0};
+	}
+	return (struct limits){
+		.memory = target->spec.memory,
+		.tasks = target->spec.pids,
+		.cpu_milli = target->spec.cpu_milli,
+		.disk = target->disk,
+	};
+}
+
+static int allocate(struct measurement *ret)
+{
+	ret->control = calloc(probe_count, sizeof(ret->control[0]));
+	ret->inside = calloc(probe_count, sizeof(ret->inside[0]));
+	ret->verdicts = calloc(probe_count, sizeof(ret->verdicts[0]));
+	return ret->control && ret->inside && ret->verdicts ? 0 : -ENOMEM;
+}
+
+void measurement_fini(struct measurement *measurement)
+{
+	free(measurement->control);
+	free(measurement->inside);
+	free(measurement->verdicts);
+	*measurement = (struct measurement){0};
+}
+
+/* The control is the same client with the same canaries and no sandbox. */
+static void init_control(const struct target *target, struct target *control)
+{
+	memset(control, 0, sizeof(*control));
+	control->kind = TARGET_NONE;
+	control->spec.read_deny = target->spec.read_deny; /* borrowed, to compare the same paths */
+	(void)snprintf(control->env_listed, sizeof(control->env_listed), "%s", target->env_listed);
+}
+
+int measure(const struct target *target, struct ground *ground, struct capability_set declared,
+	const struct measure_options *options, struct measurement *ret, struct err *err)
+{
+	uint64_t began = io_now_usec();
+	cleanup_free struct outside *own = calloc(1, sizeof(*own));
+	struct target control;
+	struct pass pass = {
+		.target = &control,
+		.options = options,
+		.ground = ground,
+		.own = own,
+		.limits = &ret->limits,
+		.control = true,
+		.with_time = capability_set_has(declared, CAPABILITY_RES_TIME) &&
+			(!options->only || is_only(options, PROBE_TIME)),
+	};
+	int r = 0;
+
+	memset(ret, 0, sizeof(*ret));
+	if (!own || allocate(ret) < 0) {
+		return err_set(err, ENOMEM, "measuring");
+	}
+	ret->limits = limits_of(target);
+	init_control(target, &control);
+	outside_read(getpid(), own);
+	pass.outcomes = ret->control;
+	r = run_pass(&pass, err);
+	if (r < 0) {
+		(void)err_wrap(err, "the control outside");
+	} else {
+		pass.target = target;
+		pass.control = false;
+		pass.outcomes = ret->inside;
+		pass.client = &ret->client;
+		r = run_pass(&pass, err);
+	}
+	outside_fini(own);
+	if (r < 0) {
+		return r;
+	}
+	ret->inside_usec = pass.usec;
+	ret->total_usec = io_now_usec() - began;
+	judge_all(declared, ret->control, ret->inside, ret->verdicts, &ret->judgement);
+	ret->code = judge_exit_code(&ret->judgement);
+	if (!ret->client.hello && !is_only(options, PROBE_TIME)) {
+		ret->code = 2;
+	}
+	return 0;
+}

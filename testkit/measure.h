@@ -1,0 +1,43 @@
+/*
+ * One measurement: controls outside, the same probes inside, and what it all means.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "testkit/evidence.h"
+#include "testkit/judge.h"
+#include "testkit/target.h"
+
+struct measure_options {
+	bool quick; /* only probes that are needed to judge, none that takes its time */
+	const char *only; /* one probe, or NULL */
+	unsigned timeout_ms; /* for each run of the client */
+};
+
+/* How the client behaved. */
+struct measure_client {
+	bool hello, ended;
+	size_t lost, damaged;
+	char fault[160];
+};
+
+struct measurement {
+	struct outcome *control, *inside; /* probe_count each */
+	struct probe_verdict *verdicts;
+	struct judgement judgement;
+	struct measure_client client;
+	struct limits limits;
+	uint64_t inside_usec, total_usec; /* from the job to its end; everything */
+	int code; /* exit code: 0, 1, 3; 2 when the client did not come up */
+};
+
+/*
+ * Runs everything. declared: what is to be held. 0 and *ret, for the caller to measurement_fini();
+ * or a negative errno when no measurement came about.
+ */
+int measure(const struct target *target, struct ground *ground, struct capability_set declared,
+	const struct measure_options *options, struct measurement *ret, struct err *err);
+
+void measurement_fini(struct measurement *measurement);

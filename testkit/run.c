@@ -1,0 +1,319 @@
+#include "testkit/run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/io.h"
+
+#define TICK_MS 2 /* while a probe is sampled */
+#define SETTLE_MS 4 /* for what is still on its way when the client has ended */
+
+static volatile sig_atomic_t interrupted;
+
+void run_interrupt(void)
+{
+	interrupted = 1;
+}
+
+bool run_interrupted(void)
+{
+	return interrupted;
+}
+
+static bool is_asked(const struct probe *probe, const struct run_options *options)
+{
+	if (probe->flags & PROBE_STATE) {
+		return false;
+	}
+	if (options->only) {
+		return strcmp(probe->id, options->only) == 0;
+	}
+	return (probe->flags & options->mask) == options->match;
+}
+
+static struct answer *answer_for(struct run *run, const char *id)
+{
+	const struct probe *probe = probe_find(id);
+	struct answer *answer = probe ? &run->answers[probe_index(probe)] : NULL;
+
+	return answer && answer->asked ? answer : NULL;
+}
+
+static void take_start(struct run *run, const struct protocol_line *line)
+{
+	struct answer *answer = answer_for(run, line->id);
+
+	if (answer && !answer->answered) {
+		answer->started = true;
+		run->current = probe_table[answer - run->answers].id;
+		canary_sample(run->canary, run->current);
+		if (strcmp(run->current, "R.cpu") == 0) {
+			run->cpu_used_usec = outside_cpu_usec(&run->outside);
+		}
+	}
+}
+
+/* The first answer counts; a second one is not an answer. */
+static void take_result(struct run *run, const struct protocol_line *line)
+{
+	struct answer *answer = answer_for(run, line->id);
+
+	if (!answer || answer->answered) {
+		run->damaged++;
+		return;
+	}
+	canary_sample(run->canary, line->id);
+	if (strcmp(line->id, "R.cpu") == 0) {
+		uint64_t now = outside_cpu_usec(&run->outside);
+		run->cpu_used_usec = now > run->cpu_used_usec ? now - run->cpu_used_usec : 0;
+	}
+	answer->answered = true;
+	answer->claim = line->claim;
+	answer->error = line->error;
+	answer->size = line->size;
+	memcpy(answer->text, line->text, line->size);
+	run->current = NULL;
+}
+
+static int take_line(const char *text, size_t size, void *context)
+{
+	struct run *run = context;
+	struct protocol_line line;
+	int r = protocol_parse(text, size, run->canary->fence, &line);
+
+	if (r < 0) {
+		run->damaged++;
+		return 0;
+	}
+	if (r == 0) {
+		return 0;
+	}
+	run->lost += line.sequence > run->next_sequence ? line.sequence - run->next_sequence : 0;
+	run->next_sequence = line.sequence + 1;
+	switch (line.kind) {
+	case PROTOCOL_HELLO:
+		run->hello = true;
+		break;
+	case PROTOCOL_START:
+		take_start(run, &line);
+		break;
+	case PROTOCOL_RESULT:
+		take_result(run, &line);
+		break;
+	case PROTOCOL_END:
+		run->ended = true;
+		break;
+	}
+	return 0;
+}
+
+/* Reads what there is. False when there will be no more. */
+static bool take_output(struct run *run)
+{
+	char data[16384];
+	ssize_t n = read(run->running.out, data, sizeof(data));
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+		return true;
+	}
+	if (n <= 0) {
+		return false;
+	}
+	run->output += (size_t)n;
+	if (run->output > RUN_MAX_OUTPUT) {
+		run->flooded = true;
+		return false;
+	}
+	(void)protocol_feed(&run->stream, data, (size_t)n, take_line, run);
+	return true;
+}
+
+static bool needs_ticks(const struct run *run)
+{
+	static const char *const ids[] = {"F.flock", "P.seize", "N.listen"};
+
+	for (size_t i = 0; run->current && i < ARRAY_SIZE(ids); i++) {
+		if (strcmp(run->current, ids[i]) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Serves client and canaries until *flag or until. False when the client is gone or too late. */
+static bool pump(struct run *run, const bool *flag, uint64_t until)
+{
+	while (!*flag) {
+		struct pollfd fds[CANARY_POLL];
+		size_t count = canary_poll(run->canary, fds);
+		uint64_t now = io_now_usec();
+		int left = now >= until ? 0 : (int)((until - now) / 1000 + 1);
+		bool ticks = needs_ticks(run);
+		if (now >= until || interrupted) {
+			run->timed_out = true;
+			return false;
+		}
+		fds[count++] = (struct pollfd){.fd = run->running.out, .events = POLLIN};
+		(void)poll(fds, count, ticks ? TICK_MS : left);
+		canary_serve(run->canary);
+		if (ticks) {
+			canary_sample(run->canary, run->current);
+		}
+		if (fds[count - 1].revents && !take_output(run)) {
+			return *flag;
+		}
+	}
+	return true;
+}
+
+static bool send_text(struct run *run, const char *text, size_t size, uint64_t until)
+{
+	while (size > 0) {
+		ssize_t n = write(run->running.in, text, size);
+		struct pollfd wait = {.fd = run->running.in, .events = POLLOUT};
+		if (n < 0 && errno != EAGAIN && errno != EINTR) {
+			return false;
+		}
+		if (n > 0) {
+			text += n;
+			size -= (size_t)n;
+			continue;
+		}
+		if (io_now_usec() >= until) {
+			run->timed_out = true;
+			return false;
+		}
+		(void)poll(&wait, 1, 50);
+	}
+	return true;
+}
+
+static void fault(struct run *run, const char *text)
+{
+	if (!run->fault[0]) {
+		(void)snprintf(run->fault, sizeof(run->fault), "%s", text);
+	}
+}
+
+static bool greet(struct run *run, uint64_t until)
+{
+	cleanup(buf_fini) struct buf text = {0};
+
+	buf_printf(
+		&text, "set fence %s\nset name %s\nhello\n", run->canary->fence, run->canary->name);
+	if (text.failed || !send_text(run, (const char *)text.data, text.size, until) ||
+		!pump(run, &run->hello, until)) {
+		fault(run,
+			run->timed_out ? "the client said nothing in time"
+				       : "the client did not come up");
+		return false;
+	}
+	return true;
+}
+
+/* While the client waits for its job: who is it, seen from outside? */
+static void look(struct run *run)
+{
+	struct err ignored;
+	pid_t pid = outside_find(run->canary->name);
+
+	outside_read(pid, &run->outside);
+	(void)canary_meet(run->canary, run->outside.found ? run->outside.uid : 65533,
+		run->outside.found ? run->outside.gid : 65533, &ignored);
+}
+
+static bool send_job(struct run *run, const struct run_options *options, uint64_t until)
+{
+	struct buf *job = &run->canary->settings;
+
+	canary_set(run->canary, "plant", "%d", options->plant);
+	STRV_FOREACH (line, options->settings) {
+		buf_printf(job, "%s\n", *line);
+	}
+	for (const struct probe *probe = probe_table; probe->id; probe++) {
+		if (is_asked(probe, options)) {
+			run->answers[probe_index(probe)].asked = true;
+			buf_printf(job, "run %s\n", probe->id);
+		}
+	}
+	buf_printf(job, "go\n");
+	return !job->failed && send_text(run, (const char *)job->data, job->size, until);
+}
+
+/* A probe that began and has no answer took the whole client with it. */
+static void note_death(struct run *run)
+{
+	for (size_t i = 0; i < probe_count; i++) {
+		struct answer *answer = &run->answers[i];
+		if (answer->started && !answer->answered) {
+			answer->answered = true;
+			answer->claim = run->timed_out ? CLAIM_TIMEOUT : CLAIM_KILLED;
+			answer->error = SIGKILL;
+		}
+	}
+}
+
+static void settle(struct run *run)
+{
+	bool never = false;
+	bool timed_out = run->timed_out;
+
+	(void)pump(run, &never, io_now_usec() + SETTLE_MS * 1000);
+	run->timed_out = timed_out;
+}
+
+static void converse(struct run *run, const struct run_options *options)
+{
+	uint64_t until = io_now_usec() + (uint64_t)options->timeout_ms * 1000;
+
+	if (!greet(run, until)) {
+		return;
+	}
+	look(run);
+	run->started_usec = io_now_usec();
+	if (!send_job(run, options, until) || !pump(run, &run->ended, until)) {
+		fault(run,
+			run->timed_out         ? "the client did not finish in time"
+				: run->flooded ? "the client sent more than it may"
+					       : "the client ended before it was done");
+	}
+	run->ended_usec = io_now_usec();
+	run->memory_peak = outside_memory_peak(&run->outside);
+	note_death(run);
+	settle(run);
+}
+
+int run_client(const struct target *target, struct canary *canary,
+	const struct run_options *options, struct run *ret, struct err *err)
+{
+	int r = 0;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->canary = canary;
+	ret->running = (struct running){.in = -1, .out = -1, .pidfd = -1};
+	ret->answers = calloc(probe_count, sizeof(ret->answers[0]));
+	if (!ret->answers) {
+		return err_set(err, ENOMEM, "running the client");
+	}
+	r = canary_company(canary, err);
+	r = r < 0 ? r : target_start(target, canary, options->seconds, &ret->running, err);
+	if (r < 0) {
+		return r;
+	}
+	(void)io_set_nonblocking(ret->running.in, true);
+	(void)io_set_nonblocking(ret->running.out, true);
+	converse(ret, options);
+	return 0;
+}
+
+void run_fini(struct run *run)
+{
+	running_stop(&run->running);
+	outside_fini(&run->outside);
+	free(run->answers);
+	run->answers = NULL;
+}

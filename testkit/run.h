@@ -1,0 +1,69 @@
+/*
+ * One run of the client in one target: its job goes in, its fenced lines come out, the canaries are
+ * served and sampled meanwhile, and the host looks from outside while it waits.
+ *
+ * The client is not trusted: what it sends is bounded in size and time, and nothing it says ends
+ * anything but its own run.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "testkit/canary.h"
+#include "testkit/outside.h"
+#include "testkit/protocol.h"
+#include "testkit/target.h"
+
+#define RUN_MAX_OUTPUT (4U << 20)
+
+/* What the client said about one probe. */
+struct answer {
+	bool asked, started, answered;
+	enum claim claim;
+	int error;
+	size_t size;
+	uint8_t text[PROTOCOL_MAX_TEXT + 1];
+};
+
+struct run_options {
+	unsigned mask; /* probes whose flags & mask == match are asked */
+	unsigned match;
+	const char *only; /* one id, or NULL */
+	bool plant; /* S probes leave things instead of looking for them */
+	uint64_t seconds; /* a time limit for the sandbox itself; 0: its plan's */
+	unsigned timeout_ms; /* for the whole run */
+	char **settings; /* further lines of the job, "set NAME VALUE" */
+};
+
+struct run {
+	struct answer *answers; /* probe_count of them */
+	struct outside outside; /* read before the first probe */
+	bool hello, ended; /* the client came; it finished all */
+	bool timed_out, flooded;
+	size_t damaged, lost; /* lines */
+	uint64_t started_usec, ended_usec;
+	uint64_t memory_peak, cpu_used_usec;
+	const char *current; /* probe under way */
+	char fault[160]; /* why it did not end well, or "" */
+	/* while it runs */
+	struct canary *canary;
+	struct running running;
+	struct protocol_stream stream;
+	uint32_t next_sequence;
+	size_t output;
+};
+
+/*
+ * Runs the client in target. The canaries must be planted. A client that misbehaves is not an
+ * error: it shows in *ret. 0, or a negative errno when the target could not be started. The client
+ * is still there afterwards, waiting, so that it can be looked at; run_fini() ends it.
+ */
+int run_client(const struct target *target, struct canary *canary,
+	const struct run_options *options, struct run *ret, struct err *err);
+
+void run_fini(struct run *run);
+
+/* For signal handlers: every run ends at once, now and later. */
+void run_interrupt(void);
+bool run_interrupted(void);

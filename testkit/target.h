@@ -1,0 +1,64 @@
+/*
+ * What is measured: how a client is started in it and how it is ended.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "backends/backend.h"
+#include "base/strv.h"
+#include "testkit/canary.h"
+
+enum target_kind {
+	TARGET_NONE, /* no confinement but an unprivileged user: also what controls run in */
+	TARGET_NATIVE, /* a plan of ours, by its backend */
+	TARGET_EXEC, /* a launcher's command line with {client} in it */
+	TARGET_SSH, /* a login */
+};
+
+struct target {
+	enum target_kind kind;
+	char **argv; /* TARGET_EXEC, and the ssh command line */
+	/* TARGET_NATIVE */
+	struct spec spec; /* as declared, with the canaries' places added */
+	struct plan *plan; /* of that spec */
+	const struct backend *backend;
+	struct host host;
+	struct capability_set declared;
+	uint64_t disk; /* what ephemeral writes may take in the plan as declared; 0: no bound */
+	char digest[65]; /* of the plan as declared, before we added anything */
+	char **additions; /* what was added for the measurement, in words */
+	char env_listed[64]; /* a variable that the lists take out, "" none */
+	uint32_t without;
+};
+
+/* A client being run. */
+struct running {
+	int in, out; /* ends of ours; -1 closed */
+	pid_t pid; /* of the launcher, or 0 */
+	int pidfd;
+	struct sandbox *sandbox;
+};
+
+/* Reads "none", "native", "exec:ARGV..." or "ssh://user@host:port". 0 or -EINVAL with err. */
+int target_parse(const char *text, const char *identity, struct target *ret, struct err *err);
+
+/*
+ * For TARGET_NATIVE: takes spec (copied), asks the host, compiles the plan as declared, then the one
+ * that is measured, with the client and the canaries' places made reachable. 0 or negative errno.
+ */
+int target_prepare(struct target *target, const struct spec *spec, const char *backend,
+	const struct ground *ground, struct err *err);
+
+void target_fini(struct target *target);
+
+/*
+ * Starts the client, in the process group of the canaries' companion. seconds: a time limit for
+ * this run instead of the plan's (0: the plan's). 0 or negative errno.
+ */
+int target_start(const struct target *target, const struct canary *canary, uint64_t seconds,
+	struct running *ret, struct err *err);
+
+/* Ends whatever is left of it. */
+void running_stop(struct running *running);
