@@ -34,8 +34,10 @@ static bool has_data(const struct flow *flow)
 
 void relay_init(struct relay *relay)
 {
-	*relay = (struct relay){
-		.io.fds = {-1, -1, -1}, .inner = {-1, -1, -1}, .outer = {-1, -1, -1}};
+	*relay = (struct relay){.io.fds = {-1, -1, -1},
+		.inner = {-1, -1, -1},
+		.outer = {-1, -1, -1},
+		.signals = -1};
 }
 
 void relay_fini(struct relay *relay)
@@ -44,6 +46,7 @@ void relay_fini(struct relay *relay)
 		close_fdp(&relay->inner[i]);
 		close_fdp(&relay->outer[i]);
 	}
+	close_fdp(&relay->signals);
 }
 
 /* The devices that hold no state and lead nowhere: null, zero, full, random, urandom. */
@@ -95,8 +98,33 @@ static int open_stream(struct relay *relay, int fd, struct err *err)
 	return make_pipe(relay, fd, err);
 }
 
+/*
+ * Signals that people and supervisors send; blocked here and read from a descriptor. Before the
+ * start, so that none can end us and leave a sandbox; the sandbox's own mask is empty all the same.
+ */
+static int open_signals(struct relay *relay, struct err *err)
+{
+	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH};
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+		(void)sigaddset(&set, numbers[i]);
+	}
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0) {
+		return err_set(err, errno, "blocking signals");
+	}
+	relay->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return relay->signals < 0 ? err_set(err, errno, "making a signal descriptor") : 0;
+}
+
 int relay_open(struct relay *relay, struct err *err)
 {
+	int r = open_signals(relay, err);
+
+	if (r < 0) {
+		return r;
+	}
 	/* A terminal of its own only where both ends are one: output that goes elsewhere must not
 	 * get a terminal's line ends. */
 	if (isatty(0) && isatty(1)) {
@@ -105,7 +133,7 @@ int relay_open(struct relay *relay, struct err *err)
 		return 0;
 	}
 	for (int fd = 0; fd < 3; fd++) {
-		int r = open_stream(relay, fd, err);
+		r = open_stream(relay, fd, err);
 		if (r < 0) {
 			return r;
 		}
@@ -151,7 +179,6 @@ static void flow_write(struct flow *flow)
 struct loop {
 	struct relay *relay;
 	struct sandbox *sandbox;
-	int signals;
 	bool exited;
 	int result; /* of poll_exit(), once exited */
 	struct sandbox_exit exit;
@@ -222,7 +249,7 @@ static void pass_signals(struct loop *loop)
 {
 	struct signalfd_siginfo info;
 
-	while (read(loop->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+	while (read(loop->relay->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 		int signo = (int)info.ssi_signo;
 		if (signo != SIGWINCH) {
 			(void)loop->sandbox->backend->signal(loop->sandbox, signo);
@@ -285,7 +312,7 @@ static int step(struct loop *loop)
 	if (loop->exited && used == 0) {
 		return 0;
 	}
-	polls[used] = (struct pollfd){.fd = loop->signals, .events = POLLIN};
+	polls[used] = (struct pollfd){.fd = loop->relay->signals, .events = POLLIN};
 	polls[used + 1] =
 		(struct pollfd){.fd = loop->exited ? -1 : loop->sandbox->event, .events = POLLIN};
 	ready = poll(polls, used + 2, wait_ms(loop));
@@ -311,29 +338,6 @@ static int step(struct loop *loop)
 	return 1;
 }
 
-/* Signals that people and supervisors send; blocked here and read from a descriptor. */
-static int open_signals(int *ret_fd)
-{
-	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH};
-	sigset_t set;
-	int fd = -1;
-
-	(void)sigemptyset(&set);
-	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
-		(void)sigaddset(&set, numbers[i]);
-	}
-	(void)signal(SIGPIPE, SIG_IGN);
-	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0) {
-		return -errno;
-	}
-	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (fd < 0) {
-		return -errno;
-	}
-	*ret_fd = fd;
-	return 0;
-}
-
 static int run_loop(struct loop *loop)
 {
 	int r = 0;
@@ -349,7 +353,6 @@ int relay_run(
 	struct relay *relay, struct sandbox *sandbox, uint64_t timeout, struct sandbox_exit *ret)
 {
 	cleanup_free struct loop *loop = malloc(sizeof(*loop));
-	cleanup_close int signals = -1;
 	struct termios before;
 	bool raw = false;
 	int r = 0;
@@ -358,13 +361,13 @@ int relay_run(
 	for (int fd = 0; fd < 3; fd++) {
 		close_fdp(&relay->inner[fd]);
 	}
-	r = loop ? open_signals(&signals) : -ENOMEM;
-	if (r < 0) {
-		return r;
+	if (!loop) {
+		return -ENOMEM;
 	}
+	/* Only now: what ignores a signal would pass that on to what it starts. */
+	(void)signal(SIGPIPE, SIG_IGN);
 	loop->relay = relay;
 	loop->sandbox = sandbox;
-	loop->signals = signals;
 	loop->exited = false;
 	loop->result = 0;
 	loop->count = 0;

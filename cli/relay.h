@@ -14,6 +14,7 @@ struct relay {
 	int inner
 		[3]; /* ends the sandbox gets; ours to close after the start; -1: the caller's own */
 	int outer[3]; /* our ends of the same pipes; -1: none */
+	int signals; /* where signals for the command arrive; blocked from relay_open() on */
 };
 
 void relay_init(struct relay *relay);

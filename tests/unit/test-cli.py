@@ -283,6 +283,12 @@ def _():
     process.stdout.close()
 
 
+@case("the command starts with no signal blocked or ignored, whatever ours are")
+def _():
+    out = inside("grep -E '^Sig(Blk|Ign)' /proc/self/status", "--quiet")
+    equal(out.split(), ["SigBlk:", "0" * 16, "SigIgn:", "0" * 16], "masks")
+
+
 # --- terminal ---------------------------------------------------------------------------------
 
 
