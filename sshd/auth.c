@@ -19,6 +19,7 @@
 #include "keys/keyfile.h"
 #include "keys/password.h"
 
+#define ROUND_USEC 5000
 #define MAX_KEY_FILE (1024 * 1024)
 
 void auth_init(struct auth *auth, const struct config *config, const char *address)
@@ -34,12 +35,7 @@ void auth_fini(struct auth *auth)
 
 uint64_t auth_round_time(uint64_t usec)
 {
-	uint64_t step = 5000;
-
-	while (step < usec && step < UINT64_C(3600) * 1000000) {
-		step *= 2;
-	}
-	return step;
+	return (usec / ROUND_USEC + 1) * ROUND_USEC;
 }
 
 static void wait_until(uint64_t deadline)

@@ -49,5 +49,5 @@ enum auth_answer auth_check_key(
 enum auth_answer auth_check_password(
 	struct auth *auth, const char *user, const char *password, size_t size);
 
-/* The next of 5, 10, 20, 40, ... milliseconds that is not less than usec. In microseconds. */
+/* When a failure that took usec is answered: at the next multiple of 5 ms. In microseconds. */
 uint64_t auth_round_time(uint64_t usec);

@@ -19,7 +19,6 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <syslog.h>
@@ -41,7 +40,6 @@
 #include "sshd/zygote.h"
 
 #define USEC UINT64_C(1000000)
-#define ZYGOTE_READY_MS 15000
 #define ZYGOTE_RETRY_USEC USEC
 #define PAUSE_USEC (USEC / 10) /* after accept or fork had no room */
 #define STOP_USEC (5 * USEC)
@@ -172,47 +170,10 @@ static void audit_event_of_server(struct service *service, const char *event, js
 	}
 }
 
-/* The root of net processes, and what is above it: root's, and nobody else's to write. */
-static int make_empty_dir(const char *path, struct err *err)
+static int start_zygote(const struct listener *listener, const struct config *config,
+	struct zygote *ret, struct err *err)
 {
-	cleanup_free char *copy = path ? strdup(path) : NULL;
-
-	if (!copy || geteuid() != 0) {
-		return 0;
-	}
-	for (char *slash = strchr(copy + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		if (mkdir(copy, 0755) < 0 && errno != EEXIST) {
-			return err_set(err, errno, "empty_dir: %s", copy);
-		}
-		*slash = '/';
-	}
-	return mkdir(copy, 0755) < 0 && errno != EEXIST ? err_set(err, errno, "empty_dir: %s", copy)
-							: 0;
-}
-
-/* The zygote, from start to ready. */
-static int start_zygote(
-	struct listener *listener, const struct config *config, struct zygote *ret, struct err *err)
-{
-	struct zygote zygote = {.control = -1};
-	int r = zygote_start(config, listener->options->debug, listener->to_syslog, &zygote, err);
-
-	if (r < 0) {
-		return r;
-	}
-	r = zygote_wait(&zygote, ZYGOTE_READY_MS, err);
-	if (r == 0) {
-		r = err_refuse(err, ETIMEDOUT, "the net process did not get ready");
-	}
-	if (r < 0) {
-		zygote_close(&zygote);
-		(void)kill(zygote.pid, SIGKILL);
-		(void)waitpid(zygote.pid, NULL, 0);
-		return r;
-	}
-	*ret = zygote;
-	return 0;
+	return zygote_start(config, listener->options->debug, listener->to_syslog, ret, err);
 }
 
 static int open_sockets(
@@ -254,7 +215,6 @@ static int service_init(struct listener *listener, struct config *config, struct
 	service.gates = calloc(service.config.profile_count + 1, sizeof(*service.gates));
 	int r = service.gates ? 0 : err_set(err, ENOMEM, "starting");
 	r = r ? r : audit_init(&service.audit, service.config.audit_log, err);
-	r = r ? r : make_empty_dir(service.config.empty_dir, err);
 	r = r ? r : start_zygote(listener, &service.config, &service.zygote, err);
 	if (r == 0) {
 		r = proof_run(&service.config, &listener->host, backends, &proof, service.gates);
@@ -809,15 +769,8 @@ static int set_up(struct listener *listener, struct config *config, struct err *
 
 static void tear_down(struct listener *listener)
 {
-	pid_t zygote = listener->service.zygote.pid;
-
+	zygote_stop(&listener->service.zygote);
 	service_fini(&listener->service);
-	if (zygote > 0) {
-		for (int i = 0; i < 100 && waitpid(zygote, NULL, WNOHANG) == 0; i++) {
-			(void)poll(NULL, 0, 10);
-		}
-		(void)kill(zygote, SIGKILL);
-	}
 	(void)backend_sweep(&listener->host);
 	listener->limits = limits_free(listener->limits);
 	free(listener->monitors);

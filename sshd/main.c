@@ -45,12 +45,16 @@ static int print_logins(const struct options *options, const struct config *conf
 	return 0;
 }
 
-static int test_profiles(const struct config *config)
+/* -t: the net process gets as far as it would in service, and each profile makes a sandbox. */
+static int test_service(const struct config *config)
 {
+	struct zygote zygote = {.control = -1};
 	struct host host = {0};
 	struct err err = {0};
 
-	if (host_probe(&host, &err) < 0) {
+	int r = zygote_start(config, 0, false, &zygote, &err);
+	zygote_stop(&zygote);
+	if (r < 0 || host_probe(&host, &err) < 0) {
 		(void)fprintf(stderr, "cloche-sshd: %s\n", err.msg);
 		return 1;
 	}
@@ -61,7 +65,7 @@ static int test_profiles(const struct config *config)
 static int inspect(const struct options *options, const struct config *config)
 {
 	if (options->test) {
-		return test_profiles(config);
+		return test_service(config);
 	}
 	if (options->connections) {
 		return print_logins(options, config);

@@ -9,7 +9,9 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -21,6 +23,7 @@
 #include "sshd/net.h"
 
 #define CONTROL_FD 3
+#define READY_MS 15000
 #define MAX_TEXT 4096
 #define MAX_OPTIONS 65536
 
@@ -82,8 +85,27 @@ static void run_zygote(int control, char **env)
 	_exit(127);
 }
 
-int zygote_start(const struct config *config, unsigned debug, bool to_syslog, struct zygote *ret,
-	struct err *err)
+/* The root of net processes, and what is above it: root's, and nobody else's to write. */
+static int make_empty_dir(const char *path, struct err *err)
+{
+	cleanup_free char *copy = path ? strdup(path) : NULL;
+
+	if (!copy || geteuid() != 0) {
+		return 0;
+	}
+	for (char *slash = strchr(copy + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		if (mkdir(copy, 0755) < 0 && errno != EEXIST) {
+			return err_set(err, errno, "empty_dir: %s", copy);
+		}
+		*slash = '/';
+	}
+	return mkdir(copy, 0755) < 0 && errno != EEXIST ? err_set(err, errno, "empty_dir: %s", copy)
+							: 0;
+}
+
+static int begin_zygote(const struct config *config, unsigned debug, bool to_syslog,
+	struct zygote *ret, struct err *err)
 {
 	cleanup(buf_fini) struct buf buf = {0};
 	cleanup(strv_freep) char **env = make_environment();
@@ -91,6 +113,10 @@ int zygote_start(const struct config *config, unsigned debug, bool to_syslog, st
 	cleanup_close int theirs = -1;
 	int pair[2];
 
+	int r = make_empty_dir(config->empty_dir, err);
+	if (r < 0) {
+		return r;
+	}
 	pack_options(config, debug, to_syslog, &buf);
 	if (buf.failed || buf.size > MAX_OPTIONS) {
 		return err_set(err, ENOMEM, "options of the net process");
@@ -100,7 +126,7 @@ int zygote_start(const struct config *config, unsigned debug, bool to_syslog, st
 	}
 	ours = pair[0];
 	theirs = pair[1];
-	int r = io_send(ours, buf.data, buf.size, NULL, 0);
+	r = io_send(ours, buf.data, buf.size, NULL, 0);
 	if (r < 0) {
 		return err_set(err, -r, "options of the net process");
 	}
@@ -115,20 +141,21 @@ int zygote_start(const struct config *config, unsigned debug, bool to_syslog, st
 	return 0;
 }
 
-int zygote_wait(struct zygote *zygote, int timeout_ms, struct err *err)
+/* What it has to say first. */
+static int wait_zygote(struct zygote *zygote, struct err *err)
 {
 	char text[MAX_TEXT + 1];
 	struct pollfd wait = {.fd = zygote->control, .events = POLLIN};
 	size_t fds = 0;
 
-	int r = poll(&wait, 1, timeout_ms);
-	if (r <= 0) {
-		return r < 0 && errno != EINTR ? err_set(err, errno, "poll") : 0;
+	int r = poll(&wait, 1, READY_MS);
+	if (r < 0) {
+		return err_set(err, errno, "waiting for the net process");
 	}
-	ssize_t n = io_receive(zygote->control, text, MAX_TEXT, NULL, 0, &fds, MSG_DONTWAIT);
-	if (n == -EAGAIN) {
-		return 0;
+	if (r == 0) {
+		return err_refuse(err, ETIMEDOUT, "the net process did not get ready");
 	}
+	ssize_t n = io_receive(zygote->control, text, MAX_TEXT, NULL, 0, &fds, 0);
 	if (n <= 0) {
 		return err_refuse(err, EPIPE, "the net process ended without a word");
 	}
@@ -138,7 +165,43 @@ int zygote_wait(struct zygote *zygote, int timeout_ms, struct err *err)
 			text[0] == 'E' ? text + 1 : "it speaks another language");
 	}
 	zygote->ready = true;
-	return 1;
+	return 0;
+}
+
+int zygote_start(const struct config *config, unsigned debug, bool to_syslog, struct zygote *ret,
+	struct err *err)
+{
+	struct zygote zygote = {.control = -1};
+	int r = begin_zygote(config, debug, to_syslog, &zygote, err);
+
+	if (r < 0) {
+		return r;
+	}
+	r = wait_zygote(&zygote, err);
+	if (r < 0) {
+		zygote_stop(&zygote);
+		return r;
+	}
+	*ret = zygote;
+	return 0;
+}
+
+void zygote_stop(struct zygote *zygote)
+{
+	zygote_close(zygote);
+	if (zygote->pid <= 0) {
+		return;
+	}
+	for (int i = 0; i < 100; i++) {
+		if (waitpid(zygote->pid, NULL, WNOHANG) != 0) {
+			zygote->pid = 0;
+			return;
+		}
+		(void)poll(NULL, 0, 10);
+	}
+	(void)kill(zygote->pid, SIGKILL);
+	(void)waitpid(zygote->pid, NULL, 0);
+	zygote->pid = 0;
 }
 
 int zygote_connect(struct zygote *zygote, int client, int net)

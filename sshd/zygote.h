@@ -17,23 +17,21 @@ struct zygote {
 };
 
 /*
- * Starts one by executing our own program, so that it shares no memory with us. It is not ready
- * yet. 0 or negative errno.
+ * Starts one by executing our own program, so that it shares no memory with us, and waits until it
+ * says that it is ready: host keys read, one handshake made. Makes empty_dir if it is not there. 0
+ * or negative errno with err saying what it cannot work with.
  */
 int zygote_start(const struct config *config, unsigned debug, bool to_syslog, struct zygote *ret,
 	struct err *err);
-
-/*
- * Reads what it has to say; timeout_ms as poll(2). 1: it is ready; 0: nothing yet; negative errno
- * with err when it cannot work or is gone.
- */
-int zygote_wait(struct zygote *zygote, int timeout_ms, struct err *err);
 
 /* Hands it a connection; both descriptors stay the caller's. 0 or negative errno. */
 int zygote_connect(struct zygote *zygote, int client, int net);
 
 /* Lets it end. It is the caller's to reap. The connections it has made live on. */
 void zygote_close(struct zygote *zygote);
+
+/* The same, and waits for it; a second later it is killed. */
+void zygote_stop(struct zygote *zygote);
 
 /* The zygote's life, after exec: control is descriptor 3. Returns its exit code. */
 int zygote_main(void);

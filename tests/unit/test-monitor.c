@@ -121,6 +121,7 @@ struct fixture {
 	struct audit audit;
 	struct limits *limits;
 	int net, client;
+	char *log;
 	bool killable;
 	pid_t monitor;
 };
@@ -212,6 +213,7 @@ static int tear_down(void **state)
 	(void)rmdir(fixture->directory);
 	limits_free(fixture->limits);
 	spec_fini(&fixture->profile.spec);
+	free(fixture->log);
 	free(fixture);
 	return 0;
 }
@@ -345,12 +347,14 @@ static int wait_monitor(struct fixture *fixture, int timeout_ms)
 	return proc_exit_code(status);
 }
 
-static char *read_audit(const struct fixture *fixture)
+/* What is in the audit log now. */
+static const char *read_audit(struct fixture *fixture)
 {
-	char *text = NULL;
-
-	assert_int_equal(io_read_file(AT_FDCWD, fixture->audit_path, 1 << 20, &text, NULL), 0);
-	return text;
+	free(fixture->log);
+	fixture->log = NULL;
+	assert_int_equal(
+		io_read_file(AT_FDCWD, fixture->audit_path, 1 << 20, &fixture->log, NULL), 0);
+	return fixture->log;
 }
 
 /* ---- claims ---- */
@@ -377,7 +381,7 @@ static void a_login_runs_a_command_and_hears_its_status(void **state)
 	close_fdp(&fixture->net);
 	assert_int_equal(wait_monitor(fixture, 5000), 0);
 
-	cleanup_free char *log = read_audit(fixture);
+	const char *log = read_audit(fixture);
 	const char *started = strstr(log, "\"event\":\"session_start\"");
 	const char *ended = strstr(log, "\"event\":\"session_end\"");
 	assert_non_null(strstr(log, "\"event\":\"auth_ok\""));
@@ -398,7 +402,7 @@ static void what_is_not_legal_now_ends_the_connection(void **state)
 	ask(fixture, WIRE_OPEN, NULL, NULL, NULL, 0);
 	(void)hear(fixture, 0);
 	assert_int_equal(wait_monitor(fixture, 5000), 1);
-	cleanup_free char *log = read_audit(fixture);
+	const char *log = read_audit(fixture);
 	assert_non_null(strstr(log, "\"event\":\"protocol_error\""));
 }
 
@@ -454,7 +458,7 @@ static void the_right_password_and_a_good_key_are_let_in(void **state)
 	say_hello(fixture);
 	ask(fixture, WIRE_AUTH_PASSWORD, "bob", NULL, "right", 5);
 	assert_int_equal(hear_number(fixture, WIRE_AUTH_RESULT), WIRE_AUTH_OK);
-	cleanup_free char *log = read_audit(fixture);
+	const char *log = read_audit(fixture);
 	assert_null(strstr(log, "right"));
 }
 
@@ -512,7 +516,7 @@ static void who_does_not_log_in_is_cut_off(void **state)
 	assert_int_equal(wait_monitor(fixture, 3000), 1);
 	/* The connection itself, too: net may be stuck. */
 	assert_int_equal(read(fixture->client, &byte, 1), 0);
-	cleanup_free char *log = read_audit(fixture);
+	const char *log = read_audit(fixture);
 	assert_non_null(strstr(log, "\"reason\":\"login_grace\""));
 }
 
@@ -552,7 +556,7 @@ static void a_closed_profile_says_which_promise_failed(void **state)
 	assert_int_equal(wire.number, 0);
 	assert_non_null(strstr(wire.text, "net.disable"));
 	wire_fini(&wire);
-	cleanup_free char *log = read_audit(fixture);
+	const char *log = read_audit(fixture);
 	assert_non_null(strstr(log, "\"event\":\"session_refused\""));
 	assert_null(strstr(log, "\"event\":\"session_start\""));
 }
@@ -632,7 +636,7 @@ static void when_net_is_gone_the_sandbox_is_gone(void **state)
 	close_fdp(&fixture->net);
 	assert_int_equal(wait_monitor(fixture, 2000), 0);
 	assert_int_equal(limits_count_sessions(fixture->limits), 0);
-	cleanup_free char *log = read_audit(fixture);
+	const char *log = read_audit(fixture);
 	assert_non_null(strstr(log, "\"cause\":\"client_gone\""));
 }
 
@@ -656,7 +660,7 @@ static void the_time_limit_is_announced_and_kept(void **state)
 	wire = hear(fixture, WIRE_EXIT);
 	assert_string_equal(wire.text, "HUP");
 	wire_fini(&wire);
-	cleanup_free char *log = read_audit(fixture);
+	const char *log = read_audit(fixture);
 	assert_non_null(strstr(log, "\"event\":\"limit_hit\""));
 	assert_non_null(strstr(log, "\"cause\":\"timeout\""));
 }

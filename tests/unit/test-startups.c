@@ -46,9 +46,9 @@ static void drops_grow_in_a_straight_line(void **state)
 static void failures_answer_at_few_moments(void **state)
 {
 	assert_int_equal(auth_round_time(0), 5000);
-	assert_int_equal(auth_round_time(5000), 5000);
+	assert_int_equal(auth_round_time(4999), 5000);
 	assert_int_equal(auth_round_time(5001), 10000);
-	assert_int_equal(auth_round_time(70000), 80000);
+	assert_int_equal(auth_round_time(81000), 85000);
 }
 
 static void sessions_are_counted_by_all_and_by_user(void **state)
