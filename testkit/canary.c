@@ -114,7 +114,6 @@ static const struct {
 	{PLACE_READ, "mine/F.chmod", 0644},
 	{PLACE_READ, "mine/F.times", 0644},
 	{PLACE_DIRECTORY, "meet/", 0777},
-	{PLACE_DIRECTORY, "home/", 0777},
 	{PLACE_TMP, "F.read-tmp", 0644},
 	{PLACE_DENY, "F.deny", 0644},
 	{PLACE_DENY, "F.deny-alias", 0644},
@@ -145,7 +144,7 @@ char *ground_token(const struct ground *ground, unsigned run, const char *id, ch
 static void make_terminal(struct ground *ground)
 {
 	struct termios raw;
-	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
 	int slave = -1;
 
 	if (master < 0 || grantpt(master) < 0 || unlockpt(master) < 0 ||
@@ -252,7 +251,10 @@ static void choose_mount_word(struct ground *ground)
 
 int ground_init(struct ground *ground, const char *parent, const char *client, struct err *err)
 {
-	static const char *const sub[] = {"deny", "scope", "read"};
+	static const struct {
+		const char *name;
+		mode_t mode;
+	} sub[] = {{"deny", 0755}, {"scope", 0777}, {"read", 0755}, {"home", 0777}};
 	char token[CANARY_TOKEN];
 	char path[96];
 	int r = 0;
@@ -277,11 +279,12 @@ int ground_init(struct ground *ground, const char *parent, const char *client, s
 		return r;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(sub); i++) {
-		(void)snprintf(path, sizeof(path), "%s/%s", ground->root, sub[i]);
-		if (mkdir(path, 0755) < 0 || chmod(path, i == 1 ? 0777 : 0755) < 0) {
+		(void)snprintf(path, sizeof(path), "%s/%s", ground->root, sub[i].name);
+		if (mkdir(path, 0700) < 0 || chmod(path, sub[i].mode) < 0) {
 			return err_set(err, errno, "making %s", path);
 		}
 	}
+	(void)snprintf(ground->home, sizeof(ground->home), "%s/home", ground->root);
 	choose_mount_word(ground);
 	make_terminal(ground);
 	make_key(ground);
@@ -590,9 +593,8 @@ static void watch(struct canary *canary)
 		canary->watches[i] =
 			inotify_add_watch(canary->inotify, read_places[i], IN_OPEN | IN_ACCESS);
 	}
-	(void)snprintf(path, sizeof(path), "%s/home", canary->directory);
 	canary->watches[4] = inotify_add_watch(canary->inotify, "/tmp", IN_CREATE);
-	canary->watches[5] = inotify_add_watch(canary->inotify, path, IN_CREATE);
+	canary->watches[5] = inotify_add_watch(canary->inotify, canary->ground->home, IN_CREATE);
 }
 
 static void set_descriptor(struct canary *canary, const char *name, int fd)
@@ -1043,6 +1045,22 @@ static void serve_fifo(struct canary *canary)
 	}
 }
 
+static void drain(int fd, char *data, size_t room, size_t *used)
+{
+	ssize_t n = fd >= 0 && *used < room ? read(fd, data + *used, room - *used) : 0;
+
+	*used += n > 0 ? (size_t)n : 0;
+}
+
+/* Pushed bytes come back from the slave's own queue, written ones from the master. */
+static void serve_terminal(struct canary *canary)
+{
+	drain(canary->ground->terminal_slave, canary->pushed, sizeof(canary->pushed),
+		&canary->pushed_size);
+	drain(canary->ground->terminal_master, canary->written, sizeof(canary->written),
+		&canary->written_size);
+}
+
 void canary_serve(struct canary *canary)
 {
 	for (size_t i = 0; i < CANARY_LISTENERS; i++) {
@@ -1061,6 +1079,7 @@ void canary_serve(struct canary *canary)
 		serve_inotify(canary);
 	}
 	serve_fifo(canary);
+	serve_terminal(canary);
 }
 
 /* ---- samples while a probe runs ---- */

@@ -33,6 +33,7 @@ struct ground {
 	char terminal_path[32];
 	int32_t key; /* number of the canary key, 0: none */
 	char key_name[32];
+	char home[96]; /* what controls have for a home directory */
 	char env_name[40];
 	char mount_word[64]; /* a mount of the host's that sandboxes have no use for */
 	int dir_fd, file_fd; /* left open on purpose, for launchers that leak */
@@ -73,6 +74,8 @@ struct canary {
 	bool reached[CANARY_MAX_PROBES]; /* an event named this probe, by its place in the table */
 	bool created[2]; /* inotify saw the "leave" names in /tmp and home */
 	bool lock_taken, lock_sampled, traced, trace_sampled;
+	char pushed[64], written[1024]; /* what came out of the terminal, at either end */
+	size_t pushed_size, written_size;
 	struct buf settings; /* what the client is told */
 };
 

@@ -36,7 +36,7 @@ const struct judge_rule judge_rules[] = {
 	{CAPABILITY_NET_EGRESS, "N.tcp6", EXPECT_SHUT},
 	{CAPABILITY_NET_INBOUND, "N.listen", EXPECT_SHUT},
 
-	{CAPABILITY_FS_READ_HOST, "F.read-system", EXPECT_OPEN},
+	{CAPABILITY_FS_READ_HOST, "F.read-home", EXPECT_OPEN},
 	{CAPABILITY_FS_READ_SCOPE, "F.scope-read", EXPECT_OPEN},
 	{CAPABILITY_FS_READ_SCOPE, "F.read-home", EXPECT_SHUT},
 	{CAPABILITY_FS_READ_SCOPE, "F.read-tmp", EXPECT_SHUT},
@@ -395,10 +395,11 @@ enum verdict judge_expect(enum expectation expectation, enum observation observe
 }
 
 /* The promise nobody made: what is it worth here. */
-static enum verdict judge_undeclared(
-	enum capability_kind kind, const struct capability_verdict *result)
+static enum verdict judge_undeclared(enum capability_kind kind, bool over_restricted_only,
+	const struct capability_verdict *result)
 {
-	bool open = kind == CAPABILITY_GRANT ? result->passed > 0 : result->failed > 0;
+	bool open = kind == CAPABILITY_GRANT ? result->passed > 0
+					     : result->failed > 0 && !over_restricted_only;
 
 	if (open) {
 		return VERDICT_UNDECLARED_OPEN;
@@ -416,7 +417,8 @@ static void conclude(
 		: result->unclear         ? STATE_UNCLEAR
 					  : STATE_UNTESTED;
 	if (!result->declared) {
-		result->verdict = judge_undeclared(capability_kind(capability), result);
+		result->verdict =
+			judge_undeclared(capability_kind(capability), over_restricted_only, result);
 		return;
 	}
 	if (result->failed) {

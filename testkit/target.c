@@ -277,9 +277,7 @@ static void be_child(const struct target *target, const struct canary *canary, c
 			_exit(127);
 		}
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		char home[128];
-		(void)snprintf(home, sizeof(home), "%s/home", canary->directory);
-		(void)setenv("HOME", home, 1);
+		(void)setenv("HOME", canary->ground->home, 1);
 	}
 	(void)prctl(PR_SET_DUMPABLE, 1);
 	(void)execvp(argv[0], argv);
