@@ -1,13 +1,12 @@
 #include "backends/spec.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "backends/emit.h"
 #include "backends/plan.h"
+#include "backends/spec-keys.h"
 #include "base/parse.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -235,27 +234,27 @@ const struct spec_key spec_keys[] = {
 	{.name = NULL},
 };
 
-static void *field_of(struct spec *spec, const struct spec_key *key)
+void *spec_field(struct spec *spec, const struct spec_key *key)
 {
 	return (char *)spec + key->offset;
 }
 
-static const void *const_field_of(const struct spec *spec, const struct spec_key *key)
+const void *spec_const_field(const struct spec *spec, const struct spec_key *key)
 {
 	return (const char *)spec + key->offset;
 }
 
-static bool is_list(const struct spec_key *key)
+bool spec_key_is_list(const struct spec_key *key)
 {
 	return key->type == SPEC_PATHS || key->type == SPEC_STRINGS;
 }
 
-static bool is_text(const struct spec_key *key)
+bool spec_key_is_text(const struct spec_key *key)
 {
 	return key->type == SPEC_PATH || key->type == SPEC_STRING;
 }
 
-static bool is_number(const struct spec_key *key)
+bool spec_key_is_number(const struct spec_key *key)
 {
 	return key->type == SPEC_SIZE || key->type == SPEC_COUNT || key->type == SPEC_MILLI ||
 		key->type == SPEC_DURATION;
@@ -270,10 +269,10 @@ void spec_fini(struct spec *spec)
 {
 	spec->args = strv_free(spec->args);
 	for (const struct spec_key *key = spec_keys; key->name; key++) {
-		if (is_list(key)) {
+		if (spec_key_is_list(key)) {
 			spec_clear(spec, key);
-		} else if (is_text(key)) {
-			free_ptrp(field_of(spec, key));
+		} else if (spec_key_is_text(key)) {
+			free_ptrp(spec_field(spec, key));
 		}
 	}
 	spec_init(spec);
@@ -281,13 +280,13 @@ void spec_fini(struct spec *spec)
 
 static int copy_field(const struct spec_key *key, const struct spec *from, struct spec *to)
 {
-	if (is_list(key)) {
-		return strv_copy(*(char **const *)const_field_of(from, key), field_of(to, key));
+	if (spec_key_is_list(key)) {
+		return strv_copy(*(char **const *)spec_const_field(from, key), spec_field(to, key));
 	}
-	if (is_text(key)) {
-		const char *text = *(char *const *)const_field_of(from, key);
+	if (spec_key_is_text(key)) {
+		const char *text = *(char *const *)spec_const_field(from, key);
 		char *copy = text ? strdup(text) : NULL;
-		*(char **)field_of(to, key) = copy;
+		*(char **)spec_field(to, key) = copy;
 		return text && !copy ? -ENOMEM : 0;
 	}
 	return 0;
@@ -302,8 +301,8 @@ int spec_copy(const struct spec *spec, struct spec *ret)
 	 * half-built copy can be let go. */
 	copy.args = NULL;
 	for (const struct spec_key *key = spec_keys; key->name; key++) {
-		if (is_list(key) || is_text(key)) {
-			*(void **)field_of(&copy, key) = NULL;
+		if (spec_key_is_list(key) || spec_key_is_text(key)) {
+			*(void **)spec_field(&copy, key) = NULL;
 		}
 	}
 	r = strv_copy(spec->args, &copy.args);
@@ -361,7 +360,7 @@ static int set_choice(
 
 	for (unsigned i = 0; key->choices[i]; i++) {
 		if (strcmp(text, key->choices[i]) == 0) {
-			*(unsigned *)field_of(spec, key) = i;
+			*(unsigned *)spec_field(spec, key) = i;
 			return 0;
 		}
 	}
@@ -370,7 +369,7 @@ static int set_choice(
 		all ? all : "its values");
 }
 
-static const char *number_form(enum spec_type type)
+const char *spec_number_form(enum spec_type type)
 {
 	switch (type) {
 	case SPEC_SIZE:
@@ -399,7 +398,7 @@ static int parse_number(enum spec_type type, const char *text, uint64_t *ret)
 }
 
 /* A bound as people write it. */
-static char *format_number(enum spec_type type, uint64_t value, char *text, size_t size)
+char *spec_format_number(enum spec_type type, uint64_t value, char *text, size_t size)
 {
 	if (type == SPEC_MILLI) {
 		int length = snprintf(text, size, "%llu.%03u", (unsigned long long)(value / 1000),
@@ -424,8 +423,8 @@ static int check_range(const struct spec_key *key, uint64_t value, struct err *e
 	if (value == 0 || (value >= key->min && (key->max == 0 || value <= key->max))) {
 		return 0;
 	}
-	format_number(key->type, key->min, min, sizeof(min));
-	format_number(key->type, key->max, max, sizeof(max));
+	spec_format_number(key->type, key->min, min, sizeof(min));
+	spec_format_number(key->type, key->max, max, sizeof(max));
 	return err_refuse(
 		err, EINVAL, "%s: must be 0 (none) or from %s to %s", key->name, min, max);
 }
@@ -438,20 +437,20 @@ static int set_number(
 
 	if (r < 0) {
 		return err_refuse(err, EINVAL, "%s: '%s' is not %s", key->name, text,
-			r == -ERANGE ? "a number that fits" : number_form(key->type));
+			r == -ERANGE ? "a number that fits" : spec_number_form(key->type));
 	}
 	r = check_range(key, value, err);
 	if (r < 0) {
 		return r;
 	}
-	*(uint64_t *)field_of(spec, key) = value;
+	*(uint64_t *)spec_field(spec, key) = value;
 	return 0;
 }
 
 static int set_bool(
 	struct spec *spec, const struct spec_key *key, const char *text, struct err *err)
 {
-	if (parse_bool(text, field_of(spec, key)) < 0) {
+	if (parse_bool(text, spec_field(spec, key)) < 0) {
 		return err_refuse(err, EINVAL, "%s: '%s' is not yes or no", key->name, text);
 	}
 	return 0;
@@ -461,7 +460,7 @@ static int set_capabilities(
 	struct spec *spec, const struct spec_key *key, const char *text, struct err *err)
 {
 	struct capability_set set = {0};
-	struct capability_set *field = field_of(spec, key);
+	struct capability_set *field = spec_field(spec, key);
 
 	if (capability_set_parse(text, &set, err) < 0) {
 		return err_wrap(err, "%s", key->name);
@@ -494,7 +493,7 @@ static int make_item(const struct spec_key *key, const char *text, char **ret, s
 static int set_text(
 	struct spec *spec, const struct spec_key *key, const char *text, struct err *err)
 {
-	char **field = field_of(spec, key);
+	char **field = spec_field(spec, key);
 	char *item = NULL;
 	int r = make_item(key, text, &item, err);
 
@@ -512,7 +511,7 @@ static int append_text(
 	int r = make_item(key, text, &item, err);
 
 	if (r == 0) {
-		r = strv_consume(field_of(spec, key), item);
+		r = strv_consume(spec_field(spec, key), item);
 	}
 	return r == -ENOMEM ? err_set(err, ENOMEM, "%s", key->name) : r;
 }
@@ -543,28 +542,27 @@ int spec_set(struct spec *spec, const struct spec_key *key, const char *text, st
 
 void spec_clear(struct spec *spec, const struct spec_key *key)
 {
-	if (is_list(key)) {
-		char ***list = field_of(spec, key);
+	if (spec_key_is_list(key)) {
+		char ***list = spec_field(spec, key);
 		*list = strv_free(*list);
 	} else if (key->type == SPEC_CAPABILITIES) {
-		*(struct capability_set *)field_of(spec, key) = (struct capability_set){0};
+		*(struct capability_set *)spec_field(spec, key) = (struct capability_set){0};
 	}
 }
 
-/* What spec_set() checks, again: a spec may have been filled by hand. */
-static int validate_values(const struct spec *spec, struct err *err)
+int spec_check_values(const struct spec *spec, struct err *err)
 {
 	for (const struct spec_key *key = spec_keys; key->name; key++) {
-		const void *field = const_field_of(spec, key);
+		const void *field = spec_const_field(spec, key);
 		int r = 0;
-		if (is_number(key)) {
+		if (spec_key_is_number(key)) {
 			r = check_range(key, *(const uint64_t *)field, err);
-		} else if (is_text(key) && *(char *const *)field) {
+		} else if (spec_key_is_text(key) && *(char *const *)field) {
 			char *item = NULL;
 			r = make_item(key, *(char *const *)field, &item, err);
 			free(item);
 		}
-		for (char *const *at = is_list(key) ? *(char **const *)field : NULL;
+		for (char *const *at = spec_key_is_list(key) ? *(char **const *)field : NULL;
 			at && *at && r == 0; at++) {
 			char *item = NULL;
 			r = make_item(key, *at, &item, err);
@@ -574,468 +572,5 @@ static int validate_values(const struct spec *spec, struct err *err)
 			return r;
 		}
 	}
-	return 0;
-}
-
-static int validate_command(const struct spec *spec, struct err *err)
-{
-	if (!spec->args) {
-		return err_refuse(err, EINVAL, "no command was given");
-	}
-	if (!*spec->args[0]) {
-		return err_refuse(err, EINVAL, "the command's name is empty");
-	}
-	return 0;
-}
-
-static int validate_writes(const struct spec *spec, struct err *err)
-{
-	bool scoped = spec->write == WRITE_SCOPE || spec->write == WRITE_OVERLAY;
-
-	if (spec->writable && !scoped) {
-		return err_refuse(err, EINVAL,
-			"writable: needs write scope or overlay; write is %s",
-			write_modes[spec->write]);
-	}
-	if (spec->allow_temp && !scoped) {
-		return err_refuse(err, EINVAL,
-			"allow_temp: needs write scope or overlay; write is %s",
-			write_modes[spec->write]);
-	}
-	if (spec->write == WRITE_SCOPE && !spec->writable && !spec->allow_temp) {
-		return err_refuse(err, EINVAL,
-			"write: scope needs a writable path or allow_temp; write none forbids all");
-	}
-	return 0;
-}
-
-static int validate_net(const struct spec *spec, struct err *err)
-{
-	if (spec->egress && spec->net != NET_EGRESS) {
-		return err_refuse(
-			err, EINVAL, "egress: needs net egress; net is %s", net_modes[spec->net]);
-	}
-	if (spec->inbound && spec->net == NET_DISABLE) {
-		return err_refuse(err, EINVAL, "inbound: needs a network; net is disable");
-	}
-	return 0;
-}
-
-static bool is_at_or_below(const char *path, const char *above)
-{
-	size_t length = strlen(above);
-
-	if (strcmp(above, "/") == 0) {
-		return true;
-	}
-	return strncmp(path, above, length) == 0 && (path[length] == '/' || !path[length]);
-}
-
-static bool is_covered(const char *path, char *const *list)
-{
-	for (size_t i = 0; list && list[i]; i++) {
-		if (is_at_or_below(path, list[i])) {
-			return true;
-		}
-	}
-	return false;
-}
-
-/* The home directory and /tmp are the sandbox's own: always there, nothing of the host in them. */
-static int validate_dir(const struct spec *spec, struct err *err)
-{
-	char home[128];
-
-	if (!spec->dir || !spec->readable) {
-		return 0;
-	}
-	(void)snprintf(home, sizeof(home), "/home/%s", spec->user ? spec->user : "user");
-	if (is_covered(spec->dir, spec->readable) || is_covered(spec->dir, spec->writable) ||
-		is_at_or_below(spec->dir, spec->home ? spec->home : home) ||
-		is_at_or_below(spec->dir, "/tmp")) {
-		return 0;
-	}
-	return err_refuse(err, EINVAL, "dir: '%s' is below none of the readable and writable paths",
-		spec->dir);
-}
-
-static int validate_root(const struct spec *spec, struct err *err)
-{
-	if (spec->root == ROOT_DIRECTORY && !spec->root_path) {
-		return err_refuse(err, EINVAL, "root: directory needs root_path");
-	}
-	if (spec->root != ROOT_DIRECTORY && spec->root_path) {
-		return err_refuse(err, EINVAL, "root_path: needs root directory");
-	}
-	return 0;
-}
-
-static int validate_strict(const struct spec *spec, struct err *err)
-{
-	struct capability_set asked = capability_set_union(spec_capabilities(spec), spec->require);
-	struct capability_set beyond = capability_set_sub(asked, capability_set_portable());
-	char names[256];
-
-	if (!spec->strict || beyond.bits == 0) {
-		return 0;
-	}
-	capability_set_format(beyond, names, sizeof(names));
-	return err_refuse(err, EINVAL, "strict: not every system can keep %s%s", names,
-		capability_set_has(beyond, CAPABILITY_FS_READ_HOST)
-			? "; list what may be read with readable"
-			: "");
-}
-
-int spec_validate(const struct spec *spec, struct err *err)
-{
-	static int (*const rules[])(const struct spec *, struct err *) = {
-		validate_command,
-		validate_values,
-		validate_writes,
-		validate_net,
-		validate_dir,
-		validate_root,
-		validate_strict,
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
-		int r = rules[i](spec, err);
-		if (r < 0) {
-			return r;
-		}
-	}
-	return 0;
-}
-
-static enum capability net_capability(enum net_mode mode)
-{
-	static const enum capability by_mode[] = {
-		[NET_DISABLE] = CAPABILITY_NET_DISABLE,
-		[NET_ENABLE] = CAPABILITY_NET_ENABLE,
-		[NET_OUTBOUND] = CAPABILITY_NET_OUTBOUND,
-		[NET_EGRESS] = CAPABILITY_NET_EGRESS,
-	};
-
-	return by_mode[mode];
-}
-
-static void add_write_capabilities(enum write_mode mode, struct capability_set *set)
-{
-	if (mode == WRITE_NONE) {
-		capability_set_add(set, CAPABILITY_FS_WRITE_DENY);
-	}
-	if (mode == WRITE_SCOPE || mode == WRITE_OVERLAY) {
-		capability_set_add(set, CAPABILITY_FS_WRITE_SCOPE);
-	}
-	if (mode == WRITE_EPHEMERAL || mode == WRITE_OVERLAY) {
-		capability_set_add(set, CAPABILITY_FS_WRITE_EPHEMERAL);
-	}
-}
-
-struct capability_set spec_capabilities(const struct spec *spec)
-{
-	const struct {
-		bool asked;
-		enum capability capability;
-	} rules[] = {
-		{true, net_capability(spec->net)},
-		{spec->inbound != NULL, CAPABILITY_NET_INBOUND},
-		{true, spec->readable ? CAPABILITY_FS_READ_SCOPE : CAPABILITY_FS_READ_HOST},
-		{spec->read_deny != NULL, CAPABILITY_FS_READ_DENY},
-		{spec->env_allow || spec->env_deny, CAPABILITY_ENV_SCRUB},
-		{spec->no_exec, CAPABILITY_PROC_NO_EXEC},
-		{spec->mach_allow != NULL, CAPABILITY_MACH_RESTRICT},
-		{spec->cpu_milli > 0, CAPABILITY_RES_CPU},
-		{spec->memory > 0, CAPABILITY_RES_MEMORY},
-		{spec->pids > 0, CAPABILITY_RES_PIDS},
-		{spec->disk > 0, CAPABILITY_RES_DISK},
-		{spec->timeout > 0, CAPABILITY_RES_TIME},
-	};
-	struct capability_set set = {0};
-
-	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
-		if (rules[i].asked) {
-			capability_set_add(&set, rules[i].capability);
-		}
-	}
-	add_write_capabilities(spec->write, &set);
-	return set;
-}
-
-static bool is_default(const struct spec *spec, const struct spec_key *key)
-{
-	const void *field = const_field_of(spec, key);
-
-	switch (key->type) {
-	case SPEC_CHOICE:
-		return *(const unsigned *)field == 0;
-	case SPEC_BOOL:
-		return !*(const bool *)field;
-	case SPEC_CAPABILITIES:
-		return ((const struct capability_set *)field)->bits == 0;
-	case SPEC_SIZE:
-	case SPEC_COUNT:
-	case SPEC_MILLI:
-	case SPEC_DURATION:
-		return *(const uint64_t *)field == 0;
-	default:
-		return !*(void *const *)field;
-	}
-}
-
-static void put_capabilities(struct emitter *out, struct capability_set set)
-{
-	enum capability list[CAPABILITY_COUNT];
-	size_t count = capability_set_list(set, list);
-
-	emit_open(out, '[');
-	for (size_t i = 0; i < count; i++) {
-		emit_text(out, capability_name(list[i]));
-	}
-	emit_close(out, ']');
-}
-
-static void put_value(struct emitter *out, const struct spec *spec, const struct spec_key *key)
-{
-	const void *field = const_field_of(spec, key);
-	char text[32];
-
-	switch (key->type) {
-	case SPEC_CHOICE:
-		emit_text(out, key->choices[*(const unsigned *)field]);
-		break;
-	case SPEC_BOOL:
-		emit_bool(out, *(const bool *)field);
-		break;
-	case SPEC_STRING:
-	case SPEC_PATH:
-		emit_text(out, *(char *const *)field);
-		break;
-	case SPEC_MILLI:
-		emit_text(out,
-			format_number(key->type, *(const uint64_t *)field, text, sizeof(text)));
-		break;
-	case SPEC_SIZE:
-	case SPEC_COUNT:
-	case SPEC_DURATION:
-		emit_number(out, *(const uint64_t *)field);
-		break;
-	case SPEC_PATHS:
-	case SPEC_STRINGS:
-		emit_list(out, *(char **const *)field);
-		break;
-	case SPEC_CAPABILITIES:
-		put_capabilities(out, *(const struct capability_set *)field);
-		break;
-	}
-}
-
-/* The command is a key in JSON only: elsewhere it has a place of its own. */
-static const struct spec_key args_key = {"args", SPEC_STRINGS, FIELD(args)};
-
-#define JSON_KEYS ARRAY_SIZE(spec_keys) /* args_key takes the place of the end mark */
-
-static int compare_keys(const void *a, const void *b)
-{
-	const struct spec_key *const *left = a;
-	const struct spec_key *const *right = b;
-
-	return strcmp((*left)->name, (*right)->name);
-}
-
-char *spec_to_json(const struct spec *spec)
-{
-	const struct spec_key *sorted[JSON_KEYS] = {&args_key};
-	struct emitter out = {0};
-
-	for (size_t i = 1; i < JSON_KEYS; i++) {
-		sorted[i] = &spec_keys[i - 1];
-	}
-	qsort(sorted, JSON_KEYS, sizeof(sorted[0]), compare_keys);
-	emit_open(&out, '{');
-	for (size_t i = 0; i < JSON_KEYS; i++) {
-		if (!is_default(spec, sorted[i])) {
-			emit_key(&out, sorted[i]->name);
-			put_value(&out, spec, sorted[i]);
-		}
-	}
-	emit_close(&out, '}');
-	return emit_finish(&out);
-}
-
-static int refuse_type(const struct spec_key *key, const char *wanted, struct err *err)
-{
-	return err_refuse(err, EINVAL, "%s: must be %s", key->name, wanted);
-}
-
-static int set_from_number(
-	struct spec *spec, const struct spec_key *key, const json_t *value, struct err *err)
-{
-	char text[48];
-
-	if (json_is_integer(value)) {
-		(void)snprintf(text, sizeof(text), "%lld", (long long)json_integer_value(value));
-	} else if (json_is_real(value) && key->type == SPEC_MILLI) {
-		(void)snprintf(text, sizeof(text), "%.3f", json_real_value(value));
-	} else if (json_is_string(value)) {
-		return spec_set(spec, key, json_string_value(value), err);
-	} else {
-		return refuse_type(key, number_form(key->type), err);
-	}
-	return spec_set(spec, key, text, err);
-}
-
-static int set_from_list(
-	struct spec *spec, const struct spec_key *key, const json_t *value, struct err *err)
-{
-	size_t index = 0;
-	const json_t *item = NULL;
-
-	if (!json_is_array(value)) {
-		return refuse_type(key, "a list of texts", err);
-	}
-	json_array_foreach(value, index, item)
-	{
-		int r = json_is_string(item) ? 0 : refuse_type(key, "a list of texts", err);
-		if (r == 0 && key == &args_key) {
-			r = strv_append(&spec->args, json_string_value(item));
-		} else if (r == 0) {
-			r = spec_set(spec, key, json_string_value(item), err);
-		}
-		if (r < 0) {
-			return r == -ENOMEM ? err_set(err, ENOMEM, "%s", key->name) : r;
-		}
-	}
-	return 0;
-}
-
-static int set_from_json(
-	struct spec *spec, const struct spec_key *key, const json_t *value, struct err *err)
-{
-	if (key->type == SPEC_BOOL) {
-		if (!json_is_boolean(value)) {
-			return refuse_type(key, "true or false", err);
-		}
-		return spec_set(spec, key, json_is_true(value) ? "yes" : "no", err);
-	}
-	if (is_number(key)) {
-		return set_from_number(spec, key, value, err);
-	}
-	if (is_list(key) || key->type == SPEC_CAPABILITIES) {
-		return set_from_list(spec, key, value, err);
-	}
-	if (!json_is_string(value)) {
-		return refuse_type(key, "a text", err);
-	}
-	return spec_set(spec, key, json_string_value(value), err);
-}
-
-static int refuse_unknown(const char *name, struct err *err)
-{
-	const char *nearest = spec_suggest_key(name);
-
-	if (nearest) {
-		return err_refuse(
-			err, EINVAL, "a spec has no key '%s'; did you mean '%s'?", name, nearest);
-	}
-	return err_refuse(err, EINVAL, "a spec has no key '%s'", name);
-}
-
-int spec_from_json(const char *text, struct spec *ret, struct err *err)
-{
-	cleanup(spec_fini) struct spec spec = {0};
-	cleanup(json_decrefp) json_t *root = NULL;
-	json_error_t error;
-	const char *name = NULL;
-	json_t *value = NULL;
-
-	root = json_loads(text, JSON_REJECT_DUPLICATES, &error);
-	if (!root) {
-		return err_refuse(err, EINVAL, "line %d, column %d: %s", error.line, error.column,
-			error.text);
-	}
-	if (!json_is_object(root)) {
-		return err_refuse(err, EINVAL, "a spec is a JSON object");
-	}
-	json_object_foreach(root, name, value)
-	{
-		const struct spec_key *key =
-			strcmp(name, args_key.name) == 0 ? &args_key : spec_find_key(name);
-		int r = key ? set_from_json(&spec, key, value, err) : refuse_unknown(name, err);
-		if (r < 0) {
-			return r;
-		}
-	}
-	*ret = spec;
-	spec_init(&spec);
-	return 0;
-}
-
-/* One variable of spec->env, with the length of its name. */
-struct variable {
-	char *const *entry;
-	size_t length;
-};
-
-static int compare_variables(const void *a, const void *b)
-{
-	const struct variable *left = a;
-	const struct variable *right = b;
-	size_t shorter = left->length < right->length ? left->length : right->length;
-	int order = memcmp(*left->entry, *right->entry, shorter);
-
-	if (order == 0) {
-		order = (left->length > right->length) - (left->length < right->length);
-	}
-	/* Same name: as they came, so that the last one can be taken. */
-	return order ? order : (left->entry > right->entry) - (left->entry < right->entry);
-}
-
-/* 1 or 0, or -ENOMEM. An allow-list that is there and matches nothing lets nothing through. */
-static int is_passed_on(const struct spec *spec, const struct variable *variable)
-{
-	cleanup_free char *name = NULL;
-
-	if (!spec->env_allow && !spec->env_deny) {
-		return 1;
-	}
-	name = strndup(*variable->entry, variable->length);
-	if (!name) {
-		return -ENOMEM;
-	}
-	return (!spec->env_allow || strv_matches(spec->env_allow, name)) &&
-		!strv_matches(spec->env_deny, name);
-}
-
-int spec_environment(const struct spec *spec, char ***ret)
-{
-	size_t count = strv_length(spec->env);
-	cleanup_free struct variable *variables = calloc(count + 1, sizeof(*variables));
-	cleanup_free char **list = calloc(count + 1, sizeof(char *));
-	size_t used = 0;
-
-	if (!variables || !list) {
-		return -ENOMEM;
-	}
-	for (size_t i = 0; i < count; i++) {
-		variables[i].entry = &spec->env[i];
-		variables[i].length = strcspn(spec->env[i], "=");
-	}
-	qsort(variables, count, sizeof(variables[0]), compare_variables);
-	for (size_t i = 0; i < count; i++) {
-		bool repeated = i + 1 < count && variables[i].length == variables[i + 1].length &&
-			memcmp(*variables[i].entry, *variables[i + 1].entry, variables[i].length) ==
-				0;
-		int r = repeated ? 0 : is_passed_on(spec, &variables[i]);
-		list[used] = r == 1 ? strdup(*variables[i].entry) : NULL;
-		if (r < 0 || (r == 1 && !list[used])) {
-			while (used > 0) {
-				free(list[--used]);
-			}
-			return -ENOMEM;
-		}
-		used += r == 1;
-	}
-	*ret = take_ptr(&list);
 	return 0;
 }
