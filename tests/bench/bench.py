@@ -241,17 +241,22 @@ def server_side(server):
             if os.path.basename(os.readlink(f"/proc/{pid}/exe")).startswith("sshd")]
 
 
+def hold(server, count, clients):
+    """Opens idle sessions by the stock client until clients has count of them."""
+    while len(clients) < count:
+        batch = [server.open("echo ready; exec cat") for _ in range(min(8, count - len(clients)))]
+        clients += batch
+        for client in batch:
+            if read_line(client.stdout, 60) != b"ready\n":
+                raise RuntimeError(f"{server.name}: session {len(clients)} did not start")
+
+
 @contextlib.contextmanager
-def held(server, count, clients=None):
-    """Keeps count idle sessions open by the stock client."""
-    clients = [] if clients is None else clients
+def holding(server, count=0):
+    """Idle sessions that end with the block; yields the list for hold()."""
+    clients = []
     try:
-        while len(clients) < count:
-            batch = [server.open("echo ready; exec cat") for _ in range(min(8, count - len(clients)))]
-            clients += batch
-            for client in batch:
-                if read_line(client.stdout, 60) != b"ready\n":
-                    raise RuntimeError(f"{server.name}: session {len(clients)} did not start")
+        hold(server, count, clients)
         yield clients
     finally:
         for client in clients:
@@ -264,7 +269,7 @@ def held(server, count, clients=None):
 def memory():
     figures = {}
     for kind in (Ours, PlainOpenSsh):
-        with servers(kind) as (server,), held(server, ARGS.sessions):
+        with servers(kind) as (server,), holding(server, ARGS.sessions):
             time.sleep(1)
             figures[kind] = pss(server_side(server)) / ARGS.sessions
     row(f"PSS per idle session of {ARGS.sessions} / OpenSSH", figures[Ours] / figures[PlainOpenSsh],
@@ -351,25 +356,16 @@ def scale():
     steps = [int(step) for step in ARGS.scale.split(",")]
     print("live sandboxes    connect + true    KiB of server per session")
     first = None
-    with servers(Ours) as (server,):
-        clients = []
-        try:
-            for step in steps:
-                with contextlib.ExitStack() as stack:
-                    stack.enter_context(held(server, step, clients))
-                    stack.pop_all()
-                time.sleep(0.5)
-                took = load(server, "connect", 20)["median_ms"]
-                each = pss(server_side(server)) / step
-                first = first or took
-                print(f"{step:14}    {took:11.2f} ms    {each:12.0f}", flush=True)
-            row(f"connect + true with {steps[-1]} live / with {steps[0]}", took / first, "<=", 1.5,
-                "flat is the goal")
-        finally:
-            for client in clients:
-                client.kill()
-            for client in clients:
-                finish(client)
+    with servers(Ours) as (server,), holding(server) as clients:
+        for step in steps:
+            hold(server, step, clients)
+            time.sleep(0.5)
+            took = load(server, "connect", 20)["median_ms"]
+            each = pss(server_side(server)) / step
+            first = first or took
+            print(f"{step:14}    {took:11.2f} ms    {each:12.0f}", flush=True)
+        row(f"connect + true with {steps[-1]} live / with {steps[0]}", took / first, "<=", 1.5,
+            "flat is the goal")
 
 
 def main():

@@ -453,9 +453,10 @@ class Server:
 
 def read_line(stream, seconds=30):
     """One line from an unbuffered pipe, or what came of it."""
-    line, end = b"", time.monotonic() + seconds
+    line, end, poll = b"", time.monotonic() + seconds, select.poll()
+    poll.register(stream, select.POLLIN)
     while not line.endswith(b"\n"):
-        ready, _, _ = select.select([stream], [], [], max(0, end - time.monotonic()))
+        ready = poll.poll(max(0, end - time.monotonic()) * 1000)
         byte = os.read(stream.fileno(), 1) if ready else b""
         if not byte:
             break
