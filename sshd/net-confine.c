@@ -32,7 +32,6 @@
 #include "base/io.h"
 #include "base/strv.h"
 
-#define LAST_CAPABILITY 63
 #define NET_MAX_DATA (64ull << 20)
 #define SANITIZER_DATA (1ull << 34)
 #define MASK(capability) (1ull << (capability))
@@ -76,11 +75,15 @@ static int set_capabilities(uint64_t keep, struct err *err)
 	return 0;
 }
 
-/* Takes all but keep out of the bounding set. */
+/* Takes all but keep out of the bounding set. Reading it fails beyond the kernel's last one. */
 static int set_bounding(uint64_t keep, struct err *err)
 {
-	for (int i = 0; i <= LAST_CAPABILITY; i++) {
-		if (keep & MASK(i) || prctl(PR_CAPBSET_READ, i, 0, 0, 0) != 1) {
+	for (int i = 0;; i++) {
+		int present = prctl(PR_CAPBSET_READ, i, 0, 0, 0);
+		if (present < 0) {
+			return 0;
+		}
+		if (present == 0 || keep & MASK(i)) {
 			continue;
 		}
 		if (prctl(PR_CAPBSET_DROP, i, 0, 0, 0) < 0) {
@@ -88,7 +91,6 @@ static int set_bounding(uint64_t keep, struct err *err)
 				err, errno, "dropping capability %d from the bounding set", i);
 		}
 	}
-	return 0;
 }
 
 /* A user namespace where our uid and gid are themselves and no other exists. */

@@ -52,6 +52,7 @@ struct net_conn {
 	uint64_t heard_bytes;
 	uint32_t unanswered; /* keep-alives */
 	uint64_t fed_at; /* the watchdog */
+	uint64_t busy_at, trimmed_at; /* last event; bytes moved when memory was last given back */
 
 	const char *bye; /* set: the loop ends, and the monitor is told this reason class */
 	char *farewell; /* what the client is told at the end, or NULL */

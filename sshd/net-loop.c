@@ -3,6 +3,7 @@
  * the socket, then moves bytes; libssh never waits by itself, since its session is non-blocking.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -18,6 +19,8 @@
 #define READS_AT_ONCE 32 /* of 4 KiB each, before the sandboxes have their turn */
 #define MAX_HELD (12u << 20) /* bytes no sandbox takes: the client is not listened to any more */
 #define FAREWELL_MSEC 1000 /* how long a client may take to read that it is being disconnected */
+#define IDLE_MSEC 1000 /* after which memory is given back, */
+#define GARBAGE_FROM 65536 /* when so many bytes have come or gone since the last time */
 #define WATCHDOG_SECONDS 3 /* of CPU time in one round of the loop */
 #define TCP_INDEX 0
 #define MONITOR_INDEX 1
@@ -213,9 +216,26 @@ static int earlier(int a, int b)
 	return a < b ? a : b;
 }
 
+static bool has_garbage(const struct net_conn *conn)
+{
+	return conn->traffic.in_bytes + conn->traffic.out_bytes > conn->trimmed_at + GARBAGE_FROM;
+}
+
+/*
+ * Gives back what a transfer has left free, once nothing happens: most connections are idle most of
+ * the time.
+ */
+static void give_back_memory(struct net_conn *conn)
+{
+	if (has_garbage(conn) && io_now_usec() >= conn->busy_at + IDLE_MSEC * 1000ull) {
+		conn->trimmed_at = conn->traffic.in_bytes + conn->traffic.out_bytes;
+		(void)malloc_trim(0);
+	}
+}
+
 static int next_timeout(struct net_conn *conn, uint64_t now)
 {
-	int timeout = keep_alive(conn, now);
+	int timeout = earlier(keep_alive(conn, now), has_garbage(conn) ? IDLE_MSEC : -1);
 
 	for (struct net_channel *channel = conn->channels; channel; channel = channel->next) {
 		timeout = earlier(timeout, net_channel_timeout(channel, now));
@@ -275,18 +295,20 @@ static void feed_watchdog(struct net_conn *conn, uint64_t now)
 static void serve_once(struct net_conn *conn)
 {
 	struct pollfd fds[NET_MAX_FDS];
-	size_t count = prepare(conn, fds, NET_MAX_FDS);
+	nfds_t count = (nfds_t)prepare(conn, fds, NET_MAX_FDS);
 	uint64_t now = io_now_usec();
 	int r = 0;
 
 	feed_watchdog(conn, now);
-	r = poll(fds, (nfds_t)count, next_timeout(conn, now));
+	r = poll(fds, count, next_timeout(conn, now));
 	if (r < 0 && errno != EINTR) {
 		net_conn_end(conn, "poll");
 	}
-	if (r <= 0) {
-		count = FIRST_CHANNEL_INDEX;
+	if (r > 0) {
+		conn->busy_at = io_now_usec();
+	} else {
 		memset(fds, 0, sizeof(fds));
+		give_back_memory(conn);
 	}
 	if (fds[MONITOR_INDEX].revents) {
 		net_collect(conn);
