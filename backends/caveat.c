@@ -41,6 +41,10 @@ const struct caveat_info caveat_table[] = {
 		"overlayfs cannot be mounted here: what is not writable stays read-only instead of "
 		"taking throw-away writes",
 		"load the overlay module, or use a kernel from 5.11 on"},
+	{"fs.write_ephemeral.places", CAPABILITY_FS_WRITE_EPHEMERAL, CAVEAT_INFO,
+		"throw-away writes are taken by the working directory, the home directory and the "
+		"scratch places; all else stays read-only",
+		"name the place that is to take writes with dir"},
 	{"fs.submounts_hidden", CAPABILITY_FS_READ_HOST, CAVEAT_INFO,
 		"file systems mounted below a path of an overlay are not seen inside", NULL},
 	{"fs.read_scope.runtime_added", CAPABILITY_FS_READ_SCOPE, CAVEAT_INFO,
