@@ -370,13 +370,14 @@ static bool group_file(const struct outside *outside, const char *controller, co
 {
 	char group[384];
 
+	/* The root group belongs to the machine: its numbers say nothing about one process. */
 	if (find_group(outside->cgroup, controller, group, sizeof(group))) {
 		(void)snprintf(path, size, "/sys/fs/cgroup/%s%s/%s", controller, group, v1);
-		return access(path, R_OK) == 0;
+		return group[1] && access(path, R_OK) == 0;
 	}
 	if (find_group(outside->cgroup, "", group, sizeof(group))) {
 		(void)snprintf(path, size, "/sys/fs/cgroup%s/%s", group, v2);
-		return access(path, R_OK) == 0;
+		return group[1] && access(path, R_OK) == 0;
 	}
 	return false;
 }
@@ -451,20 +452,23 @@ uint64_t outside_memory_peak(const struct outside *outside)
 
 uint64_t outside_cpu_usec(const struct outside *outside)
 {
-	char path[512];
-	uint64_t value = 0;
 	cleanup_free char *text = NULL;
+	const char *at = NULL;
+	uint64_t times[4] = {0};
 
-	if (group_file(outside, "cpuacct", "cpuacct.usage", "cpu.stat", path, sizeof(path))) {
-		if (strstr(path, "cpuacct")) {
-			return read_number(path, &value) ? value / 1000 : 0;
-		}
-		if (io_read_file(AT_FDCWD, path, 4096, &text, NULL) == 0 &&
-			sscanf(text, "usage_usec %" SCNu64, &value) == 1) {
-			return value;
-		}
+	if (outside->pid <= 0 || read_proc(outside->pid, "stat", 4096, &text, NULL) < 0) {
+		return 0;
 	}
-	return 0;
+	at = strrchr(text, ')');
+	if (!at ||
+		sscanf(at,
+			") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64
+			" %" SCNu64 " %" SCNu64,
+			&times[0], &times[1], &times[2], &times[3]) != 4) {
+		return 0;
+	}
+	return (times[0] + times[1] + times[2] + times[3]) * 1000000 /
+		(uint64_t)sysconf(_SC_CLK_TCK);
 }
 
 /* ---- the filter ---- */

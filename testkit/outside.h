@@ -92,6 +92,8 @@ bool outside_holds(pid_t pid, int fd, bool *ret_known);
 /* True when path in its tree is the same object as path in ours. */
 bool outside_same_object(pid_t pid, const char *path, bool *ret_known);
 
-/* Present use in its control group; 0 unknown. */
+/* The most its control group has used; 0 unknown. */
 uint64_t outside_memory_peak(const struct outside *outside);
+
+/* Processor time of it and of its children that have ended, in microseconds; 0 unknown. */
 uint64_t outside_cpu_usec(const struct outside *outside);

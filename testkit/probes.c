@@ -173,7 +173,7 @@ const struct probe probe_table[] = {
 	{"L.hostname", Q | V, "the host's name"},
 	{"L.uts", Q | S, "shares the host's name namespace"},
 	{"L.machine", Q | V, "the host's machine-id"},
-	{"L.cmdline", V, "the kernel's command line"},
+	{"L.cmdline", Q | V, "the kernel's command line"},
 	{"L.boot-id", V, "the boot id"},
 	{"L.version", V, "the kernel's version"},
 	{"L.cgroup", Q | V, "the host's control group path"},
@@ -204,7 +204,7 @@ const struct probe probe_table[] = {
 	{"R.tasks-limit", Q | S, "tasks are not bounded as declared"},
 	{"R.cpu-limit", Q | S, "processor time is not bounded as declared"},
 	{"R.disk-limit", Q | S, "writable places are not bounded as declared"},
-	{"R.cpu", PROBE_LIMIT, "spin on every processor"},
+	{"R.cpu", PROBE_LIMIT | V, "spin on every processor"},
 	{"R.disk", PROBE_LIMIT, "write a MiB more than declared"},
 	{"R.tasks", PROBE_LIMIT, "make eight tasks more than declared"},
 	/* Last: over the limit the kernel may take the whole session. */
