@@ -234,6 +234,8 @@ static int note_spec(const struct spec *spec, const struct host *host, struct pl
 		{spec->net == NET_DISABLE, "net.disable.loopback_private"},
 		{spec->net == NET_ENABLE, "net.enable.host_network"},
 		{spec->no_exec, "proc.no_exec.loader"},
+		{spec->write == WRITE_EPHEMERAL || spec->write == WRITE_OVERLAY,
+			"fs.write_ephemeral.places"},
 		{strv_length(spec->mach_allow) > 0, "mach.ignored"},
 		{plan->uid_map[0].own, "id.single_uid"},
 		{host->root && host->id_count == 0, "userns.no_range"},
