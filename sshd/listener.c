@@ -67,6 +67,7 @@ struct listener {
 	pid_t *monitors; /* by slot; 0: none */
 	size_t slots; /* slots below this one have been used */
 	int signals;
+	int interrupts; /* readable when told to stop; only polled, never read */
 	bool adopted; /* the sockets are a service manager's */
 	bool accepted; /* for -d */
 	enum stop_step step;
@@ -208,7 +209,7 @@ static int service_init(struct listener *listener, struct config *config, struct
 	const struct proof_options proof = {
 		.config_path = listener_config_path(listener->options),
 		.skip = listener->options->no_proof || !config->proof,
-		.interrupt = listener->signals,
+		.interrupt = listener->interrupts,
 	};
 
 	*config = (struct config){0};
@@ -244,13 +245,20 @@ static void apply_log_level(struct listener *listener, const struct config *conf
 	log_set_level(listener->log_level);
 }
 
-static void say_open(const struct listener *listener)
+static void say_open(struct listener *listener)
 {
-	const struct service *service = &listener->service;
+	struct service *service = &listener->service;
 	size_t closed = 0;
 
 	for (size_t i = 0; i < service->config.profile_count; i++) {
-		closed += !service->gates[i].open;
+		const struct session_gate *gate = &service->gates[i];
+		closed += !gate->open;
+		audit_event_of_server(service, "profile",
+			json_pack("{s:o, s:b, s:o, s:o}", "profile",
+				audit_text(service->config.profiles[i].name), "open",
+				(int)gate->open, "proof",
+				audit_text(gate->measured ? gate->proof : NULL), "reason",
+				audit_text(gate->open ? NULL : gate->reason)));
 	}
 	for (size_t i = 0; i < service->sockets.count; i++) {
 		char text[80];
@@ -713,19 +721,22 @@ static int make_tables(struct listener *listener, const struct config *config)
 
 static int make_signals(struct listener *listener)
 {
+	sigset_t stop;
 	sigset_t set;
 
-	sigemptyset(&set);
+	sigemptyset(&stop);
+	sigaddset(&stop, SIGTERM);
+	sigaddset(&stop, SIGINT);
+	set = stop;
 	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGCHLD);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0) {
 		return -errno;
 	}
 	(void)signal(SIGPIPE, SIG_IGN);
 	listener->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return listener->signals < 0 ? -errno : 0;
+	listener->interrupts = signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK);
+	return listener->signals < 0 || listener->interrupts < 0 ? -errno : 0;
 }
 
 /* Passwords and keys pass through us and our monitors: no core file, and nobody looks in. */
@@ -775,6 +786,7 @@ static void tear_down(struct listener *listener)
 	listener->limits = limits_free(listener->limits);
 	free(listener->monitors);
 	close_fdp(&listener->signals);
+	close_fdp(&listener->interrupts);
 }
 
 int listener_run(const struct options *options, struct config *config, bool to_syslog)
@@ -783,6 +795,7 @@ int listener_run(const struct options *options, struct config *config, bool to_s
 		.options = options,
 		.to_syslog = to_syslog,
 		.signals = -1,
+		.interrupts = -1,
 		.service = {.audit = {.fd = -1}, .zygote = {.control = -1}},
 	};
 	struct err err = {0};
