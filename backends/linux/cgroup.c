@@ -190,14 +190,13 @@ static void format_zero(const struct cgroup_limits *limits, char *value)
 	(void)snprintf(value, VALUE_SIZE, "0");
 }
 
-static void format_one(const struct cgroup_limits *limits, char *value)
-{
-	(void)snprintf(value, VALUE_SIZE, "1");
-}
-
 /*
  * In the order of writing: v1's memory+swap must never be below its memory. With swap accounting
  * turned off there is no memsw; swappiness 0 then keeps all but an emergency from swap.
+ *
+ * v2's memory.oom.group stays off: it would kill cloche-init with the hog, and with it the session
+ * and the word of how it ended. As on v1 the kernel picks the hog, whose oom_score_adj is higher
+ * than pid 1's.
  */
 static const struct control controls[] = {
 	{CGROUP_MEMORY, 1, "memory.limit_in_bytes", format_memory, false},
@@ -205,7 +204,6 @@ static const struct control controls[] = {
 	{CGROUP_MEMORY, 1, "memory.swappiness", format_zero, true},
 	{CGROUP_MEMORY, 2, "memory.max", format_memory, false},
 	{CGROUP_MEMORY, 2, "memory.swap.max", format_zero, true},
-	{CGROUP_MEMORY, 2, "memory.oom.group", format_one, true},
 	{CGROUP_PIDS, 1, "pids.max", format_pids, false},
 	{CGROUP_PIDS, 2, "pids.max", format_pids, false},
 	{CGROUP_CPU, 1, "cpu.cfs_period_us", format_period, false},

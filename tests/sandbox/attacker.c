@@ -101,7 +101,12 @@ static int attack_perf(char **args)
 		.exclude_kernel = 1,
 		.exclude_hv = 1};
 
-	return by_result(syscall(SYS_perf_event_open, &attr, 0, -1, -1, 0), "perf_event_open");
+	long result = syscall(SYS_perf_event_open, &attr, 0, -1, -1, 0);
+	if (result < 0 && errno == EACCES) {
+		(void)printf("perf_event_open: kernel.perf_event_paranoid keeps everybody out\n");
+		return CANNOT; /* Debian's kernel; a filter says EPERM */
+	}
+	return by_result(result, "perf_event_open");
 }
 
 static int attack_process_vm(char **args)
@@ -445,8 +450,11 @@ static int attack_read(char **args)
 static int attack_open_write(char **args)
 {
 	for (char **path = args; *path; path++) {
+		struct stat status;
 		int fd = open(*path, O_WRONLY | O_CLOEXEC);
-		if (fd >= 0) {
+		if (fd >= 0 && fstat(fd, &status) == 0 && S_ISCHR(status.st_mode)) {
+			(void)printf("%s is covered by a null device\n", *path);
+		} else if (fd >= 0) {
 			(void)printf("%s can be opened for writing\n", *path);
 			return OPEN;
 		}

@@ -129,6 +129,7 @@ struct attack {
 	bool pty;
 	bool kernel_may_lack; /* not every kernel is built with it */
 	bool death_is_shut; /* being killed is what should happen */
+	int landlock_abi; /* below it Landlock does not stand in the way */
 	bool (*saw)(void);
 };
 
@@ -146,7 +147,7 @@ static const struct attack attacks[] = {
 	{"netlink_generic", {"netlink"}, .layers = LAYER(FILTER)},
 	{"io_uring", {"io-uring"}, .layers = LAYER(FILTER)},
 	{"userfaultfd", {"userfaultfd"}, .layers = LAYER(FILTER)},
-	{"perf_event", {"perf"}, .layers = LAYER(FILTER)},
+	{"perf_event", {"perf"}, .layers = LAYER(FILTER), .kernel_may_lack = true},
 	{"process_vm", {"process-vm"}, .layers = LAYER(FILTER)},
 	{"file_handle", {"file-handle"}, .layers = LAYER(FILTER)},
 	{"clone3", {"clone3"}, .layers = LAYER(FILTER)},
@@ -205,10 +206,10 @@ static const struct attack attacks[] = {
 	/* others */
 	{"process_outside", {"see-process", "{pid}"}, .layers = LAYER(PID)},
 	{"shared_memory", {"shared-memory", "{shm}"}, .layers = LAYER(IPC)},
-	{"abstract_socket", {"abstract", "{abstract}"}, .layers = LAYER(NET) | LAYER(LANDLOCK),
-		.each_holds = true, .saw = saw_abstract},
+	{"abstract_socket", {"abstract", "{abstract}"}, .landlock_abi = 6,
+		.layers = LAYER(NET) | LAYER(LANDLOCK), .each_holds = true, .saw = saw_abstract},
 	{"abstract_socket_with_network", {"abstract", "{abstract}"}, SPEC("net", "enable"),
-		.layers = LAYER(LANDLOCK), .saw = saw_abstract},
+		.landlock_abi = 6, .layers = LAYER(LANDLOCK), .saw = saw_abstract},
 	{"vsock_with_network", {"vsock"}, SPEC("net", "enable"), .layers = LAYER(FILTER),
 		.kernel_may_lack = true},
 	{"tcp_of_the_host", {"tcp", "{port}"}, .layers = LAYER(NET), .saw = saw_tcp},
@@ -463,14 +464,22 @@ static void expect(const struct attack *attack, uint32_t without, int wanted)
 static void attack_fails_and_could_succeed(void **state)
 {
 	const struct attack *attack = *state;
+	uint32_t layers = attack->layers;
 
+	if (world.host.landlock_abi < attack->landlock_abi) {
+		layers &= ~(uint32_t)LAYER(LANDLOCK);
+	}
+	if (attack->layers && !layers) {
+		print_message("%s: nothing of this kernel stands in its way\n", attack->name);
+		return; /* and nothing is claimed: see the backend's table of promises */
+	}
 	expect(attack, 0, SHUT);
-	if (attack->layers) {
-		expect(attack, attack->layers, OPEN);
+	if (layers) {
+		expect(attack, layers, OPEN);
 	}
 	for (uint32_t bit = 1; attack->each_holds && bit; bit <<= 1) {
-		if (attack->layers & bit) {
-			expect(attack, attack->layers & ~bit, SHUT);
+		if (layers & bit) {
+			expect(attack, layers & ~bit, SHUT);
 		}
 	}
 }

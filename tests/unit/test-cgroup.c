@@ -277,7 +277,8 @@ static void a_clone_can_be_born_inside(void **state)
 	for (const char *at = text; (at = strstr(at, "/born")); at++) {
 		places++;
 	}
-	assert_true(places >= 2); /* the v2 tree and at least one controller */
+	/* the v2 tree, and each controller that has a hierarchy of its own */
+	assert_true(places >= (test_host.cgroup[CGROUP_MEMORY].version == 1 ? 2 : 1));
 	assert_int_equal(cgroup_kill(&cgroup), 0);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(cgroup_remove(&cgroup), 0);
