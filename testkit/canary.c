@@ -36,6 +36,7 @@
 #include "base/proc.h"
 #include "testkit/protocol.h"
 
+#define NOBODY_UID 65533 /* the controls' */
 #define SETUID_OWNER 65532 /* owns nothing; the setuid canary only says that it would be him */
 
 /* In memory shared with victim and companion; each writes only its counters. */
@@ -249,12 +250,33 @@ static void choose_mount_word(struct ground *ground)
 	}
 }
 
+/* A copy of the client in a place that sandboxes can see, whatever they make of the original's. */
+static int copy_client(struct ground *ground, const char *client, struct err *err)
+{
+	cleanup_free char *program = NULL;
+	cleanup_close int fd = -1;
+	size_t size = 0;
+	int r = io_read_file(AT_FDCWD, client, 8 << 20, &program, &size);
+
+	if (r < 0) {
+		return err_set(err, -r, "reading the client %s", client);
+	}
+	(void)snprintf(ground->client, sizeof(ground->client), "%s/read/client", ground->root);
+	fd = open(ground->client, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
+	if (fd < 0 || io_write_all(fd, program, size) < 0 || fchmod(fd, 0755) < 0) {
+		return err_set(err, errno, "copying the client to %s", ground->client);
+	}
+	return 0;
+}
+
 int ground_init(struct ground *ground, const char *parent, const char *client, struct err *err)
 {
 	static const struct {
 		const char *name;
 		mode_t mode;
-	} sub[] = {{"deny", 0755}, {"scope", 0777}, {"read", 0755}, {"home", 0777}};
+		bool shared;
+	} sub[] = {{"deny", 0755, false}, {"scope", 0777, true}, {"read", 0755, false},
+		{"home", 0777, true}};
 	char token[CANARY_TOKEN];
 	char path[96];
 	int r = 0;
@@ -263,11 +285,10 @@ int ground_init(struct ground *ground, const char *parent, const char *client, s
 	ground->terminal_master = ground->terminal_slave = -1;
 	ground->dir_fd = ground->file_fd = -1;
 	io_random(ground->secret, sizeof(ground->secret));
-	if (strlen(parent) > 24 || strlen(client) >= sizeof(ground->client)) {
-		return err_refuse(err, ENAMETOOLONG, "the path %s or %s is too long for a canary",
-			parent, client);
+	if (strlen(parent) > 24) {
+		return err_refuse(
+			err, ENAMETOOLONG, "the path %s is too long for canaries", parent);
 	}
-	(void)snprintf(ground->client, sizeof(ground->client), "%s", client);
 	r = make_directory(ground->tmp, "/tmp", err);
 	if (r < 0) {
 		return r;
@@ -283,8 +304,16 @@ int ground_init(struct ground *ground, const char *parent, const char *client, s
 		if (mkdir(path, 0700) < 0 || chmod(path, sub[i].mode) < 0) {
 			return err_set(err, errno, "making %s", path);
 		}
+		/* Not root's: a backend may refuse to let a session write what then is root's. */
+		if (sub[i].shared && geteuid() == 0 && chown(path, NOBODY_UID, NOBODY_UID) < 0) {
+			return err_set(err, errno, "giving %s away", path);
+		}
 	}
 	(void)snprintf(ground->home, sizeof(ground->home), "%s/home", ground->root);
+	r = copy_client(ground, client, err);
+	if (r < 0) {
+		return r;
+	}
 	choose_mount_word(ground);
 	make_terminal(ground);
 	make_key(ground);
@@ -364,6 +393,14 @@ static const char *place_path(const struct canary *canary, enum place place)
 	}
 }
 
+/* Writable scopes belong to somebody who is not root, throughout: mounts may map just one owner. */
+static void give_away(const char *path)
+{
+	if (geteuid() == 0) {
+		(void)!lchown(path, NOBODY_UID, NOBODY_UID);
+	}
+}
+
 static int make_file(const char *path, mode_t mode, const char *text)
 {
 	cleanup_close int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -397,6 +434,9 @@ static int make_files(struct canary *canary, struct err *err)
 		if (r < 0) {
 			return err_set(err, -r, "planting %s", path);
 		}
+		if (files[i].place == PLACE_SCOPE) {
+			give_away(path);
+		}
 	}
 	return 0;
 }
@@ -421,6 +461,9 @@ static int make_directories(struct canary *canary, struct err *err)
 			made[i].path, 96, "%s%s/%u", made[i].parent, made[i].sub, ground->runs);
 		if (mkdir(made[i].path, 0700) < 0 || chmod(made[i].path, made[i].mode) < 0) {
 			return err_set(err, errno, "making %s", made[i].path);
+		}
+		if (made[i].path == canary->scope) {
+			give_away(made[i].path);
 		}
 	}
 	canary_set(canary, "secret", "%s/secret", canary->directory);
@@ -699,6 +742,12 @@ static void companion_count(int signo)
 	victim_page->group_signals++;
 }
 
+/* The one that only keeps the group alive. */
+static void ignore_signal(int signo)
+{
+	(void)signo;
+}
+
 static void count_signals(void (*handler)(int))
 {
 	struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
@@ -718,8 +767,17 @@ static void wait_for_ever(void)
 	}
 }
 
-/* A process of the client's user that holds nothing but its token, and may be looked at. */
-static void be_victim(struct canary *canary, uid_t uid, gid_t gid, int token_fd, int ready)
+/* What a process of ours needs to be: which user, in which group, counting what. */
+struct role {
+	uid_t uid;
+	gid_t gid;
+	pid_t group; /* 0: one of its own */
+	int token_fd; /* becomes descriptor 3, or -1 */
+	void (*count)(int signo);
+};
+
+/* Holds nothing but its token, and may be looked at. Never returns. */
+static void play(const struct canary *canary, const struct role *role, int ready)
 {
 	char token[CANARY_TOKEN];
 	struct rlimit limit = {canary->victim_limit, canary->victim_limit};
@@ -727,8 +785,11 @@ static void be_victim(struct canary *canary, uid_t uid, gid_t gid, int token_fd,
 	victim_page = canary->page;
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)prctl(PR_SET_NAME, canary_token(canary, "P.see", token));
-	(void)setpgid(0, 0);
-	(void)dup2(token_fd, 3);
+	(void)setpgid(0, role->group);
+	ready = fcntl(ready, F_DUPFD_CLOEXEC, 4);
+	if (role->token_fd >= 0) {
+		(void)dup2(role->token_fd, 3);
+	}
 	for (int fd = 0; fd < 1024; fd++) {
 		if (fd != 3 && fd != ready) {
 			(void)close(fd);
@@ -736,50 +797,67 @@ static void be_victim(struct canary *canary, uid_t uid, gid_t gid, int token_fd,
 	}
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 	if (geteuid() == 0 &&
-		(setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 ||
-			setresuid(uid, uid, uid) < 0)) {
+		(setgroups(0, NULL) < 0 || setresgid(role->gid, role->gid, role->gid) < 0 ||
+			setresuid(role->uid, role->uid, role->uid) < 0)) {
 		_exit(1);
 	}
 	(void)prctl(PR_SET_DUMPABLE, 1);
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of user takes it away */
-	count_signals(victim_count);
+	count_signals(role->count);
 	(void)!write(ready, "r", 1);
 	(void)close(ready);
 	wait_for_ever();
 }
 
+/* Returns the pid once it is ready, or a negative errno. */
+static pid_t cast(const struct canary *canary, const struct role *role)
+{
+	int ready[2];
+	char byte = 0;
+	pid_t pid = 0;
+	int code = 0;
+
+	if (pipe2(ready, O_CLOEXEC) < 0) {
+		return -errno;
+	}
+	pid = fork();
+	code = errno;
+	if (pid == 0) {
+		play(canary, role, ready[1]);
+	}
+	(void)close(ready[1]);
+	if (pid > 0) {
+		(void)!read(ready[0], &byte, 1);
+	}
+	(void)close(ready[0]);
+	return pid < 0 ? -code : pid;
+}
+
 int canary_meet(struct canary *canary, uid_t uid, gid_t gid, struct err *err)
 {
 	static const char *const mine[] = {"mine/F.chmod", "mine/F.times"};
+	struct role victim = {uid, gid, 0, -1, victim_count};
+	struct role companion = {uid, gid, canary->anchor, -1, companion_count};
 	char token[CANARY_TOKEN];
 	char path[160];
-	int ready[2];
 	uint16_t random = 0;
 	cleanup_close int token_fd = memfd_create("token", MFD_CLOEXEC);
 
 	for (size_t i = 0; i < ARRAY_SIZE(mine); i++) {
 		(void)snprintf(path, sizeof(path), "%s/%s", canary->read, mine[i]);
-		(void)!chown(path, uid, gid);
+		(void)!lchown(path, uid, gid);
 	}
 	io_random(&random, sizeof(random));
 	canary->victim_limit = 200 + random % 700;
 	(void)canary_token(canary, "P.getfd", token);
-	if (token_fd < 0 || io_write_all(token_fd, token, strlen(token)) < 0 ||
-		pipe2(ready, O_CLOEXEC) < 0) {
+	if (token_fd < 0 || io_write_all(token_fd, token, strlen(token)) < 0) {
 		return err_set(err, errno, "making the victim");
 	}
-	canary->victim = fork();
-	if (canary->victim == 0) {
-		be_victim(canary, uid, gid, token_fd, ready[1]);
-	}
-	(void)close(ready[1]);
-	if (canary->victim > 0) {
-		(void)!read(ready[0], token, 1);
-	}
-	(void)close(ready[0]);
-	if (canary->victim < 0) {
-		canary->victim = 0;
-		return err_set(err, errno, "making the victim");
+	victim.token_fd = token_fd;
+	canary->victim = cast(canary, &victim);
+	canary->companion = cast(canary, &companion);
+	if (canary->victim < 0 || canary->companion < 0) {
+		return err_set(err, EAGAIN, "making the victim");
 	}
 	canary_set(canary, "victim", "%d", canary->victim);
 	canary_set(canary, "victim.address", "%llu",
@@ -790,35 +868,11 @@ int canary_meet(struct canary *canary, uid_t uid, gid_t gid, struct err *err)
 
 int canary_company(struct canary *canary, struct err *err)
 {
-	int ready[2];
-	char byte = 0;
+	const struct role anchor = {NOBODY_UID, NOBODY_UID, 0, -1, ignore_signal};
 
-	if (pipe2(ready, O_CLOEXEC) < 0) {
-		return err_set(err, errno, "making the companion");
-	}
-	canary->companion = fork();
-	if (canary->companion == 0) {
-		victim_page = canary->page;
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		(void)setpgid(0, 0);
-		if (geteuid() == 0 && setresuid(65533, 65533, 65533) < 0) {
-			_exit(1);
-		}
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		count_signals(companion_count);
-		(void)!write(ready[1], "r", 1);
-		wait_for_ever();
-	}
-	(void)close(ready[1]);
-	if (canary->companion > 0) {
-		(void)!read(ready[0], &byte, 1);
-	}
-	(void)close(ready[0]);
-	if (canary->companion < 0) {
-		canary->companion = 0;
-		return err_set(err, errno, "making the companion");
-	}
-	return 0;
+	canary->victim_limit = 64;
+	canary->anchor = cast(canary, &anchor);
+	return canary->anchor < 0 ? err_set(err, -canary->anchor, "making a process group") : 0;
 }
 
 unsigned canary_signals(const struct canary *canary, unsigned which)
@@ -865,6 +919,7 @@ void canary_fini(struct canary *canary)
 	}
 	end_process(&canary->victim);
 	end_process(&canary->companion);
+	end_process(&canary->anchor);
 	for (size_t i = 0; i < CANARY_LISTENERS; i++) {
 		close_fdp(&canary->listeners[i].fd);
 	}

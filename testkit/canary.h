@@ -26,7 +26,7 @@
 struct ground {
 	char root[64]; /* directory in a part of the host's tree that sandboxes can see */
 	char tmp[64]; /* directory in /tmp */
-	char client[128]; /* the client's own path */
+	char client[96]; /* a copy of the client, where sandboxes can see it */
 	uint8_t secret[16]; /* tokens are made of it */
 	int terminal_master, terminal_slave; /* the launcher's terminal, or -1 */
 	uint32_t terminal_number; /* as TIOCGDEV says */
@@ -68,7 +68,8 @@ struct canary {
 	key_t ipc_key;
 	uint16_t listen_port;
 	int dial; /* a connection to the client's listener under way, or -1 */
-	pid_t victim, companion;
+	pid_t anchor; /* leads the process group that the launcher stands in */
+	pid_t victim, companion; /* both of the client's user; the companion is in that group */
 	struct victim_page *page; /* shared with victim and companion */
 	uint32_t victim_limit;
 	bool reached[CANARY_MAX_PROBES]; /* an event named this probe, by its place in the table */
@@ -95,12 +96,12 @@ char *ground_token(const struct ground *ground, unsigned run, const char *id, ch
 int canary_init(struct canary *canary, struct ground *ground, const char *fresh, struct err *err);
 
 /*
- * When the client is known: makes the victim with its user, gives it its own files. uid and gid are
+ * When the client is known: makes victim and companion with its user, gives it its own files. uid and gid are
  * those the host sees. 0 or negative errno.
  */
 int canary_meet(struct canary *canary, uid_t uid, gid_t gid, struct err *err);
 
-/* Starts the companion in a process group of its own; the launcher is put there. 0 or -errno. */
+/* Makes the process group that the launcher is put in. 0 or negative errno. */
 int canary_company(struct canary *canary, struct err *err);
 
 void canary_fini(struct canary *canary);

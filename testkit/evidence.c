@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -567,11 +568,13 @@ static void compare_file(struct look *look, const char *path, size_t most)
 
 	if (is_done(look) && n > 0) {
 		conclude(look,
-			size > 0 && size <= (size_t)n && memcmp(text, look->answer->text, size) == 0,
+			size > 0 && size <= (size_t)n &&
+				memcmp(text, look->answer->text, size) == 0,
 			LEVEL_TOKEN);
 		/* Not the value: a report is read by others. */
-		detail(look, look->outcome->evidence == EVIDENCE_SEEN ? "same as the host's"
-								      : "not the host's");
+		detail(look,
+			look->outcome->evidence == EVIDENCE_SEEN ? "same as the host's"
+								 : "not the host's");
 	}
 }
 
@@ -732,30 +735,54 @@ static bool keeps_files(const char *type)
 	return true;
 }
 
+/* Where the plan itself lets writes through to the host. */
+static bool is_writable_place(const struct target *target, const char *path)
+{
+	STRV_FOREACH (place, target->spec.writable) {
+		size_t length = strlen(*place);
+		if (strncmp(path, *place, length) == 0 && (!path[length] || path[length] == '/')) {
+			return true;
+		}
+	}
+	return target->spec.allow_temp && strcmp(path, "/tmp") == 0;
+}
+
+/*
+ * Is a directory of this very mount what lies at its target? Another mount may cover it, and a
+ * bound device node is not a place for files.
+ */
+static bool is_reachable_place(const struct outside *theirs, const struct outside_mount *mount)
+{
+	char path[256];
+	struct stat info;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/root%s", theirs->pid, mount->target);
+	return stat(path, &info) == 0 && S_ISDIR(info.st_mode) &&
+		(info.st_dev == makedev(mount->major, mount->minor) ||
+			strcmp(mount->type, "btrfs") == 0); /* whose files have other numbers */
+}
+
 /* A writable mount inside that shows a file system the host has mounted too. */
 static void mount_flags(struct look *look, const char *arg)
 {
 	const struct outside *ours = look->context->own;
 	const struct outside *theirs = &look->context->run->outside;
-	char path[256];
-	struct stat info;
 	bool seen = false;
 
 	(void)arg;
 	for (size_t i = 0; i < theirs->mount_count && !seen; i++) {
 		const struct outside_mount *mount = &theirs->mounts[i];
-		for (size_t j = 0; mount->writable && keeps_files(mount->type) &&
-			j < ours->mount_count && !seen;
-			j++) {
+		if (!mount->writable || !keeps_files(mount->type)) {
+			continue;
+		}
+		for (size_t j = 0; j < ours->mount_count && !seen; j++) {
 			seen = ours->mounts[j].major == mount->major &&
 				ours->mounts[j].minor == mount->minor;
 		}
-		(void)snprintf(path, sizeof(path), "/proc/%d/root%s", theirs->pid, mount->target);
-		if (seen && (stat(path, &info) < 0 || !S_ISDIR(info.st_mode))) {
-			seen = false; /* a device node, whose writes go elsewhere */
-		}
+		seen = seen && is_reachable_place(theirs, mount) &&
+			!is_writable_place(look->context->target, mount->target);
 		if (seen) {
-			detail(look, "%s is writable", mount->target);
+			detail(look, "%.120s is writable", mount->target);
 		}
 	}
 	if (theirs->mount_count) {
@@ -952,7 +979,6 @@ static bool measure_room(const struct outside *theirs, uint64_t *ret_room, char 
 	for (size_t i = 0; i < theirs->mount_count; i++) {
 		const struct outside_mount *mount = &theirs->mounts[i];
 		char path[256];
-		struct stat info;
 		struct statvfs space;
 		bool counted = false;
 		if (!mount->writable || !keeps_files(mount->type) ||
@@ -965,8 +991,7 @@ static bool measure_room(const struct outside *theirs, uint64_t *ret_room, char 
 				theirs->mounts[j].minor == mount->minor &&
 				theirs->mounts[j].writable;
 		}
-		if (counted || stat(path, &info) < 0 || !S_ISDIR(info.st_mode) ||
-			statvfs(path, &space) < 0) {
+		if (counted || !is_reachable_place(theirs, mount) || statvfs(path, &space) < 0) {
 			continue;
 		}
 		if (strcmp(mount->type, "tmpfs") != 0) {

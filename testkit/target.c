@@ -195,9 +195,8 @@ static int add_places(struct target *target, const struct ground *ground)
 	int r = 0;
 
 	if (listed) {
-		r = add_path(target, &spec->readable, ground->client, "readable (the client)");
 		(void)snprintf(path, sizeof(path), "%s/read", ground->root);
-		r = r < 0 ? r : add_path(target, &spec->readable, path, "readable (canaries)");
+		r = add_path(target, &spec->readable, path, "readable (client and canaries)");
 	}
 	if (r == 0 && strv_length(spec->read_deny) > 0) {
 		(void)snprintf(path, sizeof(path), "%s/deny", ground->root);
@@ -261,7 +260,7 @@ static void be_child(const struct target *target, const struct canary *canary, c
 	char token[CANARY_TOKEN];
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	(void)setpgid(0, canary->companion);
+	(void)setpgid(0, canary->anchor);
 	if (dup2(fds[0], 0) < 0 || dup2(fds[1], 1) < 0) {
 		_exit(127);
 	}
@@ -395,7 +394,7 @@ static int start_native(const struct target *target, const struct canary *canary
 	io.fds[0] = in_read;
 	io.fds[1] = out_write;
 	/* For this moment we stand where a careless launcher would: in the companion's group. */
-	(void)setpgid(0, canary->companion);
+	(void)setpgid(0, canary->anchor);
 	r = target->backend->start(plan, &target->host, &io, &ret->sandbox, err);
 	(void)setpgid(0, own);
 	return r;
