@@ -56,7 +56,7 @@ static int parse_exec(const char *text, struct target *ret, struct err *err)
  * left perl makes a file in memory. The first line of the input is the client's size.
  */
 static const char delivery[] =
-	"IFS= read -r n; f=; trap 'rm -f \"$f\" \"$p\"' EXIT HUP TERM; "
+	"trap '' USR1; IFS= read -r n; f=; trap 'rm -f \"$f\" \"$p\"' EXIT HUP TERM; "
 	"for d in \"$HOME\" /tmp /var/tmp /dev/shm /run; do p=$d/.ctk$$; "
 	"(umask 077; : >\"$p\") 2>/dev/null || continue; "
 	"if [ -z \"$f\" ]; then f=$p; head -c \"$n\" >\"$f\"; else cat \"$f\" >\"$p\"; fi; "

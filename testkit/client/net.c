@@ -250,17 +250,19 @@ struct route_request {
 	uint32_t address;
 };
 
-static long netlink_ask(void *request, unsigned size, char *answer, size_t room)
+/* Sends a question; the socket for the answers, or a negative errno. */
+static long netlink_ask(const void *request, unsigned size)
 {
 	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 	long fd = sys(SYS_socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	long n = fd;
+	long n = 0;
 
-	if (fd >= 0) {
-		limit_wait(fd);
-		n = sys(SYS_sendto, fd, request, size, 0, &kernel, sizeof(kernel));
+	if (fd < 0) {
+		return fd;
 	}
-	return n < 0 ? n : sys(SYS_recvfrom, fd, answer, room, 0, NULL, NULL);
+	limit_wait(fd);
+	n = sys(SYS_sendto, fd, request, size, 0, &kernel, sizeof(kernel));
+	return n < 0 ? n : fd;
 }
 
 /* Whether the kernel knows a way to an address outside: a question, not a packet. */
@@ -276,8 +278,9 @@ static void net_route(struct result *result)
 	};
 	static char answer[4096] __attribute__((aligned(8)));
 	struct nlmsghdr *header = (struct nlmsghdr *)answer;
-	long n = netlink_ask(&request, sizeof(request), answer, sizeof(answer));
+	long n = netlink_ask(&request, sizeof(request));
 
+	n = n < 0 ? n : sys(SYS_recvfrom, n, answer, sizeof(answer), 0, NULL, NULL);
 	if (n >= 0 && header->nlmsg_type == NLMSG_ERROR) {
 		n = *(int *)(answer + sizeof(*header));
 	}
@@ -302,6 +305,25 @@ static void add_link_name(struct result *result, char *message, unsigned length)
 	}
 }
 
+/* One datagram of the dump. False when it was the last. */
+static bool take_links(struct result *result, long fd)
+{
+	static char answer[32768] __attribute__((aligned(8)));
+	long n = sys(SYS_recvfrom, fd, answer, sizeof(answer), 0, NULL, NULL);
+	size_t at = 0;
+
+	while (n > 0 && at + sizeof(struct nlmsghdr) <= (size_t)n) {
+		struct nlmsghdr *header = (struct nlmsghdr *)(answer + at);
+		if (header->nlmsg_len < sizeof(*header) || at + header->nlmsg_len > (size_t)n ||
+			header->nlmsg_type != RTM_NEWLINK) {
+			return false;
+		}
+		add_link_name(result, answer + at, header->nlmsg_len);
+		at += (header->nlmsg_len + 3U) & ~3U;
+	}
+	return n > 0;
+}
+
 static void net_links(struct result *result)
 {
 	struct {
@@ -312,19 +334,10 @@ static void net_links(struct result *result)
 			.nlmsg_type = RTM_GETLINK,
 			.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
 	};
-	static char answer[16384] __attribute__((aligned(8)));
-	long n = netlink_ask(&request, sizeof(request), answer, sizeof(answer));
-	size_t at = 0;
+	long fd = netlink_ask(&request, sizeof(request));
 
-	result_from(result, n);
-	while (n > 0 && at + sizeof(struct nlmsghdr) <= (size_t)n) {
-		struct nlmsghdr *header = (struct nlmsghdr *)(answer + at);
-		if (header->nlmsg_len < sizeof(*header) || at + header->nlmsg_len > (size_t)n ||
-			header->nlmsg_type != RTM_NEWLINK) {
-			return;
-		}
-		add_link_name(result, answer + at, header->nlmsg_len);
-		at += (header->nlmsg_len + 3U) & ~3U;
+	result_from(result, fd);
+	while (fd >= 0 && take_links(result, fd)) {
 	}
 }
 
