@@ -10,15 +10,21 @@ import sys
 
 TAP = re.compile(r"^(not )?ok\b *\d* *-? *(.*?)(?: *# *(SKIP)\b *(.*))?$", re.I | re.M)
 CMOCKA = re.compile(r"^\[ +(OK|FAILED|SKIPPED) +\] (\S+)$")
+MAX_TEXT = 3000  # of the diagnostics of one failure
 WANTED = {"OK", "SKIP", "EXPECTEDFAIL"}
 
 
 def tap_cases(text):
+    """(state, name, reason): for a skip its reason, for a failure the diagnostic lines."""
+    found = []
     for line in text.splitlines():
         match = TAP.match(line)
         if match:
             state = "skip" if match[3] else "fail" if match[1] else "pass"
-            yield state, match[2], (match[4] or "").strip()
+            found.append([state, match[2], (match[4] or "").strip()])
+        elif found and found[-1][0] == "fail" and line.startswith("#"):
+            found[-1][2] += "\n    " + line[1:].strip()
+    return [tuple(case) for case in found]
 
 
 def cmocka_cases(text):
@@ -43,7 +49,7 @@ def cases_of(test):
     out, err = test.get("stdout") or "", test.get("stderr") or ""
     if result == "SKIP" and not TAP.search(out):
         return [("skip", name, reason_of(test))]
-    cases = list(tap_cases(out)) or list(cmocka_cases(err)) or list(cmocka_cases(out))
+    cases = tap_cases(out) or list(cmocka_cases(err)) or list(cmocka_cases(out))
     cases = [(state, f"{name}: {case}", reason) for state, case, reason in cases]
     if result not in WANTED and not any(state == "fail" for state, _, _ in cases):
         cases.append(("fail", f"{name} ({result.lower()})", ""))
@@ -54,9 +60,9 @@ def main():
     with open(sys.argv[1], encoding="utf-8", errors="replace") as log:
         tests = [json.loads(line) for line in log if line.strip()]
     cases = [case for test in tests for case in cases_of(test)]
-    for state, name, _ in cases:
+    for state, name, why in cases:
         if state == "fail":
-            print(f"failed: {name}")
+            print(f"failed: {name}{why[:MAX_TEXT]}")
     for state, name, reason in cases:
         if state == "skip":
             print(f"skipped: {name}: {reason}")

@@ -578,7 +578,7 @@ class Cloche(Server):
         if not os.path.exists(SSHD):
             raise Skip(f"{SSHD} is not built")
         super().__init__()
-        self.options, self.runas = list(options), runas
+        self.options, self.runas, self.program = list(options), runas, SSHD
         os.mkdir(self.path("state"), 0o700)
         self.audit_path = self.path("audit")
         self.settings = {
@@ -606,7 +606,7 @@ class Cloche(Server):
         return self.write("cloche.yaml", json.dumps(document, indent=1))
 
     def argv(self):
-        argv = [SSHD, "-D", "-e", "-f", self.configure(), *self.options]
+        argv = [self.program, "-D", "-e", "-f", self.configure(), *self.options]
         if self.runas is not None:
             for top, directories, files in os.walk(self.directory):
                 for name in [".", *directories, *files]:

@@ -3,10 +3,11 @@
 import contextlib
 import os
 import re
+import shutil
 import signal
 import time
 
-from lib import (SSHD, Cloche, case, check, echoes, equal, eventually, finish, keygen, listening, main,
+from lib import (BUILD, SSHD, Cloche, case, check, echoes, equal, eventually, finish, keygen, listening, main,
                  run)
 
 
@@ -208,9 +209,46 @@ def proof():
         start = events["session_start"]
         check(start.get("proof"), f"the session names no proof: {start}")
     with Cloche(options=()) as server:  # --no-proof is loud; its absence is quiet
-        check("no-proof" not in server.log_text(), "the log speaks of --no-proof")
+        check("WITHOUT" not in server.log_text(), "the log speaks of unmeasured profiles")
     with Cloche() as server:
-        check("proof" in server.log_text().lower(), "--no-proof was not said aloud")
+        check("WITHOUT being measured" in server.log_text(), "--no-proof was not said aloud")
+
+
+@case("a profile of which one promise was not observed stays closed and names it; others open")
+def broken_promise():
+    with Cloche(options=(), profiles={"other": {"readable": ["/usr"]}},
+                users={"bob": {"profile": "other"}}) as server:
+        server.users["bob"]["authorized_keys"] = [server.path("authorized_keys")]
+        server.terminate()
+        # A testkit that reports what the real one does, but for one verdict.
+        home = server.path("bin")
+        os.mkdir(home, 0o755)
+        shutil.copy(SSHD, home)
+        real = os.path.join(BUILD, "testkit", "cloche-testkit-host")
+        with open(os.path.join(home, "cloche-testkit-host"), "w") as script:
+            script.write(f"""#!/usr/bin/python3
+import json, subprocess, sys
+result = subprocess.run([{real!r}, *sys.argv[1:]], stdout=subprocess.PIPE)
+report = json.loads(result.stdout)
+spoil = "other" not in sys.argv
+for each in report["capabilities"]:
+    if each["name"] == "kernel.filter" and spoil:
+        each["verdict"] = "fail"
+print(json.dumps(report))
+sys.exit(1 if spoil else result.returncode)
+""")
+            os.fchmod(script.fileno(), 0o755)
+        server.program = os.path.join(home, "cloche-sshd")
+        server.start(120)
+        closed = server.ssh("echo in")
+        check(closed.code != 0 and b"in\n" != closed.out and b"kernel.filter" in closed.err,
+              f"the broken profile: {closed}")
+        equal(server.ssh("echo in", user="bob").text, "in", "the other profile")
+        # Nothing of the refusal is kept: the true testkit opens it.
+        server.terminate()
+        server.program = SSHD
+        server.start(120)
+        equal(server.ssh("echo in").text, "in", "measured by the true one")
 
 
 @case("a proof is kept: the second start does not measure again, a changed plan does")
