@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -25,6 +24,7 @@
 #include <unistd.h>
 
 #include "backends/backend.h"
+#include "backends/linux/launcher.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/log.h"
@@ -68,7 +68,7 @@ struct listener {
 	size_t slots; /* slots below this one have been used */
 	int signals;
 	int interrupts; /* readable when told to stop; only polled, never read */
-	bool adopted; /* the sockets are a service manager's */
+	size_t handed; /* sockets that a service manager gave us */
 	bool accepted; /* for -d */
 	enum stop_step step;
 	uint64_t step_ends;
@@ -180,16 +180,13 @@ static int start_zygote(const struct listener *listener, const struct config *co
 static int open_sockets(
 	struct listener *listener, struct service *service, struct sockets *old, struct err *err)
 {
-	size_t handed = listener->adopted ? 0 : notify_listen_fds();
-
-	if (handed > 0) {
-		sockets_adopt(handed, &service->sockets);
-		listener->adopted = true;
-		log_info("listening on %zu socket%s of the service manager; \"listen\" is not used",
-			handed, handed == 1 ? "" : "s");
+	if (listener->handed > 0 && !old) {
+		sockets_adopt(listener->handed, &service->sockets);
+		log_info("the service manager handed over %zu socket%s; \"listen\" is not used",
+			listener->handed, listener->handed == 1 ? "" : "s");
 		return 0;
 	}
-	if (listener->adopted) {
+	if (listener->handed > 0) {
 		service->sockets = *old;
 		old->count = 0;
 		return 0;
@@ -331,33 +328,23 @@ static void reload(struct listener *listener)
 
 /* ---- connections ---- */
 
-static int compare_ints(const void *a, const void *b)
+/*
+ * In a monitor: what is the listener's is closed. Named one by one, because what is shared on
+ * purpose stays (the program of pid 1, in memory once for all sessions); there is nothing else,
+ * since what we were started with was closed at the beginning.
+ */
+static void close_listener(const struct listener *listener)
 {
-	return *(const int *)a - *(const int *)b;
-}
-
-/* In a monitor: what is the listener's, and other connections', is closed. */
-static void close_all_but(const int *keep, size_t count)
-{
-	int list[8];
-	int next = 3;
-
-	memcpy(list, keep, count * sizeof(*keep));
-	qsort(list, count, sizeof(*list), compare_ints);
-	for (size_t i = 0; i < count; i++) {
-		if (list[i] > next) {
-			(void)syscall(SYS_close_range, next, list[i] - 1, 0);
-		}
-		next = list[i] >= next ? list[i] + 1 : next;
-	}
-	(void)syscall(SYS_close_range, next, ~0U, 0);
+	sockets_close_fds(&listener->service.sockets);
+	(void)close(listener->service.zygote.control);
+	(void)close(listener->signals);
+	(void)close(listener->interrupts);
 }
 
 static void run_monitor(const struct listener *listener, size_t slot, int socket, int client)
 {
 	const struct service *service = &listener->service;
 	struct audit audit = service->audit;
-	const int keep[] = {socket, client, audit.fd};
 	const struct monitor_options options = {
 		.config = &service->config,
 		.host = &listener->host,
@@ -379,7 +366,7 @@ static void run_monitor(const struct listener *listener, size_t slot, int socket
 	closelog();
 	(void)snprintf(ident, sizeof(ident), "cloche-sshd[%d]", (int)getpid());
 	log_init(listener->to_syslog ? "cloche-sshd" : ident, listener->log_level);
-	close_all_but(keep, audit.fd >= 0 ? 3 : 2);
+	close_listener(listener);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGUSR1);
@@ -457,6 +444,7 @@ static int serve(struct listener *listener, int client, size_t slot)
 		return -errno;
 	}
 	if (pid == 0) {
+		close_fdp(&net_end);
 		run_monitor(listener, slot, monitor_end, client);
 	}
 	return remember_monitor(listener, slot, pid);
@@ -761,8 +749,10 @@ static void harden(void)
 
 static int set_up(struct listener *listener, struct config *config, struct err *err)
 {
+	/* Nothing that our parent forgot to close goes any further. */
+	listener->handed = notify_listen_fds();
+	(void)syscall(SYS_close_range, 3 + (unsigned)listener->handed, ~0U, 0);
 	int r = make_signals(listener);
-
 	if (r < 0 || (r = make_tables(listener, config)) < 0) {
 		return err_set(err, -r, "starting");
 	}
@@ -771,6 +761,11 @@ static int set_up(struct listener *listener, struct config *config, struct err *
 		return r;
 	}
 	harden();
+	/* Once for all monitors, which inherit it. */
+	r = launcher_warm();
+	if (r < 0) {
+		return err_set(err, -r, "the program of pid 1");
+	}
 	int swept = backend_sweep(&listener->host);
 	if (swept > 0) {
 		log_info("removed %d things an earlier server left", swept);

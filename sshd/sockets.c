@@ -165,6 +165,13 @@ void sockets_adopt(size_t count, struct sockets *ret)
 	}
 }
 
+void sockets_close_fds(const struct sockets *sockets)
+{
+	for (size_t i = 0; i < sockets->count; i++) {
+		(void)close(sockets->items[i].fd);
+	}
+}
+
 void sockets_close(struct sockets *sockets)
 {
 	for (size_t i = 0; i < sockets->count; i++) {

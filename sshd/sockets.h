@@ -31,5 +31,8 @@ void sockets_adopt(size_t count, struct sockets *ret);
 /* Where the i-th really listens: a port of 0 is chosen by the kernel. */
 void sockets_format(const struct sockets *sockets, size_t i, char *text, size_t size);
 
+/* In a child that has other things to do: only the descriptors, no memory is touched. */
+void sockets_close_fds(const struct sockets *sockets);
+
 /* Closes all. Accepts a zeroed one. */
 void sockets_close(struct sockets *sockets);
