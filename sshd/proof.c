@@ -425,8 +425,7 @@ int proof_run(const struct config *config, const struct host *host,
 	struct session_gate *gates)
 {
 	if (options->skip) {
-		log_warning("profiles are open WITHOUT PROOF: nobody measured that they keep what "
-			    "they promise");
+		log_warning("no proof: profiles are open WITHOUT being measured");
 	}
 	for (size_t i = 0; i < config->profile_count; i++) {
 		gates[i] = (struct session_gate){0};
