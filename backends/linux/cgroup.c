@@ -352,14 +352,6 @@ static int find_made(const struct cgroup *cgroup, const char *path)
 
 static int make_directories(const struct host *host, struct cgroup *cgroup, struct err *err)
 {
-	if (host->cgroup_kill[0]) {
-		int fd = make_directory(host->cgroup_kill, 2, cgroup->id);
-		if (fd < 0) {
-			return err_set(err, -fd, "making %s/%s", host->cgroup_kill, cgroup->id);
-		}
-		cgroup->kill = fd;
-		(void)memcpy(cgroup->kill_path, host->cgroup_kill, sizeof(cgroup->kill_path));
-	}
 	for (int i = 0; i < CGROUP_CONTROLLERS; i++) {
 		const struct host_cgroup *where = &host->cgroup[i];
 
@@ -409,33 +401,56 @@ static int prepare_v2(struct cgroup *cgroup)
 	return -ENOENT;
 }
 
-int cgroup_create(const struct host *host, const char *id, const struct cgroup_limits *limits,
-	struct cgroup *ret, struct err *err)
+int cgroup_begin(const struct host *host, const char *id, struct cgroup *ret, struct err *err)
 {
 	struct cgroup cgroup;
-	int r;
 
 	cgroup_init(&cgroup);
-	r = check_limits(host, limits, err);
-	if (r < 0) {
-		return r;
-	}
 	if (!parse_is_name(id) || strlen(id) >= sizeof(cgroup.id)) {
 		return err_refuse(err, EINVAL, "bad session id");
 	}
 	(void)snprintf(cgroup.id, sizeof(cgroup.id), "%s", id);
-	r = make_directories(host, &cgroup, err);
+	if (host->cgroup_kill[0]) {
+		cgroup.kill = make_directory(host->cgroup_kill, 2, id);
+		if (cgroup.kill < 0) {
+			return err_set(err, -cgroup.kill, "making %s/%s", host->cgroup_kill, id);
+		}
+		(void)memcpy(cgroup.kill_path, host->cgroup_kill, sizeof(cgroup.kill_path));
+	}
+	*ret = cgroup;
+	return 0;
+}
+
+int cgroup_limit(const struct host *host, const struct cgroup_limits *limits, struct cgroup *cgroup,
+	struct err *err)
+{
+	int r = check_limits(host, limits, err);
+
+	if (r < 0) {
+		return r;
+	}
+	r = make_directories(host, cgroup, err);
 	if (r == 0) {
-		r = write_limits(&cgroup, limits, err);
+		r = write_limits(cgroup, limits, err);
 	}
-	if (r == -ENOENT && prepare_v2(&cgroup) == 0) {
-		r = write_limits(&cgroup, limits, err);
+	if (r == -ENOENT && prepare_v2(cgroup) == 0) {
+		r = write_limits(cgroup, limits, err);
 	}
+	return r < 0 && err ? err_wrap(err, "control groups") : r;
+}
+
+int cgroup_create(const struct host *host, const char *id, const struct cgroup_limits *limits,
+	struct cgroup *ret, struct err *err)
+{
+	struct cgroup cgroup;
+	int r = cgroup_begin(host, id, &cgroup, err);
+
+	if (r < 0) {
+		return r;
+	}
+	r = cgroup_limit(host, limits, &cgroup, err);
 	if (r < 0) {
 		(void)cgroup_remove(&cgroup);
-		if (err) {
-			(void)err_wrap(err, "control groups");
-		}
 		return r;
 	}
 	*ret = cgroup;

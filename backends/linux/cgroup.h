@@ -30,10 +30,20 @@ struct cgroup {
 };
 
 /*
- * Makes the directories and writes the limits, each read back. A limit whose controller the host
- * does not have is -ENOTSUP: the plan must not have promised it. On failure nothing is left.
- * id: a name as parse_is_name() takes it, at most 32 long. 0 or negative errno.
+ * The first half: the directory for killing at once, which a process can be cloned into. Nothing is
+ * limited yet. id: a name as parse_is_name() takes it, at most 32 long. 0 or negative errno.
  */
+int cgroup_begin(const struct host *host, const char *id, struct cgroup *ret, struct err *err);
+
+/*
+ * The second half: the controllers' directories and the limits, each read back. What was made stays
+ * for cgroup_remove() also on failure. A limit whose controller the host does not have is -ENOTSUP:
+ * the plan must not have promised it. 0 or negative errno.
+ */
+int cgroup_limit(const struct host *host, const struct cgroup_limits *limits, struct cgroup *cgroup,
+	struct err *err);
+
+/* Both halves; on failure nothing is left. */
 int cgroup_create(const struct host *host, const char *id, const struct cgroup_limits *limits,
 	struct cgroup *ret, struct err *err);
 

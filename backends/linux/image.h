@@ -5,7 +5,8 @@
  *
  *	launcher			cloche-init
  *	clone3 with every namespace ->	(still the launcher's code) waits for one byte
- *	id maps, cgroups, 'g'       ->	becomes root inside, execs cloche-init
+ *	id maps, cgroups, 'g'       ->	becomes root inside, execs cloche-init,
+ *					makes its network namespace
  *	IMAGE, stdio descriptors    ->
  *	MOUNTS, tree descriptors    ->	(as often as needed)
  *				    <-	STARTED with the terminal's master, or FAILED
@@ -22,6 +23,7 @@
 
 #define IMAGE_MAGIC UINT64_C(0x3165686f6c63636c)
 #define IMAGE_CONTROL_FD 3 /* cloche-init's end of the socket */
+#define IMAGE_ARGUMENT_NET "net" /* cloche-init's argument: make a network namespace */
 #define IMAGE_MAX_MOUNTS 192
 #define IMAGE_MAX_STRINGS 4096 /* arguments, or variables, with the NULL behind them */
 #define IMAGE_MESSAGE_FDS 60 /* descriptors a MOUNTS message carries at most */
@@ -83,7 +85,8 @@ enum image_message_type {
 
 struct image_message {
 	uint32_t type;
-	uint32_t number; /* SIGNAL: which; EXITED: wait status; FAILED: errno */
+	uint32_t
+		number; /* START: groups to enter, their `tasks` behind the streams; SIGNAL: which; EXITED: wait status; FAILED: errno */
 	uint32_t flags; /* START: bit n: stdio n has a descriptor, bit 3: a terminal is asked for;
 				 EXITED: 1 when the time was up */
 	uint32_t tree_count; /* START: how many tree descriptors will come in all */

@@ -1,12 +1,14 @@
 /*
  * From a plan to a running sandbox. The order is that of the launch recipe:
  *
+ *	ids, group	the names it will have on the host
+ *	clone3		into the v2 group, signals cleared, with a pidfd
+ *	maps, go	never to host root when we are root; the child execs cloche-init from the sealed
+ *			file and makes its network namespace, which takes longest, while we do this:
  *	sources		every host path once, to a descriptor; what follows uses descriptors only
- *	ids, cgroups	before there is a process that could run unlimited
- *	clone3		all namespaces at once, into the v2 cgroup, signals cleared, with a pidfd
- *	maps		while the child waits; never a map to host root when we are root
- *	trees		detached, flagged recursively, idmapped by the child's maps, then handed over
- *	image, go	the child execs cloche-init from the sealed file and builds
+ *	limits		written and read back, before the child has anything to run
+ *	image		the plan, the streams, the groups to enter
+ *	trees		detached, flagged recursively, idmapped
  *	STARTED		the command's exec has succeeded
  *
  * Whatever fails, destroy() undoes: kill by cgroup and pidfd, wait, remove. The child runs our code
@@ -246,9 +248,8 @@ static int make_tree(const struct plan *plan, const struct native_sandbox *sandb
 /* What the child needs between clone3 and exec. */
 struct birth {
 	int control, program;
-	int tasks[CGROUP_CONTROLLERS]; /* v1 groups to go into */
-	int task_count;
 	bool root; /* become root inside; without root there is one uid, and it is ours */
+	bool net; /* cloche-init makes a network namespace */
 	bool keep_fds; /* PLAN_LAYER_CLOSE_FDS is left out */
 };
 
@@ -289,15 +290,12 @@ static __attribute__((no_sanitize("address", "undefined"))) bool keep_capabiliti
 
 static __attribute__((no_sanitize("address", "undefined"))) void become_init(const void *data)
 {
-	static char *const argv[] = {(char *)(uintptr_t) "cloche-init", NULL};
 	static char *const env[] = {NULL};
 	const struct birth *mine = data;
+	const char *const argv[] = {"cloche-init", mine->net ? IMAGE_ARGUMENT_NET : NULL, NULL};
 	char go = 0;
 	bool fine = true;
 
-	for (int i = 0; i < mine->task_count; i++) {
-		fine = fine && RAW(write, mine->tasks[i], (long)"0", 1, 0, 0) == 1;
-	}
 	fine = fine && RAW(read, mine->control, (long)&go, 1, 0, 0) == 1 && go == 'g';
 	if (mine->root) {
 		fine = fine && RAW(setresgid, 0, 0, 0, 0, 0) == 0 &&
@@ -332,7 +330,8 @@ static uint64_t clone_flags(uint32_t namespaces)
 		{PLAN_NS_USER, CLONE_NEWUSER}, {PLAN_NS_MOUNT, CLONE_NEWNS},
 		{PLAN_NS_PID, CLONE_NEWPID}, {PLAN_NS_NET, CLONE_NEWNET},
 		{PLAN_NS_IPC, CLONE_NEWIPC}, {PLAN_NS_UTS, CLONE_NEWUTS},
-		/* cgroup: by cloche-init, once it is in all its cgroups */
+		/* net: by cloche-init, at the same time as we prepare what it needs;
+		 * cgroup: by cloche-init, once it is in all its cgroups */
 	};
 	uint64_t flags = 0;
 
@@ -417,14 +416,25 @@ static int write_maps(struct native_sandbox *sandbox, const struct plan *plan,
 	return r < 0 ? err_set(err, -r, "writing the id maps") : 0;
 }
 
-static int send_start(struct native_sandbox *sandbox, const struct plan *plan,
-	const struct sandbox_stdio *io, const struct sources *sources, size_t tree_count,
-	struct err *err)
+static size_t count_trees(const struct sources *sources)
 {
-	struct image_message message = {.type = IMAGE_START, .tree_count = (uint32_t)tree_count};
+	size_t count = 0;
+
+	for (size_t i = 0; i < sources->count; i++) {
+		count += sources->found[i].has_tree;
+	}
+	return count;
+}
+
+static int send_start(struct native_sandbox *sandbox, const struct plan *plan,
+	const struct sandbox_stdio *io, const struct sources *sources, struct err *err)
+{
+	struct image_message message = {
+		.type = IMAGE_START, .tree_count = (uint32_t)count_trees(sources)};
 	cleanup(buf_fini) struct buf image = {0};
 	cleanup_close int file = -1;
-	int fds[4];
+	int tasks[CGROUP_CONTROLLERS];
+	int fds[1 + 3 + CGROUP_CONTROLLERS];
 	size_t count = 1;
 	int r = image_make(plan, sources->found, &image);
 
@@ -450,7 +460,16 @@ static int send_start(struct native_sandbox *sandbox, const struct plan *plan,
 	if (plan->no_exec) {
 		io_random(message.key, sizeof(message.key));
 	}
-	r = io_send(sandbox->base.event, &message, sizeof(message), fds, count);
+	r = cgroup_open_tasks(&sandbox->cgroup, tasks, err);
+	if (r < 0) {
+		return r;
+	}
+	message.number = (uint32_t)r;
+	memcpy(fds + count, tasks, message.number * sizeof(tasks[0]));
+	r = io_send(sandbox->base.event, &message, sizeof(message), fds, count + message.number);
+	for (uint32_t i = 0; i < message.number; i++) {
+		(void)close(tasks[i]);
+	}
 	explicit_bzero(message.key, sizeof(message.key));
 	return r < 0 ? err_set(err, -r, "sending the plan") : 0;
 }
@@ -489,6 +508,25 @@ static int send_trees(struct native_sandbox *sandbox, const struct plan *plan,
 	return r;
 }
 
+/*
+ * A send fails when cloche-init has ended already, and then it has said why: that is the error to
+ * tell, not ours.
+ */
+static void explain_death(struct native_sandbox *sandbox, struct err *err)
+{
+	struct image_message message = {0};
+
+	if (sandbox->base.event < 0 ||
+		io_receive(sandbox->base.event, &message, sizeof(message), NULL, 0, NULL,
+			MSG_DONTWAIT) != (ssize_t)sizeof(message) ||
+		message.type != IMAGE_FAILED) {
+		return;
+	}
+	message.step[sizeof(message.step) - 1] = '\0';
+	message.text[sizeof(message.text) - 1] = '\0';
+	(void)err_set(err, (int)message.number, "step %s: %s", message.step, message.text);
+}
+
 static int await_started(struct native_sandbox *sandbox, struct err *err)
 {
 	struct image_message message = {0};
@@ -520,12 +558,10 @@ static int await_started(struct native_sandbox *sandbox, struct err *err)
 	return 0;
 }
 
-static int prepare_limits(struct native_sandbox *sandbox, const struct plan *plan,
+/* What the child is born with: its range of ids, and the group it is killed by. */
+static int take_names(struct native_sandbox *sandbox, const struct plan *plan,
 	const struct host *host, struct err *err)
 {
-	struct cgroup_limits limits = {
-		.memory = plan->memory, .pids = plan->pids, .cpu_milli = plan->cpu_milli};
-
 	for (size_t i = 0; i < plan->id_map_count; i++) {
 		if (!plan->uid_map[i].own) {
 			int r = idrange_take(host, &sandbox->ids, err);
@@ -535,59 +571,20 @@ static int prepare_limits(struct native_sandbox *sandbox, const struct plan *pla
 			break;
 		}
 	}
-	/* A limit that the plan does not promise to keep by cgroup is not asked of it. */
-	limits.memory = plan->cgroup_version[CGROUP_MEMORY] ? limits.memory : 0;
-	limits.pids = plan->cgroup_version[CGROUP_PIDS] ? limits.pids : 0;
-	limits.cpu_milli = plan->cgroup_version[CGROUP_CPU] ? limits.cpu_milli : 0;
 	if (plan->without & PLAN_LAYER_CGROUP) {
 		return 0;
 	}
-	return cgroup_create(host, sandbox->base.id, &limits, &sandbox->cgroup, err);
+	return cgroup_begin(host, sandbox->base.id, &sandbox->cgroup, err);
 }
 
-/* Clones the child, into all its groups, and writes its maps; it waits for a byte after that. */
+/* Clones the child and writes its maps; then it execs cloche-init and goes on by itself. */
 static int give_birth(struct native_sandbox *sandbox, const struct plan *plan,
-	const struct host *host, int control, struct err *err)
+	const struct host *host, bool *ret_cloned, struct err *err)
 {
-	bool cloned = false;
-	int r = 0;
-
-	birth = (struct birth){.control = control,
-		.program = init_memfd,
-		.keep_fds = plan->without & PLAN_LAYER_CLOSE_FDS,
-		.root = !plan->id_map_count || !plan->uid_map[0].own};
-	r = cgroup_open_tasks(&sandbox->cgroup, birth.tasks, err);
-
-	if (r < 0) {
-		return r;
-	}
-	birth.task_count = r;
-	r = clone_child(sandbox, plan, &cloned, err);
-	for (int i = 0; i < birth.task_count; i++) {
-		(void)close(birth.tasks[i]); /* the child has its own */
-	}
-	if (r < 0 || (r = write_maps(sandbox, plan, host, err)) < 0) {
-		return r;
-	}
-	return cloned ? 0 : cgroup_attach_v2(&sandbox->cgroup, sandbox->base.pid, err);
-}
-
-static int launch(struct native_sandbox *sandbox, const struct plan *plan, const struct host *host,
-	const struct sandbox_stdio *io, struct err *err)
-{
-	cleanup(sources_fini) struct sources sources = {0};
 	cleanup_close int theirs = -1;
 	int pair[2];
-	size_t tree_count = 0;
-	int r = open_sources(plan, host, &sources, err);
+	int r = 0;
 
-	if (r < 0 || (r = prepare_limits(sandbox, plan, host, err)) < 0) {
-		return r;
-	}
-	r = launcher_warm();
-	if (r < 0) {
-		return err_set(err, -r, "making cloche-init's file");
-	}
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
 		return err_set(err, errno, "making the control socket");
 	}
@@ -597,20 +594,62 @@ static int launch(struct native_sandbox *sandbox, const struct plan *plan, const
 	if (theirs < 0) {
 		return err_set(err, errno, "making the control socket");
 	}
-	r = give_birth(sandbox, plan, host, theirs, err);
-	if (r < 0) {
+	birth = (struct birth){.control = theirs,
+		.program = init_memfd,
+		.net = plan->namespaces & PLAN_NS_NET,
+		.keep_fds = plan->without & PLAN_LAYER_CLOSE_FDS,
+		.root = !plan->id_map_count || !plan->uid_map[0].own};
+	r = clone_child(sandbox, plan, ret_cloned, err);
+	if (r < 0 || (r = write_maps(sandbox, plan, host, err)) < 0) {
 		return r;
 	}
-	close_fdp(&theirs);
-	for (size_t i = 0; i < sources.count; i++) {
-		tree_count += sources.found[i].has_tree;
-	}
 	r = io_send(sandbox->base.event, "g", 1, NULL, 0);
-	if (r < 0) {
-		return err_set(err, -r, "letting the child go on");
+	return r < 0 ? err_set(err, -r, "letting the child go on") : 0;
+}
+
+/*
+ * The limits, after the child has begun and before it gets its plan: until then it runs our program
+ * and nothing else. v1 groups it enters itself, by descriptors that come with the plan.
+ */
+static int limit(struct native_sandbox *sandbox, const struct plan *plan, const struct host *host,
+	bool cloned, struct err *err)
+{
+	/* A limit that the plan does not promise to keep by cgroup is not asked of it. */
+	struct cgroup_limits limits = {
+		.memory = plan->cgroup_version[CGROUP_MEMORY] ? plan->memory : 0,
+		.pids = plan->cgroup_version[CGROUP_PIDS] ? plan->pids : 0,
+		.cpu_milli = plan->cgroup_version[CGROUP_CPU] ? plan->cpu_milli : 0};
+	int r = 0;
+
+	if (plan->without & PLAN_LAYER_CGROUP) {
+		return 0;
 	}
-	r = send_start(sandbox, plan, io, &sources, tree_count, err);
-	if (r < 0 || (r = send_trees(sandbox, plan, &sources, err)) < 0) {
+	r = cgroup_limit(host, &limits, &sandbox->cgroup, err);
+	if (r == 0 && !cloned) {
+		r = cgroup_attach_v2(&sandbox->cgroup, sandbox->base.pid, err);
+	}
+	return r;
+}
+
+static int launch(struct native_sandbox *sandbox, const struct plan *plan, const struct host *host,
+	const struct sandbox_stdio *io, struct err *err)
+{
+	cleanup(sources_fini) struct sources sources = {0};
+	bool cloned = false;
+	int r = launcher_warm();
+
+	if (r < 0) {
+		return err_set(err, -r, "making cloche-init's file");
+	}
+	r = take_names(sandbox, plan, host, err);
+	r = r < 0 ? r : give_birth(sandbox, plan, host, &cloned, err);
+	/* From here on two processes work at once. */
+	r = r < 0 ? r : open_sources(plan, host, &sources, err);
+	r = r < 0 ? r : limit(sandbox, plan, host, cloned, err);
+	r = r < 0 ? r : send_start(sandbox, plan, io, &sources, err);
+	r = r < 0 ? r : send_trees(sandbox, plan, &sources, err);
+	if (r < 0) {
+		explain_death(sandbox, err);
 		return r;
 	}
 	return await_started(sandbox, err);

@@ -163,6 +163,18 @@ static int map_image(struct init *init, int fd)
 	return 0;
 }
 
+/* v1 groups: a write of 0 to `tasks` moves the writer. */
+static int enter_groups(const int *tasks, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (RT(write, tasks[i], "0", 1) != 1) {
+			return -1;
+		}
+		(void)close(tasks[i]);
+	}
+	return 0;
+}
+
 static int step_receive(struct init *init)
 {
 	int fds[IMAGE_MESSAGE_FDS + 4];
@@ -175,6 +187,9 @@ static int step_receive(struct init *init)
 	}
 	for (int i = 0; i < 3; i++) {
 		init->stdio[i] = (init->start.flags >> i & 1) && next < count ? fds[next++] : -1;
+	}
+	if (enter_groups(fds + next, count - next) < 0) {
+		return -1;
 	}
 	if (init->start.tree_count > IMAGE_MAX_MOUNTS || map_image(init, fds[0]) < 0) {
 		return -1;
@@ -440,7 +455,22 @@ static void wait_for_the_end(struct init *init, int signals)
 	}
 }
 
-void init_main(void)
+/*
+ * A network namespace takes the kernel longer than all others together, so it is made here, while
+ * the launcher still opens what it will send.
+ */
+static int make_network(struct init *init, const long *stack)
+{
+	const char *const *argv = (const char *const *)(stack + 1);
+
+	init_doing(init, "making the network namespace", "");
+	if (stack[0] < 2 || strcmp(argv[1], IMAGE_ARGUMENT_NET) != 0) {
+		return 0;
+	}
+	return (int)RT(unshare, CLONE_NEWNET);
+}
+
+void init_main(const long *stack)
 {
 	static struct init init = {.stdio = {-1, -1, -1}, .root = -1, .master = -1, .slave = -1};
 	uint64_t child_signal = UINT64_C(1) << (SIGCHLD - 1);

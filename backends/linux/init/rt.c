@@ -15,6 +15,7 @@ int *__errno_location(void)
 __asm__(".globl _start\n"
 	"_start:\n"
 	"	xor %ebp, %ebp\n"
+	"	mov %rsp, %rdi\n"
 	"	and $-16, %rsp\n"
 	"	call init_main\n"
 	"	hlt\n");
@@ -37,6 +38,7 @@ __asm__(".globl _start\n"
 	"_start:\n"
 	"	mov x29, #0\n"
 	"	mov x30, #0\n"
+	"	mov x0, sp\n"
 	"	bl init_main\n");
 
 static long raw_syscall(long nr, long a, long b, long c, long d, long e, long f)

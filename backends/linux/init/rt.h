@@ -20,8 +20,8 @@
 
 #define RT_VFORK_FLAGS ((long)(CLONE_VM | CLONE_VFORK | SIGCHLD))
 
-/* What the program is; rt.c calls it on a fresh stack. */
-void init_main(void) __attribute__((noreturn));
+/* What the program is; rt.c calls it with the stack as the kernel made it: argc, then argv. */
+void init_main(const long *stack) __attribute__((noreturn));
 
 void rt_exit(int code) __attribute__((noreturn));
 
