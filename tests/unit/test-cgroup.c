@@ -77,27 +77,32 @@ static void make(const char *id, struct cgroup_limits limits, struct cgroup *cgr
 	}
 }
 
-/* Starts a child inside; it runs body once it is there. */
+/* Starts a child inside, which has let go of the locks; it runs body once it is there. */
 static pid_t start_inside(struct cgroup *cgroup, void (*body)(void))
 {
-	int gate[2];
+	int gate[2], ready[2];
 	char byte = 0;
 	struct err err = {0};
 
 	assert_int_equal(pipe2(gate, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
 	pid_t pid = fork();
 	if (pid == 0) {
 		cgroup_close(cgroup); /* what execs loses the locks by itself */
 		(void)close(gate[1]);
+		(void)!write(ready[1], "r", 1);
 		(void)!read(gate[0], &byte, 1);
 		body();
 		_exit(0);
 	}
+	assert_int_equal(read(ready[0], &byte, 1), 1);
 	if (cgroup_attach(cgroup, pid, false, &err) < 0) {
 		fail_msg("%s", err.msg);
 	}
 	(void)close(gate[0]);
 	(void)close(gate[1]);
+	(void)close(ready[0]);
+	(void)close(ready[1]);
 	return pid;
 }
 
