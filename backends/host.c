@@ -84,7 +84,7 @@ struct mount_line {
 static char *next_word(char **rest)
 {
 	char *word = strsep(rest, " ");
-	static char none[1];
+	static char none[4];
 
 	return word ? word : none;
 }

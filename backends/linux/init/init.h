@@ -17,6 +17,7 @@ struct init {
 	uint32_t tree_count, next_tree;
 	int root; /* the new root; -1 before it is there */
 	int master, slave;
+	bool own_network;
 	long child;
 	volatile int code; /* errno of the command's failure to start, set by the child */
 	char what[200]; /* what is being attempted: the text of a failure */

@@ -274,6 +274,11 @@ static int step_loopback(struct init *init)
 	if (!(init->image->flags & IMAGE_LOOPBACK)) {
 		return 0;
 	}
+	/* The plan says there is a network of our own: it must not be the host's loopback we touch. */
+	if (!init->own_network) {
+		errno = EPROTO;
+		return -1;
+	}
 	fd = (int)RT(socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || RT(ioctl, fd, SIOCGIFFLAGS, &request) < 0) {
 		return -1;
@@ -467,6 +472,7 @@ static int make_network(struct init *init, const long *stack)
 	if (stack[0] < 2 || strcmp(argv[1], IMAGE_ARGUMENT_NET) != 0) {
 		return 0;
 	}
+	init->own_network = true;
 	return (int)RT(unshare, CLONE_NEWNET);
 }
 
@@ -481,6 +487,9 @@ void init_main(const long *stack)
 		(void)RT(dup3, IMAGE_CONTROL_FD, i, O_CLOEXEC);
 	}
 	signals = (int)RT(signalfd4, -1, &child_signal, SIGNALS_SIZE, O_CLOEXEC);
+	if (make_network(&init, stack) < 0) {
+		fail("network", errno, init.what);
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
 		if (steps[i].run(&init) < 0) {
 			fail(steps[i].name, errno, init.what);
