@@ -37,9 +37,51 @@ static void send_banner(struct net_conn *conn)
 	}
 }
 
+void net_conn_set_farewell(struct net_conn *conn, const char *text)
+{
+	free(conn->farewell);
+	conn->farewell = strdup(text);
+}
+
+/*
+ * libssh drops a login with a bad signature, or with a key it cannot parse, without an answer and
+ * without calling us: the client would wait until its time is up, and nothing would be counted. All
+ * it does is log, so while logins go on that is listened to. Should the words change, the client
+ * waits.
+ */
+static void hear_libssh(int priority, const char *function, const char *message, void *userdata)
+{
+	struct net_conn *conn = userdata;
+
+	if (strcmp(function, "ssh_packet_userauth_request") == 0 &&
+		strstr(message, ": Auth request for")) {
+		conn->unanswered_login = true;
+	} else if (strcmp(function, "ssh_auth_reply_default") == 0) {
+		conn->unanswered_login = false;
+	}
+}
+
+void net_conn_listen_to_libssh(struct net_conn *conn)
+{
+	if (ssh_get_log_level() != SSH_LOG_NONE) {
+		return; /* debugging: a person reads it */
+	}
+	(void)ssh_set_log_userdata(conn);
+	(void)ssh_set_log_callback(hear_libssh);
+	(void)ssh_set_log_level(SSH_LOG_PACKET);
+}
+
+static void stop_listening_to_libssh(void)
+{
+	if (ssh_get_log_callback() == hear_libssh) {
+		(void)ssh_set_log_level(SSH_LOG_NONE);
+	}
+}
+
 static int deny(struct net_conn *conn)
 {
 	conn->denied++;
+	conn->unanswered_login = false;
 	/* The monitor counts too, and is the one to trust; this is for when it does not answer. */
 	if (conn->denied > conn->welcome.max_auth_tries * 2 + 8) {
 		net_conn_end(conn, "auth tries");
@@ -53,6 +95,7 @@ static int ask_auth(struct net_conn *conn, const struct wire *request)
 	struct wire answer;
 	uint32_t result = WIRE_AUTH_DENIED;
 
+	conn->unanswered_login = false;
 	send_banner(conn);
 	if (net_ask(conn, request, &answer) < 0) {
 		return deny(conn);
@@ -64,6 +107,7 @@ static int ask_auth(struct net_conn *conn, const struct wire *request)
 		/* To be told that a key would do is not to be logged in. */
 		if (request->type != WIRE_AUTH_QUERY) {
 			conn->authenticated = true;
+			stop_listening_to_libssh();
 			return SSH_AUTH_SUCCESS;
 		}
 		break;
@@ -74,8 +118,7 @@ static int ask_auth(struct net_conn *conn, const struct wire *request)
 		break;
 	case WIRE_AUTH_TOO_MANY:
 		net_conn_end(conn, "auth tries");
-		free(conn->farewell);
-		conn->farewell = strdup("Too many authentication failures");
+		net_conn_set_farewell(conn, "Too many authentication failures");
 		break;
 	default:
 		break;

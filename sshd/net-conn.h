@@ -40,6 +40,7 @@ struct net_conn {
 
 	struct wire_welcome welcome;
 	bool said_hello, welcomed, sent_banner, authenticated;
+	bool unanswered_login; /* libssh has seen one and neither answered nor asked us */
 	bool up; /* a session was started: acknowledgements may be delayed now */
 	uint32_t denied;
 
@@ -66,6 +67,12 @@ void net_conn_run(ssh_session session, int tcp, int monitor);
 
 /* net-conn.c: sets the callbacks for logins and channels. */
 int net_conn_set_callbacks(struct net_conn *conn);
+
+/* Learns of logins that libssh drops in silence, until one succeeds. */
+void net_conn_listen_to_libssh(struct net_conn *conn);
+
+/* What the client is told when the connection ends. */
+void net_conn_set_farewell(struct net_conn *conn, const char *text);
 
 /* Ends the connection for this reason class (static). The first reason stays. */
 void net_conn_end(struct net_conn *conn, const char *bye);

@@ -22,6 +22,7 @@
 #define IDLE_MSEC 1000 /* after which memory is given back, */
 #define GARBAGE_FROM 65536 /* when so many bytes have come or gone since the last time */
 #define WATCHDOG_SECONDS 3 /* of CPU time in one round of the loop */
+#define OTHER_FDS 8 /* five, and three on their way to a session */
 #define TCP_INDEX 0
 #define MONITOR_INDEX 1
 #define FIRST_CHANNEL_INDEX 2
@@ -102,6 +103,10 @@ static void be_welcomed(struct net_conn *conn, const struct wire *wire)
 		return;
 	}
 	conn->welcomed = true;
+	/* Each session needs three descriptors. */
+	if (conn->welcome.max_sessions > (NET_MAX_FDS - OTHER_FDS) / 3) {
+		conn->welcome.max_sessions = (NET_MAX_FDS - OTHER_FDS) / 3;
+	}
 	methods = conn->welcome.methods & (SSH_AUTH_METHOD_PASSWORD | SSH_AUTH_METHOD_PUBLICKEY);
 	ssh_set_auth_methods(conn->session, (int)(methods ? methods : SSH_AUTH_METHOD_PUBLICKEY));
 }
@@ -117,8 +122,7 @@ static void handle_message(struct net_conn *conn, struct wire *wire)
 		handle_channel_message(conn, wire);
 		break;
 	case WIRE_END:
-		free(conn->farewell);
-		conn->farewell = take_ptr(&wire->text);
+		net_conn_set_farewell(conn, wire->text);
 		net_conn_end(conn, "ended");
 		break;
 	default:
@@ -174,6 +178,10 @@ static void let_libssh_work(struct net_conn *conn)
 			conn->held > MAX_HELD) {
 			break;
 		}
+	}
+	if (conn->unanswered_login && !is_gone(conn)) {
+		net_conn_set_farewell(conn, "This signature or kind of key is not accepted");
+		net_conn_end(conn, "bad signature");
 	}
 	if (is_gone(conn)) {
 		net_conn_end(conn, "closed");
@@ -374,6 +382,7 @@ static void serve(struct net_conn *conn)
 		return;
 	}
 	await_welcome(conn);
+	net_conn_listen_to_libssh(conn);
 	conn->heard_at = io_now_usec();
 	while (!conn->bye) {
 		serve_once(conn);

@@ -37,7 +37,7 @@
 	"curve25519-sha256,curve25519-sha256@libssh.org,diffie-hellman-group18-sha512,"            \
 	"diffie-hellman-group16-sha512"
 #define CIPHERS                                                                                    \
-	"aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,"             \
+	"aes256-gcm@openssh.com,aes128-gcm@openssh.com,chacha20-poly1305@openssh.com,"             \
 	"aes256-ctr,aes192-ctr,aes128-ctr"
 #define MACS "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com"
 #define HOST_KEYS                                                                                  \
@@ -123,6 +123,7 @@ static int make_bind(const struct net_options *options, ssh_bind *ret, struct er
 		return r;
 	}
 	(void)ssh_bind_options_set(bind, SSH_BIND_OPTIONS_PROCESS_CONFIG, &no);
+	(void)ssh_bind_options_set(bind, SSH_BIND_OPTIONS_BANNER, "cloche");
 	r = set_algorithms(bind, options, err);
 	for (char **path = options->host_keys; r == 0 && path && *path; path++) {
 		ssh_key key = NULL;
@@ -153,7 +154,8 @@ static ssh_session make_session(ssh_bind bind, int fd)
 	if (!session) {
 		return NULL;
 	}
-	(void)ssh_options_set(session, SSH_OPTIONS_COMPRESSION, "no");
+	(void)ssh_options_set(session, SSH_OPTIONS_COMPRESSION_C_S, "none");
+	(void)ssh_options_set(session, SSH_OPTIONS_COMPRESSION_S_C, "none");
 	if (ssh_bind_accept_fd(bind, session, fd) != SSH_OK) {
 		ssh_free(session);
 		return NULL;

@@ -352,18 +352,33 @@ class BadKey(paramiko.Ed25519Key):
         return super().sign_ssh_data(data + b"!")
 
 
-@case("a bad signature is no login, and harms no other connection")
+@case("a bad signature is no login: it ends the connection at once, and harms no other")
 def _():
     with Net() as net:
         transport = net.paramiko()
-        transport.auth_timeout = 2
+        begin = time.monotonic()
         try:
             transport.auth_publickey(net.user, BadKey(filename=net.key))
             check(False, "logged in")
         except (paramiko.SSHException, EOFError):
             pass
+        check(time.monotonic() - begin < 2, "the client need not wait")
         check(not transport.is_authenticated(), "not logged in")
+        check("bad signature" in net.log_text(), "the monitor knows")
         equal(net.ssh("echo ok").text, "ok", "another")
+        transport.close()
+
+
+@case("methods nobody offers are refused, and the login goes on")
+def _():
+    with Net() as net:
+        transport = net.paramiko()
+        try:
+            transport.auth_interactive(net.user, lambda *unused: [])
+            check(False, "logged in")
+        except paramiko.BadAuthenticationType as error:
+            equal(sorted(error.allowed_types), ["password", "publickey"], "what is offered")
+        equal(refused(transport, net.user, net.password), None, "the password")
         transport.close()
 
 
