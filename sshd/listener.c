@@ -583,8 +583,8 @@ static void advance(struct listener *listener, enum stop_step step)
 	size_t left = signal_monitors(listener, signals[step]);
 	if (left > 0) {
 		log_info(step == DRAINING        ? "%zu connections; waiting for them to end"
-				: step == ENDING ? "%zu connections are ended now"
-						 : "%zu connections had to be killed",
+				: step == ENDING ? "connections left: %zu; they are ended now"
+						 : "connections left: %zu; they had to be killed",
 			left);
 	}
 }
