@@ -4,7 +4,7 @@
 #include <sodium.h>
 #include <string.h>
 
-#include "sshd/net-relay.h"
+#include "sshd/net-channel.h"
 
 #define MAX_SILENT_CHANNELS 16 /* closed by us and not yet by the client, beyond max_sessions */
 #define REFUSED_STATUS 254 /* of a session that was not let start; 255 is ssh's own */

@@ -4,6 +4,7 @@
  *	net-conn.c	what libssh calls us for: logins, channels, requests on them
  *	net-loop.c	the one loop: waits, lets libssh work, moves bytes, keeps time, ends
  *	net-ask.c	requests to the monitor and what it says unasked
+ *	net-channel.c	one channel's life
  *	net-relay.c	one channel's bytes between client and sandbox
  *
  * libssh calls back at any time while it is given control, a write included. So a callback only

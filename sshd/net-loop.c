@@ -14,7 +14,7 @@
 
 #include "base/io.h"
 #include "sshd/net-confine.h"
-#include "sshd/net-relay.h"
+#include "sshd/net-channel.h"
 
 #define READS_AT_ONCE 32 /* of 4 KiB each, before the sandboxes have their turn */
 #define MAX_HELD (12u << 20) /* bytes no sandbox takes: the client is not listened to any more */
