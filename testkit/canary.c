@@ -43,6 +43,7 @@
 struct victim_page {
 	volatile unsigned signals[CANARY_SIGNALS];
 	volatile unsigned group_signals;
+	volatile unsigned barriers;
 	char token[CANARY_TOKEN];
 };
 
@@ -742,6 +743,16 @@ static void companion_count(int signo)
 	victim_page->group_signals++;
 }
 
+/* Signals come in the order of their numbers, each handled to its end: after this one all were. */
+#define BARRIER_SIGNAL 63
+#define BARRIER_TIMEOUT_USEC 500000
+
+static void count_barrier(int signo)
+{
+	(void)signo;
+	__atomic_add_fetch(&victim_page->barriers, 1, __ATOMIC_SEQ_CST);
+}
+
 /* The one that only keeps the group alive. */
 static void ignore_signal(int signo)
 {
@@ -753,9 +764,12 @@ static void count_signals(void (*handler)(int))
 	struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
 	sigset_t none;
 
+	sigfillset(&action.sa_mask);
 	for (size_t i = 0; i < CANARY_SIGNALS; i++) {
 		(void)sigaction(victim_signals[i], &action, NULL);
 	}
+	action.sa_handler = count_barrier;
+	(void)sigaction(BARRIER_SIGNAL, &action, NULL);
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -873,6 +887,22 @@ int canary_company(struct canary *canary, struct err *err)
 	canary->victim_limit = 64;
 	canary->anchor = cast(canary, &anchor);
 	return canary->anchor < 0 ? err_set(err, -canary->anchor, "making a process group") : 0;
+}
+
+void canary_settle(struct canary *canary)
+{
+	uint64_t until = io_now_usec() + BARRIER_TIMEOUT_USEC;
+	unsigned expected = canary->page->barriers;
+
+	if (canary->victim > 0 && kill(canary->victim, BARRIER_SIGNAL) == 0) {
+		expected++;
+	}
+	if (canary->companion > 0 && kill(canary->companion, BARRIER_SIGNAL) == 0) {
+		expected++;
+	}
+	while (canary->page->barriers < expected && io_now_usec() < until) {
+		(void)usleep(200);
+	}
 }
 
 unsigned canary_signals(const struct canary *canary, unsigned which)

@@ -117,6 +117,9 @@ void canary_serve(struct canary *canary);
 /* Called when the named probe starts, while it runs and when it has ended: takes samples. */
 void canary_sample(struct canary *canary, const char *probe);
 
+/* Waits until victim and companion have taken in whatever signals were on their way to them. */
+void canary_settle(struct canary *canary);
+
 /* What was counted. */
 unsigned canary_signals(const struct canary *canary, unsigned which);
 unsigned canary_group_signals(const struct canary *canary);

@@ -46,6 +46,42 @@ static const char *group_title(const struct probe *probe, const struct probe *be
 
 /* ---- text ---- */
 
+#define COLUMNS 80
+
+/* Prints words to the width of the page, what follows the first line behind indent blanks. */
+static void fold(const char *text, int indent, FILE *out)
+{
+	int column = COLUMNS; /* the first word decides that a line begins */
+	const char *gap = "";
+
+	while (*text) {
+		size_t length = strcspn(text, " ");
+		if (column < COLUMNS && column + 1 + (int)length > COLUMNS) {
+			(void)fprintf(out, "\n%*s", indent, "");
+			column = indent;
+			gap = "";
+		}
+		if (column == COLUMNS) {
+			column = 0;
+		}
+		/* A word longer than a line is cut where the line ends. */
+		int room = COLUMNS - column - (int)strlen(gap);
+		int size = (int)length < room ? (int)length : room;
+		(void)fprintf(out, "%s%.*s", gap, size, text);
+		column += (int)strlen(gap) + size;
+		text += size;
+		if (*text == ' ') {
+			gap = " ";
+			text++;
+		} else if (*text) {
+			(void)fprintf(out, "\n%*s", indent, "");
+			column = indent;
+			gap = "";
+		}
+	}
+	(void)fputc('\n', out);
+}
+
 static void print_verdict(
 	const struct report_header *header, enum verdict verdict, int width, FILE *out)
 {
@@ -78,7 +114,8 @@ static void print_probe(const struct report_header *header, const struct measure
 {
 	const struct outcome *inside = &measurement->inside[i];
 	const struct probe_verdict *verdict = &measurement->verdicts[i];
-	char text[200];
+	char text[400];
+	char line[600];
 
 	(void)fprintf(out, "  %-25s %-8s %-7s E%d %-13s ", probe_table[i].id,
 		probe_table[i].flags & PROBE_STATE ? "-" : claim_name(inside->claim),
@@ -87,12 +124,13 @@ static void print_probe(const struct report_header *header, const struct measure
 	print_verdict(header, verdict->verdict, 1, out);
 	(void)fputc('\n', out);
 	if (speaks_against(verdict->verdict)) {
-		(void)fprintf(out, "      %s: %s%s%s\n",
+		(void)snprintf(line, sizeof(line), "    > %s: %s%s%s",
 			verdict->capability < CAPABILITY_COUNT
 				? capability_name(verdict->capability)
 				: "nothing",
 			probe_table[i].what, inside->detail[0] ? "; " : "",
 			log_escape(inside->detail, text, sizeof(text)));
+		fold(line, 6, out);
 	}
 }
 
@@ -126,8 +164,8 @@ static void print_summary(const struct measurement *measurement, FILE *out)
 		counts[measurement->judgement.capabilities[i].verdict]++;
 	}
 	(void)fprintf(out,
-		"\n%u as declared, %u violated, %u inconclusive, %u open without a promise "
-		"(%.0f ms inside, %.0f ms in all)\n",
+		"\n%u as declared, %u violated, %u inconclusive, %u open without a promise\n"
+		"%.0f ms inside, %.0f ms in all\n",
 		counts[VERDICT_PASS], counts[VERDICT_FAIL] + counts[VERDICT_OVER_RESTRICTED],
 		counts[VERDICT_INCONCLUSIVE], counts[VERDICT_UNDECLARED_OPEN],
 		(double)measurement->inside_usec / 1000, (double)measurement->total_usec / 1000);
@@ -136,23 +174,27 @@ static void print_summary(const struct measurement *measurement, FILE *out)
 void report_text(
 	const struct report_header *header, const struct measurement *measurement, FILE *out)
 {
-	(void)fprintf(out, "target %s%s%s\n", header->target, header->profile ? ", profile " : "",
-		header->profile ? header->profile : "");
+	char line[700];
+
+	(void)snprintf(line, sizeof(line), "target %.400s%s%.64s", header->target,
+		header->profile ? ", profile " : "", header->profile ? header->profile : "");
+	fold(line, 2, out);
 	if (header->details->plan) {
 		(void)fprintf(out, "plan %s\n", header->details->digest);
 	}
 	STRV_FOREACH (item, header->details->additions) {
-		(void)fprintf(out, "added for the measurement: %s\n", *item);
+		(void)snprintf(line, sizeof(line), "added: %.600s", *item);
+		fold(line, 2, out);
 	}
 	if (measurement->client.fault[0]) {
-		(void)fprintf(out, "client: %s\n", measurement->client.fault);
+		(void)fprintf(out, "client: %.70s\n", measurement->client.fault);
 	}
 	if (measurement->client.lost || measurement->client.damaged) {
 		(void)fprintf(out, "client: %zu lines lost, %zu damaged\n",
 			measurement->client.lost, measurement->client.damaged);
 	}
 	(void)fprintf(out, "\n  %-20s %-8s %-9s %-16s %s\n", "CAPABILITY", "DECLARED", "OBSERVED",
-		"VERDICT", "LV  KEPT/BROKEN/UNCLEAR");
+		"VERDICT", "LV  KEPT/BROKEN/?");
 	for (size_t i = 0; i < CAPABILITY_COUNT; i++) {
 		print_capability(
 			header, &measurement->judgement.capabilities[i], (enum capability)i, out);

@@ -244,16 +244,16 @@ static bool send_job(struct run *run, const struct run_options *options, uint64_
 	return !job->failed && send_text(run, (const char *)job->data, job->size, until);
 }
 
-/* A probe that began and has no answer took the whole client with it. */
+/* The probe under way when the client went took it along. Others without an answer are missing. */
 static void note_death(struct run *run)
 {
-	for (size_t i = 0; i < probe_count; i++) {
-		struct answer *answer = &run->answers[i];
-		if (answer->started && !answer->answered) {
-			answer->answered = true;
-			answer->claim = run->timed_out ? CLAIM_TIMEOUT : CLAIM_KILLED;
-			answer->error = SIGKILL;
-		}
+	const struct probe *probe = run->current ? probe_find(run->current) : NULL;
+	struct answer *answer = probe ? &run->answers[probe_index(probe)] : NULL;
+
+	if (answer && !run->ended && !answer->answered) {
+		answer->answered = true;
+		answer->claim = run->timed_out ? CLAIM_TIMEOUT : CLAIM_KILLED;
+		answer->error = SIGKILL;
 	}
 }
 
@@ -264,6 +264,7 @@ static void settle(struct run *run)
 
 	(void)pump(run, &never, io_now_usec() + SETTLE_MS * 1000);
 	run->timed_out = timed_out;
+	canary_settle(run->canary);
 }
 
 static void converse(struct run *run, const struct run_options *options)

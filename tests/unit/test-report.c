@@ -1,0 +1,233 @@
+/* Reports of a made-up measurement, in all three forms. */
+#include "testkit/report.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/parse.h"
+#include "tests/test.h"
+
+struct scene {
+	struct measurement measurement;
+	struct target target;
+	struct report_header header;
+	char *text;
+	size_t size;
+};
+
+static void play(struct scene *scene, const char *id, enum claim claim, enum evidence evidence,
+	const char *detail)
+{
+	size_t i = probe_index(probe_find(id));
+
+	scene->measurement.control[i] = (struct outcome){
+		.claim = CLAIM_DONE, .evidence = EVIDENCE_SEEN, .level = LEVEL_EVENT};
+	scene->measurement.inside[i] =
+		(struct outcome){.claim = claim, .evidence = evidence, .level = LEVEL_EVENT};
+	(void)snprintf(scene->measurement.inside[i].detail,
+		sizeof(scene->measurement.inside[i].detail), "%s", detail);
+}
+
+static int set_scene(void **state)
+{
+	struct scene *scene = calloc(1, sizeof(*scene));
+	struct measurement *measurement = scene ? &scene->measurement : NULL;
+	struct capability_set declared = {0};
+
+	if (!scene) {
+		return -1;
+	}
+	measurement->control = calloc(probe_count, sizeof(struct outcome));
+	measurement->inside = calloc(probe_count, sizeof(struct outcome));
+	measurement->verdicts = calloc(probe_count, sizeof(struct probe_verdict));
+	if (!measurement->control || !measurement->inside || !measurement->verdicts) {
+		return -1;
+	}
+	play(scene, "N.tcp4", CLAIM_REFUSED, EVIDENCE_UNSEEN, "Network is unreachable");
+	play(scene, "P.kill", CLAIM_REFUSED, EVIDENCE_SEEN, "bad \"word\"\n\033[31m");
+	play(scene, "I.shm", CLAIM_DONE, EVIDENCE_SEEN, "");
+	play(scene, "K.filter", CLAIM_NOT_RUN, EVIDENCE_NONE, "");
+	capability_set_add(&declared, CAPABILITY_NET_DISABLE);
+	capability_set_add(&declared, CAPABILITY_PROC_ISOLATION);
+	capability_set_add(&declared, CAPABILITY_MACH_RESTRICT);
+	judge_all(declared, measurement->control, measurement->inside, measurement->verdicts,
+		&measurement->judgement);
+	measurement->code = judge_exit_code(&measurement->judgement);
+	measurement->client.hello = true;
+	scene->header = (struct report_header){
+		.target = "exec:launcher {client}", .details = &scene->target};
+	*state = scene;
+	return 0;
+}
+
+static int clear_scene(void **state)
+{
+	struct scene *scene = *state;
+
+	measurement_fini(&scene->measurement);
+	free(scene->text);
+	free(scene);
+	return 0;
+}
+
+static void print_with(struct scene *scene,
+	void (*print)(const struct report_header *, const struct measurement *, FILE *))
+{
+	FILE *out = open_memstream(&scene->text, &scene->size);
+
+	assert_non_null(out);
+	print(&scene->header, &scene->measurement, out);
+	assert_int_equal(fclose(out), 0);
+}
+
+static void print_json(
+	const struct report_header *header, const struct measurement *measurement, FILE *out)
+{
+	assert_int_equal(report_json(header, measurement, out), 0);
+}
+
+static json_t *find(json_t *list, const char *key, const char *value)
+{
+	size_t i = 0;
+	json_t *item = NULL;
+
+	json_array_foreach(list, i, item)
+	{
+		if (strcmp(json_string_value(json_object_get(item, key)), value) == 0) {
+			return item;
+		}
+	}
+	return NULL;
+}
+
+static const char *text_of(json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "(none)";
+}
+
+static void json_has_the_schema(void **state)
+{
+	static const char *const capability_keys[] = {
+		"name", "declared", "observed", "verdict", "probes"};
+	static const char *const probe_keys[] = {"id", "group", "claim", "evidence", "level",
+		"control", "observed", "expected", "verdict", "detail"};
+	struct scene *scene = *state;
+	json_t *item = NULL;
+	size_t at = 0;
+
+	print_with(scene, print_json);
+	json_t *root = json_loads(scene->text, JSON_REJECT_DUPLICATES, NULL);
+	json_t *capabilities = json_object_get(root, "capabilities");
+	json_t *probes = json_object_get(root, "probes");
+	assert_string_equal(text_of(root, "schema"), "cloche.report/1");
+	assert_int_equal(json_array_size(capabilities), CAPABILITY_COUNT);
+	assert_int_equal(json_array_size(probes), 3); /* what did not run is not there */
+	json_array_foreach(capabilities, at, item)
+	{
+		for (size_t i = 0; i < ARRAY_SIZE(capability_keys); i++) {
+			assert_non_null(json_object_get(item, capability_keys[i]));
+		}
+	}
+	json_array_foreach(probes, at, item)
+	{
+		for (size_t i = 0; i < ARRAY_SIZE(probe_keys); i++) {
+			assert_non_null(json_object_get(item, probe_keys[i]));
+		}
+	}
+	item = find(capabilities, "name", "net.disable");
+	assert_true(json_is_true(json_object_get(item, "declared")));
+	assert_string_equal(text_of(item, "observed"), "kept");
+	assert_string_equal(text_of(item, "verdict"), "PASS");
+	assert_int_equal(json_array_size(json_object_get(item, "probes")), 1);
+	assert_string_equal(
+		text_of(find(capabilities, "name", "proc.isolation"), "verdict"), "FAIL");
+	assert_string_equal(
+		text_of(find(capabilities, "name", "mach.restrict"), "verdict"), "INCONCLUSIVE");
+	item = find(probes, "id", "P.kill");
+	assert_string_equal(text_of(item, "observed"), "LEAK");
+	assert_string_equal(text_of(item, "control"), "OPEN");
+	assert_string_equal(text_of(item, "expected"), "shut");
+	assert_string_equal(text_of(item, "level"), "E2");
+	assert_int_equal(json_integer_value(json_object_get(root, "exit")), 1);
+	json_decref(root);
+}
+
+static void brief_json_names_what_was_declared(void **state)
+{
+	struct scene *scene = *state;
+
+	scene->header.brief = true;
+	print_with(scene, print_json);
+	json_t *root = json_loads(scene->text, JSON_REJECT_DUPLICATES, NULL);
+	assert_int_equal(json_array_size(json_object_get(root, "capabilities")), 3);
+	assert_int_equal(json_array_size(json_object_get(root, "probes")), 1);
+	json_decref(root);
+}
+
+/* Columns, not bytes: nothing here is wider than one. */
+static void text_fits_the_terminal(void **state)
+{
+	struct scene *scene = *state;
+	size_t width = 0;
+
+	scene->header.target =
+		"exec:a-launcher --with --more options --than --fit --on --one --line "
+		"and/a/path/that/has/no/blank/anywhere/and/goes/on/for/more/than/eighty/"
+		"columns/in/one/go {client}";
+	print_with(scene, report_text);
+	for (const char *at = scene->text; *at; at++) {
+		width = *at == '\n' ? 0 : width + 1;
+		assert_true(width <= 80);
+		/* What a client sends cannot draw on the operator's screen. */
+		assert_true(*at == '\n' || (*at >= ' ' && *at <= '~'));
+	}
+	assert_non_null(strstr(scene->text, "net.disable          declared kept      PASS"));
+	assert_non_null(strstr(scene->text, "1 as declared, 1 violated, 1 inconclusive"));
+}
+
+static void colour_is_there_only_when_asked_for(void **state)
+{
+	struct scene *scene = *state;
+
+	scene->header.colour = true;
+	print_with(scene, report_text);
+	assert_non_null(strstr(scene->text, "\033[32mPASS"));
+}
+
+static void tap_counts_what_it_says(void **state)
+{
+	struct scene *scene = *state;
+	unsigned lines = 0;
+	unsigned bad = 0;
+	char plan[16];
+
+	print_with(scene, report_tap);
+	for (char *line = scene->text; line && *line; line = strchr(line, '\n') + 1) {
+		lines += strncmp(line, "ok ", 3) == 0 || strncmp(line, "not ok ", 7) == 0;
+		bad += strncmp(line, "not ok ", 7) == 0;
+	}
+	assert_int_equal(lines, 6); /* three promises, three probes */
+	assert_int_equal(bad, 2);
+	(void)snprintf(plan, sizeof(plan), "\n1..%u\n", lines);
+	assert_non_null(strstr(scene->text, plan));
+	assert_non_null(strstr(scene->text, "mach.restrict # SKIP INCONCLUSIVE"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(json_has_the_schema, set_scene, clear_scene),
+		cmocka_unit_test_setup_teardown(
+			brief_json_names_what_was_declared, set_scene, clear_scene),
+		cmocka_unit_test_setup_teardown(text_fits_the_terminal, set_scene, clear_scene),
+		cmocka_unit_test_setup_teardown(
+			colour_is_there_only_when_asked_for, set_scene, clear_scene),
+		cmocka_unit_test_setup_teardown(tap_counts_what_it_says, set_scene, clear_scene),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
