@@ -43,6 +43,7 @@
 #define ZYGOTE_RETRY_USEC USEC
 #define PAUSE_USEC (USEC / 10) /* after accept or fork had no room */
 #define STOP_USEC (5 * USEC)
+#define SWEEP_USEC USEC
 #define DROP_LOG_USEC (10 * USEC)
 #define ACCEPTS_A_TURN 16
 
@@ -74,6 +75,7 @@ struct listener {
 	uint64_t step_ends;
 	uint64_t pause_until; /* no accept before */
 	uint64_t zygote_retry;
+	uint64_t sweep_at; /* UINT64_MAX: nothing to sweep */
 	uint64_t drops, drops_since;
 };
 
@@ -512,11 +514,11 @@ static void lose_monitor(struct listener *listener, size_t slot, pid_t pid, int 
 	if (WIFEXITED(status) && sessions == 0) {
 		return;
 	}
-	/* Its sandboxes have ended with it; what they leave on the host we take away. */
-	int swept = backend_sweep(&listener->host);
-	log_error("monitor %d died (%s %d) with %u sessions; swept %d things", (int)pid,
+	/* Its sandboxes end with it; what they leave on the host is taken away a moment later. */
+	listener->sweep_at = io_now_usec() + SWEEP_USEC;
+	log_error("monitor %d died (%s %d) with %u sessions", (int)pid,
 		WIFSIGNALED(status) ? "signal" : "status",
-		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), sessions, swept);
+		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), sessions);
 	audit_event_of_server(&listener->service, "monitor_died",
 		json_pack("{s:i, s:i, s:i}", "monitor", (int)pid, "wait_status", status, "sessions",
 			(int)sessions));
@@ -629,6 +631,10 @@ static void watch_clock(struct listener *listener)
 {
 	uint64_t now = io_now_usec();
 
+	if (now >= listener->sweep_at) {
+		listener->sweep_at = UINT64_MAX;
+		(void)backend_sweep(&listener->host);
+	}
 	if (listener->step == RUNNING) {
 		revive_zygote(listener);
 		if (listener->options->debug && listener->accepted &&
@@ -647,15 +653,16 @@ static void watch_clock(struct listener *listener)
 static int next_timeout(const struct listener *listener, bool accepting)
 {
 	uint64_t now = io_now_usec();
-	uint64_t next = UINT64_MAX;
+	uint64_t wanted = UINT64_MAX;
 
 	if (listener->step != RUNNING) {
-		next = listener->step_ends;
+		wanted = listener->step_ends;
 	} else if (listener->service.zygote.pid == 0) {
-		next = listener->zygote_retry;
+		wanted = listener->zygote_retry;
 	} else if (!accepting) {
-		next = listener->pause_until;
+		wanted = listener->pause_until;
 	}
+	uint64_t next = wanted < listener->sweep_at ? wanted : listener->sweep_at;
 	if (next == UINT64_MAX) {
 		return -1;
 	}
@@ -791,6 +798,7 @@ int listener_run(const struct options *options, struct config *config, bool to_s
 		.to_syslog = to_syslog,
 		.signals = -1,
 		.interrupts = -1,
+		.sweep_at = UINT64_MAX,
 		.service = {.audit = {.fd = -1}, .zygote = {.control = -1}},
 	};
 	struct err err = {0};

@@ -158,7 +158,10 @@ static int run(const struct options *options)
 	return serve(options, &config);
 }
 
-/* 0, 1 and 2 are open, whatever we were started with: nothing else may get these numbers. */
+/*
+ * 0, 1 and 2 are open, whatever we were started with: nothing else may get these numbers. Nor 3,
+ * which is where cloche-init and the zygote look for their control sockets.
+ */
 static void fill_stdio(void)
 {
 	int fd = open("/dev/null", O_RDWR);
@@ -166,7 +169,9 @@ static void fill_stdio(void)
 	while (fd >= 0 && fd <= STDERR_FILENO) {
 		fd = open("/dev/null", O_RDWR);
 	}
-	if (fd >= 0) {
+	if (fd == STDERR_FILENO + 1) {
+		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+	} else if (fd >= 0) {
 		(void)close(fd);
 	}
 }

@@ -32,6 +32,7 @@ struct subject {
 	char cache[PATH_SIZE]; /* "" when results cannot be kept */
 	char key[65];
 	char plan[65];
+	const char *backend; /* static */
 	struct capability_set uses;
 };
 
@@ -124,6 +125,7 @@ static int make_plan(const struct config_profile *profile, const struct host *ho
 	}
 	(void)snprintf(subject->plan, sizeof(subject->plan), "%s", plan->digest);
 	subject->uses = plan->uses;
+	subject->backend = backend->name;
 	return 0;
 }
 
@@ -272,8 +274,8 @@ static int run_testkit(const struct subject *subject, const struct proof_options
 	cleanup_close int read_end = -1;
 	cleanup_close int write_end = -1;
 	cleanup_close int pidfd = -1;
-	const char *const fixed[] = {subject->testkit, "--target", "native", "--quick", "--format",
-		"json", "--proof", "--profile", subject->profile->name};
+	const char *const fixed[] = {subject->testkit, "--target", subject->backend, "--quick",
+		"--format", "json", "--proof", "--profile", subject->profile->name};
 	char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 	char *env[] = {path, NULL};
 	int ends[2];
@@ -404,7 +406,11 @@ static int prove(const struct config *config, const struct host *host,
 		return 0;
 	}
 	make_key(&subject, host);
-	if (config->state_dir && make_cache_directory(config->state_dir) == 0) {
+	int r = config->state_dir ? make_cache_directory(config->state_dir) : -ENOENT;
+	if (r < 0) {
+		log_warning("proofs cannot be kept in state_dir: %s; each start measures again",
+			strerror(-r));
+	} else {
 		(void)snprintf(subject.cache, sizeof(subject.cache), "%s/proofs/%s.json",
 			config->state_dir, subject.key);
 	}
