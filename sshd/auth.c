@@ -79,10 +79,10 @@ enum auth_answer auth_check_none(struct auth *auth, const char *user)
 	if (!take_name(auth, user)) {
 		return AUTH_NAME_CHANGED;
 	}
+	auth->method = "none";
 	if (auth->user && auth->user->guest &&
 		policy_find_profile(auth->config, auth->user, NULL, &auth->profile, &err) == 0 &&
 		auth->profile->guest) {
-		auth->method = "none";
 		return AUTH_YES;
 	}
 	if (auth->none_tries++ > 0) {
