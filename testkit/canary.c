@@ -1,6 +1,7 @@
 #include "testkit/canary.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -212,18 +213,89 @@ static void make_descriptors(struct ground *ground)
 	}
 }
 
-static int make_directory(char *path, const char *parent, struct err *err)
+static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *walk)
+{
+	(void)info;
+	(void)kind;
+	(void)walk;
+	(void)remove(path); /* what stays is reported by the directory that then stays too */
+	return 0;
+}
+
+/* Below our own directory only, never through a link, never into another file system. */
+static void remove_tree(const char *path)
+{
+	if (*path) {
+		(void)nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+	}
+}
+
+#define GROUND_PREFIX ".cloche-testkit."
+
+/* Is it ours, and has nobody the lock that its maker held? */
+static bool is_orphan(int parent_fd, const char *name)
+{
+	cleanup_close int fd =
+		openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat info;
+
+	return fd >= 0 && fstat(fd, &info) == 0 && info.st_uid == geteuid() &&
+		flock(fd, LOCK_EX | LOCK_NB) == 0;
+}
+
+/* Removes what a measurement that was killed has left in parent: a setuid file may be among it. */
+static void sweep(const char *parent)
+{
+	DIR *directory = opendir(parent);
+	struct dirent *entry = NULL;
+	char path[320];
+
+	while (directory && (entry = readdir(directory))) {
+		if (strncmp(entry->d_name, GROUND_PREFIX, strlen(GROUND_PREFIX)) == 0 &&
+			is_orphan(dirfd(directory), entry->d_name)) {
+			(void)snprintf(path, sizeof(path), "%s/%s", parent, entry->d_name);
+			remove_tree(path);
+		}
+	}
+	if (directory) {
+		(void)closedir(directory);
+	}
+}
+
+/* Until it is locked another one's sweep may take it away: then the next name is tried. */
+static int try_directory(char *path, const char *parent, int *ret_lock)
 {
 	uint8_t random[6];
 	char hex[13];
+	struct stat info;
 
 	io_random(random, sizeof(random));
 	(void)snprintf(
-		path, 64, "%s/.cloche-testkit.%s", parent, io_hex(random, sizeof(random), hex));
+		path, 64, "%s/" GROUND_PREFIX "%s", parent, io_hex(random, sizeof(random), hex));
 	if (mkdir(path, 0755) < 0 || chmod(path, 0755) < 0) {
-		return err_set(err, errno, "making the canary directory %s", path);
+		return -errno;
+	}
+	*ret_lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*ret_lock < 0) {
+		return -errno;
+	}
+	if (flock(*ret_lock, LOCK_EX | LOCK_NB) < 0 || stat(path, &info) < 0) {
+		close_fdp(ret_lock);
+		return -ENOENT;
 	}
 	return 0;
+}
+
+/* The lock on the directory lasts as long as the descriptor: it says that somebody is at work. */
+static int make_directory(char *path, const char *parent, int *ret_lock, struct err *err)
+{
+	int r = -ENOENT;
+
+	sweep(parent);
+	for (int i = 0; i < 8 && r == -ENOENT; i++) {
+		r = try_directory(path, parent, ret_lock);
+	}
+	return r < 0 ? err_set(err, -r, "making the canary directory %s", path) : 0;
 }
 
 /*
@@ -285,17 +357,18 @@ int ground_init(struct ground *ground, const char *parent, const char *client, s
 	memset(ground, 0, sizeof(*ground));
 	ground->terminal_master = ground->terminal_slave = -1;
 	ground->dir_fd = ground->file_fd = -1;
+	ground->locks[0] = ground->locks[1] = -1;
 	io_random(ground->secret, sizeof(ground->secret));
 	if (strlen(parent) > 24) {
 		return err_refuse(
 			err, ENAMETOOLONG, "the path %s is too long for canaries", parent);
 	}
-	r = make_directory(ground->tmp, "/tmp", err);
+	r = make_directory(ground->tmp, "/tmp", &ground->locks[0], err);
 	if (r < 0) {
 		return r;
 	}
 	ground->made = true;
-	r = make_directory(ground->root, parent, err);
+	r = make_directory(ground->root, parent, &ground->locks[1], err);
 	if (r < 0) {
 		ground->root[0] = '\0';
 		return r;
@@ -324,23 +397,6 @@ int ground_init(struct ground *ground, const char *parent, const char *client, s
 	return setenv(ground->env_name, ground_token(ground, 0, "env", token), 1) < 0 ? -errno : 0;
 }
 
-static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *walk)
-{
-	(void)info;
-	(void)kind;
-	(void)walk;
-	(void)remove(path); /* what stays is reported by the directory that then stays too */
-	return 0;
-}
-
-/* Below our own directory only, never through a link, never into another file system. */
-static void remove_tree(const char *path)
-{
-	if (*path) {
-		(void)nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
-	}
-}
-
 void ground_fini(struct ground *ground)
 {
 	if (!ground->made) {
@@ -355,6 +411,8 @@ void ground_fini(struct ground *ground)
 	}
 	remove_tree(ground->root);
 	remove_tree(ground->tmp);
+	close_fdp(&ground->locks[0]);
+	close_fdp(&ground->locks[1]);
 	(void)unsetenv(ground->env_name);
 	ground->made = false;
 }

@@ -37,6 +37,7 @@ struct ground {
 	char env_name[40];
 	char mount_word[64]; /* a mount of the host's that sandboxes have no use for */
 	int dir_fd, file_fd; /* left open on purpose, for launchers that leak */
+	int locks[2]; /* of tmp and root: somebody is at work here */
 	unsigned runs;
 	bool made;
 };

@@ -268,6 +268,9 @@ static void be_child(const struct target *target, const struct canary *canary, c
 		(void)setenv(
 			target->env_listed, ground_token(canary->ground, 0, "listed", token), 1);
 	}
+	if (drop) {
+		(void)setenv("HOME", canary->ground->home, 1);
+	}
 	if (drop && geteuid() == 0) {
 		gid_t group = OUTSIDE_GROUP;
 		if (setgroups(1, &group) < 0 ||
@@ -276,7 +279,6 @@ static void be_child(const struct target *target, const struct canary *canary, c
 			_exit(127);
 		}
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		(void)setenv("HOME", canary->ground->home, 1);
 	}
 	(void)prctl(PR_SET_DUMPABLE, 1);
 	(void)execvp(argv[0], argv);
