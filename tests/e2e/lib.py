@@ -159,13 +159,25 @@ def cgroup_directories():
     return found
 
 
-def cgroup_is_empty(path):
+def cgroup_is_abandoned(path):
+    """Is nobody alive in it, and does nobody hold the lock that its maker keeps? Other servers may be
+    at work on this host, out of our sight in a pid namespace."""
     for top, _, _ in os.walk(path):
         with contextlib.suppress(OSError):
             with open(os.path.join(top, "cgroup.procs")) as procs:
                 if procs.read().strip():
                     return False
-    return True
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
 
 
 def mounts():
@@ -197,7 +209,7 @@ class Host:
     def left(self, own_directory):
         """What is there now and was not. Others may run servers too: only their debris is ours."""
         new = [path for path in cgroup_directories() - self.cgroups
-               if os.path.basename(path) != "cloche" and cgroup_is_empty(path)]
+               if os.path.basename(path) != "cloche" and cgroup_is_abandoned(path)]
         new += [f"mount {path}" for path in mounts() - self.mounts]
         new += [path for path in debris() - self.debris if own_directory not in path]
         return new
