@@ -58,6 +58,11 @@ const struct caveat_info caveat_table[] = {
 	{"fs.write_scope.hard_links", CAPABILITY_FS_WRITE_SCOPE, CAVEAT_WEAKER,
 		"a hard link inside a writable path changes the file it shares with outside",
 		"give sessions a directory of their own on its own file system"},
+	{"fs.write_scope.set_id", CAPABILITY_FS_WRITE_SCOPE, CAVEAT_INFO,
+		"a program that a session makes set-user-id there is one on the host, for the user "
+		"who owns the "
+		"directory; inside it has no effect",
+		"mount the directory nosuid on the host"},
 	{"fs.write_scope.disk_unbounded", CAPABILITY_RES_DISK, CAVEAT_INFO,
 		"writes that persist are not limited in size",
 		"put the writable path on a file system with a quota"},

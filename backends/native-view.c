@@ -358,6 +358,7 @@ static void make_scopes(struct builder *b)
 		b->view->has_scopes = true;
 		b->view->host_sockets = true;
 		note(b, "fs.write_scope.hard_links");
+		note(b, "fs.write_scope.set_id");
 		note(b, "fs.write_scope.disk_unbounded");
 		note(b, "fs.write_scope.shares_sockets");
 	}

@@ -239,7 +239,11 @@ static int make_tree(const struct plan *plan, const struct native_sandbox *sandb
 		attr = (struct kernel_mount_attr){
 			.attr_set = KERNEL_MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)userns};
 		if (kernel_mount_setattr(tree, "", AT_EMPTY_PATH, &attr) < 0) {
-			return err_set(err, errno, "mapping the owner of %s", mount->source);
+			return err_set(err, errno,
+				"mapping the owner of %s (its file system must know idmapped "
+				"mounts: ext4, "
+				"xfs, btrfs, or tmpfs since Linux 6.3)",
+				mount->source);
 		}
 	}
 	return take_fd(&tree);
