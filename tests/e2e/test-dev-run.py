@@ -57,6 +57,8 @@ class DevRun:
         eventually(lambda: not self.running() and not self.before.left(self.directory),
                    "nothing left", 5)
         equal(set(os.listdir(self.directory)), {".run"}, "files")
+        if "/run/cloche" not in self.before.debris:
+            check(not os.path.exists("/run/cloche"), "/run/cloche was left")
 
 
 @case("the printed ssh line gives a confined shell, and Ctrl-C leaves nothing but .run/")
