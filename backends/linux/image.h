@@ -34,6 +34,7 @@ enum image_flag {
 	IMAGE_HAS_FILTER = 1 << 2,
 	IMAGE_LOOPBACK = 1 << 3, /* bring lo up: there is a network namespace of our own */
 	IMAGE_MOUNTS = 1 << 4, /* there is a mount namespace to fill */
+	IMAGE_ONE_ID = 1 << 6, /* one uid and one gid are mapped, the session's */
 	IMAGE_OWN_PIDS = 1 << 5, /* we are pid 1 */
 };
 

@@ -65,11 +65,18 @@ static int init_memfd = -1;
 
 int launcher_warm(void)
 {
-	if (init_memfd < 0) {
-		init_memfd =
-			io_sealed_memfd("cloche-init", launcher_init_program, launcher_init_size);
+	cleanup_close int low = -1;
+
+	if (init_memfd >= 0) {
+		return 0;
 	}
-	return init_memfd < 0 ? init_memfd : 0;
+	low = io_sealed_memfd("cloche-init", launcher_init_program, launcher_init_size);
+	if (low < 0) {
+		return low;
+	}
+	/* Out of the way of 0 to 3, which mean something in the child. */
+	init_memfd = fcntl(low, F_DUPFD_CLOEXEC, 10);
+	return init_memfd < 0 ? -errno : 0;
 }
 
 static struct native_sandbox *native(struct sandbox *sandbox)

@@ -258,7 +258,7 @@ static int make_device(struct init *init, const struct image_mount *mount)
 }
 
 static int make_directory_at(
-	int parent, const char *name, uint32_t mode, uint32_t uid, uint32_t gid)
+	int parent, const char *name, uint32_t mode, uint32_t uid, uint32_t gid, bool one_id)
 {
 	cleanup_close int made = -1;
 
@@ -267,7 +267,8 @@ static int make_directory_at(
 	}
 	made = kernel_openat2(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0,
 		KERNEL_RESOLVE_BENEATH | KERNEL_RESOLVE_NO_SYMLINKS);
-	if (made < 0 || RT(fchown, made, uid, gid) < 0 || RT(fchmod, made, mode) < 0) {
+	/* Where there is one id, everything is its own, and there is nobody to give it to. */
+	if (made < 0 || (!one_id && RT(fchown, made, uid, gid) < 0) || RT(fchmod, made, mode) < 0) {
 		return -1;
 	}
 	return take_fd(&made);
@@ -276,6 +277,7 @@ static int make_directory_at(
 static int make_directory(struct init *init, const struct image_mount *mount)
 {
 	const char *name = NULL;
+	bool one_id = init->image->flags & IMAGE_ONE_ID;
 	cleanup_close int parent = open_parent(init, init_string(init, mount->target), &name);
 	uint32_t uid = mount->flags & PLAN_USER ? init->image->uid : 0;
 	uint32_t gid = mount->flags & PLAN_USER ? init->image->gid : 0;
@@ -284,7 +286,7 @@ static int make_directory(struct init *init, const struct image_mount *mount)
 	if (parent < 0) {
 		return -1;
 	}
-	made = make_directory_at(parent, name, mount->mode, uid, gid);
+	made = make_directory_at(parent, name, mount->mode, uid, gid, one_id);
 	return made < 0 ? -1 : 0;
 }
 
@@ -330,6 +332,7 @@ static int make_overlay(struct init *init, const struct image_mount *mount)
 {
 	const char *target = init_string(init, mount->target);
 	const char *name = NULL;
+	bool one_id = init->image->flags & IMAGE_ONE_ID;
 	char path[3][32];
 	cleanup_close int lower = take_tree(init, mount);
 	cleanup_close int parent = open_parent(init, init_string(init, mount->content), &name);
@@ -345,13 +348,13 @@ static int make_overlay(struct init *init, const struct image_mount *mount)
 		attach(init, lower, target, true) < 0) {
 		return -1;
 	}
-	scratch = make_directory_at(parent, name, 0700, 0, 0);
+	scratch = make_directory_at(parent, name, 0700, 0, 0, one_id);
 	if (scratch < 0) {
 		return -1;
 	}
 	upper = make_directory_at(
-		scratch, "upper", owner.stx_mode & 07777, owner.stx_uid, owner.stx_gid);
-	work = make_directory_at(scratch, "work", 0700, 0, 0);
+		scratch, "upper", owner.stx_mode & 07777, owner.stx_uid, owner.stx_gid, one_id);
+	work = make_directory_at(scratch, "work", 0700, 0, 0, one_id);
 	place = open_below(init, target);
 	fs = kernel_fsopen("overlay", KERNEL_FSOPEN_CLOEXEC);
 	if (upper < 0 || work < 0 || place < 0 || fs < 0 ||
