@@ -181,6 +181,22 @@ static uint64_t available_memory(void)
 	return (uint64_t)sysconf(_SC_AVPHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+/*
+ * A login has its profile's places and none of ours: what would be granted or denied there cannot be
+ * tried.
+ */
+static int withdraw_places(struct pass *pass)
+{
+	static const char *const names[] = {"scope", "scope.read", "deny"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (strv_appendf(&pass->settings, "set %s ", names[i]) < 0) {
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
 /* A little over the declared limit; nothing that could hurt the machine, nothing without limit. */
 static int set_budgets(struct pass *pass, struct err *err)
 {
@@ -205,6 +221,10 @@ static int set_budgets(struct pass *pass, struct err *err)
 			    (unsigned long long)value) < 0) {
 			return err_set(err, ENOMEM, "setting budgets");
 		}
+	}
+	if (!pass->control && pass->target->kind == TARGET_SSH && pass->target->plan &&
+		withdraw_places(pass) < 0) {
+		return err_set(err, ENOMEM, "setting budgets");
 	}
 	if (pass->target->env_listed[0] &&
 		strv_appendf(&pass->settings, "set env.listed %s", pass->target->env_listed) < 0) {

@@ -316,17 +316,38 @@ static int start_child(const struct target *target, const struct canary *canary,
 	return 0;
 }
 
+/* A word of the command line with what stands in braces put in. The caller frees it. */
+static char *fill_in(const char *word, const struct ground *ground)
+{
+	const struct {
+		const char *name, *parent, *sub;
+	} places[] = {{"{client}", ground->client, ""}, {"{scope}", ground->root, "/scope"},
+		{"{read}", ground->root, "/read"}, {"{deny}", ground->root, "/deny"}};
+	char *text = strdup(word);
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		for (char *mark = NULL; text && (mark = strstr(text, places[i].name));) {
+			char *filled = NULL;
+			if (asprintf(&filled, "%.*s%s%s%s", (int)(mark - text), text,
+				    places[i].parent, places[i].sub,
+				    mark + strlen(places[i].name)) < 0) {
+				filled = NULL;
+			}
+			free(text);
+			text = filled;
+		}
+	}
+	return text;
+}
+
 static int start_exec(const struct target *target, const struct canary *canary, struct running *ret,
 	struct err *err)
 {
 	cleanup(strv_freep) char **argv = NULL;
 
 	STRV_FOREACH (word, target->argv) {
-		const char *mark = strstr(*word, "{client}");
-		int r = mark ? strv_appendf(&argv, "%.*s%s%s", (int)(mark - *word), *word,
-				       canary->ground->client, mark + 8)
-			     : strv_append(&argv, *word);
-		if (r < 0) {
+		char *filled = fill_in(*word, canary->ground);
+		if (!filled || strv_consume(&argv, filled) < 0) {
 			return err_set(err, ENOMEM, "building the command line");
 		}
 	}

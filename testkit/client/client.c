@@ -186,6 +186,7 @@ static char *next_line(void)
 	}
 }
 
+/* A later one of the same name takes the place of the earlier; an empty value takes it back. */
 static void take_setting(char *text)
 {
 	char *value = text;
@@ -193,11 +194,19 @@ static void take_setting(char *text)
 	while (*value && *value != ' ') {
 		value++;
 	}
-	if (!*value || client.setting_count == MAX_SETTINGS) {
+	if (!*value) {
 		return;
 	}
 	*value++ = '\0';
-	client.settings[client.setting_count++] = (struct setting){text, value};
+	for (size_t i = 0; i < client.setting_count; i++) {
+		if (text_same(client.settings[i].name, text)) {
+			client.settings[i].value = value;
+			return;
+		}
+	}
+	if (client.setting_count < MAX_SETTINGS) {
+		client.settings[client.setting_count++] = (struct setting){text, value};
+	}
 }
 
 /* Reads until the word. False: the host went away. */

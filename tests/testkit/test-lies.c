@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
+#include "base/proc.h"
 #include "testkit/judge.h"
 #include "tests/test.h"
 #include "tests/testkit/harness.h"
@@ -176,6 +178,59 @@ static void no_client_keeps_the_host(void **state)
 	}
 }
 
+/* ---- launchers that keep their promises ---- */
+
+static void a_launcher_can_be_given_places(void **state)
+{
+	struct measured measured = run_host(
+		"--target=exec:" BWRAP " --tmpfs {deny} --bind {scope} {scope} {client}", "--quick",
+		"--declare=net.disable,fs.write.scope,fs.read.deny,fs.read.host,dev.minimal",
+		(char *)NULL);
+	cleanup_free char *broken = broken_promises(&measured);
+
+	(void)state;
+	/* It hands inherited descriptors on, through which one can write. */
+	assert_string_equal(broken, "fs.write.scope");
+	assert_string_equal(probe_field(&measured, "F.scope-create", "verdict"), "PASS");
+	assert_string_equal(probe_field(&measured, "F.dirfd", "verdict"), "FAIL");
+	assert_string_equal(probe_field(&measured, "F.rofd", "verdict"), "FAIL");
+	assert_string_equal(probe_field(&measured, "F.create", "verdict"), "PASS");
+	measured_fini(&measured);
+}
+
+/* ---- both halves know the same probes ---- */
+
+static void the_client_knows_every_probe(void **state)
+{
+	cleanup_free char *text = NULL;
+	char list[] = "--list";
+	char *argv[] = {(char *)(uintptr_t)program_path("TESTKIT_CLIENT"), list, NULL};
+	int ends[2];
+	int status = 0;
+	size_t count = 0;
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	const int fds[] = {-1, ends[1], 2};
+	int pidfd = proc_spawn(argv, NULL, fds, NULL);
+	assert_true(pidfd >= 0);
+	(void)close(ends[1]);
+	assert_int_equal(io_read_fd(ends[0], 65536, &text, NULL), 0);
+	(void)close(ends[0]);
+	assert_int_equal(proc_wait(pidfd, 5000, &status), 0);
+	(void)close(pidfd);
+	for (char *rest = text, *id = NULL; (id = strsep(&rest, "\n")) && *id; count++) {
+		const struct probe *probe = probe_find(id);
+		if (!probe || probe->flags & PROBE_STATE) {
+			fail_msg("the host does not know %s as the client does", id);
+		}
+	}
+	for (size_t i = 0; i < probe_count; i++) {
+		count -= !(probe_table[i].flags & PROBE_STATE);
+	}
+	assert_int_equal(count, 0);
+}
+
 /* ---- no confinement at all ---- */
 
 static void nothing_keeps_no_promise(void **state)
@@ -248,6 +303,8 @@ int main(void)
 		cmocka_unit_test(a_boast_does_not_make_a_grant),
 		cmocka_unit_test(half_the_answers_are_no_proof),
 		cmocka_unit_test(no_client_keeps_the_host),
+		cmocka_unit_test(a_launcher_can_be_given_places),
+		cmocka_unit_test(the_client_knows_every_probe),
 		cmocka_unit_test(nothing_keeps_no_promise),
 		cmocka_unit_test(what_nobody_declared_breaks_nothing),
 		cmocka_unit_test(bad_usage_is_exit_two),

@@ -6,6 +6,7 @@
 
 #include "backends/backend.h"
 #include "base/cleanup.h"
+#include "testkit/evidence.h"
 #include "tests/test.h"
 
 /* ---- one run ---- */
@@ -338,7 +339,10 @@ static void probes_have_one_name_each(void **state)
 	assert_null(probe_find("N.none"));
 }
 
-/* No promise without a probe that can decide it, and one that the proof before login runs. */
+/*
+ * No promise without a probe that can decide it: one that the proof before login runs, and of which
+ * the host has eyes of its own.
+ */
 static void every_promise_of_every_backend_is_decided(void **state)
 {
 	(void)state;
@@ -348,7 +352,8 @@ static void every_promise_of_every_backend_is_decided(void **state)
 			for (size_t r = 0; r < judge_rule_count; r++) {
 				const struct probe *probe = probe_find(judge_rules[r].probe);
 				decided |= judge_rules[r].capability == (enum capability)c &&
-					probe->flags & PROBE_QUICK;
+					probe->flags & (PROBE_QUICK | PROBE_TIME) &&
+					evidence_exists(probe);
 			}
 			if (capability_set_has(backends[i]->enforces, (enum capability)c) &&
 				!decided) {

@@ -1,0 +1,62 @@
+#!/usr/bin/python3
+"""Logins measured by the testkit over the stock ssh client: one that confines nothing, and ours."""
+import json
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+from lib import BUILD, Cloche, OpenSshd, Skip, case, check, equal, main, run  # noqa: E402
+
+HOST = os.path.join(BUILD, "testkit", "cloche-testkit-host")
+
+
+def measure(server, *options):
+    """The report and the exit code of a measurement of this server."""
+    if os.geteuid() != 0:
+        raise Skip("controls of another user need root")
+    result = run([HOST, "--target", f"ssh://{server.user}@127.0.0.1:{server.port}",
+                  "--identity", server.key, "--format", "json", *options],
+                 env={**os.environ, "HOME": server.directory})
+    check(result.out, f"no report: {result}")
+    return json.loads(result.out), result.code
+
+
+def verdicts(report):
+    return {item["name"]: item["verdict"] for item in report["capabilities"] if item["declared"]}
+
+
+@case("a stock login is seen to confine nothing")
+def stock():
+    with OpenSshd() as server:
+        promises = ["net.disable", "fs.write.deny", "ipc.restrict", "kernel.filter", "priv.none"]
+        report, code = measure(server, "--quick", "--declare", ",".join(promises))
+        equal(verdicts(report), {name: "FAIL" for name in promises}, "verdicts")
+        equal(code, 1, "exit code")
+        check(report["client"]["finished"] and not report["client"]["damaged"], report["client"])
+
+
+@case("a banner, a motd and a terminal's worth of noise do not disturb")
+def noise():
+    with OpenSshd('ForceCommand echo "@0 noise"; printf "no newline"; eval "$SSH_ORIGINAL_COMMAND"') \
+            as server:
+        report, code = measure(server, "--quick", "--declare", "net.disable")
+        equal(verdicts(report), {"net.disable": "FAIL"}, "verdicts")
+        check(report["client"]["finished"], report["client"])
+
+
+@case("a login of ours keeps what its profile promises")
+def ours():
+    with Cloche() as server:
+        config = server.configure()
+        report, code = measure(server, "--quick", "--config", config, "--profile", "lab")
+        got = verdicts(report)
+        check(len(got) >= 12, got)
+        broken = {name: verdict for name, verdict in got.items() if verdict != "PASS"}
+        detail = [probe for probe in report["probes"] if probe["verdict"] == "FAIL"]
+        equal(broken, {}, f"broken promises {json.dumps(detail)[:1500]}")
+        equal(code, 0, "exit code")
+        check(report["client"]["finished"], report["client"])
+
+
+if __name__ == "__main__":
+    main()
