@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 from lib import BUILD, Cloche, OpenSshd, Skip, case, check, equal, main, run  # noqa: E402
@@ -41,6 +42,34 @@ def noise():
             as server:
         report, code = measure(server, "--quick", "--declare", "net.disable")
         equal(verdicts(report), {"net.disable": "FAIL"}, "verdicts")
+        check(report["client"]["finished"], report["client"])
+
+
+@case("the client comes through a terminal, with its echo and its line ends")
+def terminal():
+    if os.geteuid() != 0:
+        raise Skip("controls of another user need root")
+    with tempfile.TemporaryDirectory() as directory:
+        launcher = os.path.join(directory, "launcher")
+        with open(launcher, "w") as file:
+            file.write('#!/bin/sh\nexec script -qefc "$1" /dev/null\n')
+        os.chmod(directory, 0o755)
+        os.chmod(launcher, 0o755)
+        result = run([HOST, "--target", f"exec:{launcher} {{client}}", "--quick", "--format", "json",
+                      "--declare", "net.disable"])
+        report = json.loads(result.out)
+        equal(result.code, 1, "exit code")
+        check(report["client"]["finished"], report["client"])
+        equal(report["client"]["lost"], 0, "lost lines")
+
+
+@case("the client comes where no file can be written")
+def unwritable():
+    wrapper = "exec bwrap --ro-bind / / --dev-bind /dev /dev --ro-bind /dev/shm /dev/shm " \
+              "--proc /proc sh -c \"$SSH_ORIGINAL_COMMAND\""
+    with OpenSshd(f"ForceCommand {wrapper}") as server:
+        report, code = measure(server, "--quick", "--declare", "fs.write.deny,net.disable")
+        equal(verdicts(report), {"fs.write.deny": "PASS", "net.disable": "FAIL"}, "verdicts")
         check(report["client"]["finished"], report["client"])
 
 
