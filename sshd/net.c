@@ -170,6 +170,8 @@ static ssh_session make_warm_client(int fd)
 
 	if (session) {
 		(void)ssh_options_set(session, SSH_OPTIONS_PROCESS_CONFIG, &no);
+		/* Else it asks for our home directory, and a uid without a name has none. */
+		(void)ssh_options_set(session, SSH_OPTIONS_SSH_DIR, "/");
 		(void)ssh_options_set(session, SSH_OPTIONS_HOST, "warm");
 		(void)ssh_options_set(session, SSH_OPTIONS_USER, "warm");
 		(void)ssh_options_set(session, SSH_OPTIONS_FD, &fd);
