@@ -553,6 +553,10 @@ static void make_odd_files(struct canary *canary)
 	if (mknod(path, S_IFCHR | 0666, makedev(1, 5)) == 0 && chmod(path, 0666) == 0) {
 		canary_set(canary, "device", "%s", path);
 	}
+	(void)snprintf(path, sizeof(path), "%s/X.self", canary->read);
+	if (link(canary->ground->client, path) == 0) {
+		canary_set(canary, "self", "%s", path);
+	}
 	(void)snprintf(path, sizeof(path), "%s/setuid", canary->read);
 	if (geteuid() != 0 ||
 		io_read_file(AT_FDCWD, canary->ground->client, 8 << 20, &program, &size) < 0) {
@@ -1159,7 +1163,7 @@ static void note_event(struct canary *canary, const struct inotify_event *event)
 	} else if (event->len) {
 		probe = probe_find(event->name);
 	}
-	if (probe && (probe->id[0] == 'F' || probe->id[0] == 'D')) {
+	if (probe && strchr("FDX", probe->id[0])) {
 		canary->reached[probe_index(probe)] = true;
 	}
 }

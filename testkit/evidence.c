@@ -527,6 +527,23 @@ static void door(struct look *look, const char *arg)
 	}
 }
 
+/* Where the filter cannot be read, whether the program's file was opened tells as much. */
+static void exec_door(struct look *look, const char *arg)
+{
+	char path[160];
+	bool known = false;
+
+	door(look, arg);
+	(void)snprintf(path, sizeof(path), "%s/%s", look->context->canary->read, look->probe->id);
+	if (look->outcome->evidence == EVIDENCE_NONE && look->context->canary->inotify >= 0 &&
+		(reached(look) ||
+			(!is_done(look) &&
+				outside_same_object(
+					look->context->run->outside.pid, path, &known)))) {
+		conclude(look, reached(look), LEVEL_EVENT);
+	}
+}
+
 static void userns_door(struct look *look, const char *arg)
 {
 	door(look, arg);
@@ -1170,7 +1187,7 @@ static const struct {
 	{"F.rofd", leaked_file, NULL},
 	{"F.root", root_state, NULL},
 	{"F.mount-flags", mount_flags, NULL},
-	{"X.self", door, NULL},
+	{"X.self", exec_door, NULL},
 	{"X.shell", door, NULL},
 	{"X.linker", door, NULL},
 	{"X.memfd", door, NULL},

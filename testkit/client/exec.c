@@ -59,9 +59,13 @@ static long run_self(char *word)
 	return code == -ENOENT ? run_path(-1, "/proc/self/exe", 0, argv) : code;
 }
 
+/* By a name of its own among the canaries, where the host watches who opens it; else our own. */
 static void exec_self(struct result *result)
 {
-	from_code(result, run_self(word_exec));
+	char *argv[] = {word_name, word_exec, NULL};
+	long code = job_has("self") ? run_path(-1, job_text("self"), 0, argv) : -ENOENT;
+
+	from_code(result, code == -ENOENT ? run_self(word_exec) : code);
 }
 
 static void exec_shell(struct result *result)
