@@ -230,6 +230,103 @@ static void remove_tree(const char *path)
 	}
 }
 
+/*
+ * What a run has in places that are not ours alone, by its names. Also kept as the name of an empty
+ * file, so that it can be removed for a measurement that was killed.
+ */
+struct traces {
+	char leave[24], fresh[24];
+	key_t key;
+};
+
+#define TRACES_FORMAT "traces.%s.%s.%d"
+
+static void remove_named(const char *before, const char *name, const char *after)
+{
+	char path[96];
+
+	(void)snprintf(path, sizeof(path), "%s%s%s", before, name, after);
+	(void)unlink(path);
+}
+
+static void remove_queues(key_t key)
+{
+	int id = shmget(key, 0, 0);
+
+	if (id >= 0) {
+		(void)shmctl(id, IPC_RMID, NULL);
+	}
+	id = msgget(key, 0);
+	if (id >= 0) {
+		(void)msgctl(id, IPC_RMID, NULL);
+	}
+	id = semget(key, 0, 0);
+	if (id >= 0) {
+		(void)semctl(id, 0, IPC_RMID);
+	}
+}
+
+/* Like every key of ours from 1 to 2^30. */
+key_t canary_fresh_key(const char *fresh)
+{
+	unsigned number = 0;
+
+	(void)sscanf(fresh, "cf%8x", &number);
+	return (key_t)(number & 0x3ffffffe) + 1;
+}
+
+static void remove_traces(const struct traces *traces)
+{
+	static const struct {
+		const char *before, *after;
+		bool fresh;
+	} names[] = {
+		{"/tmp/", ".F.tmp-private", false},
+		{"/var/tmp/", ".F.vartmp-private", false},
+		{"/dev/shm/", ".F.shm-private", false},
+		{"/dev/shm/", "", false},
+		{"/tmp/.", "", false},
+		{"/tmp/.fill.", "", false},
+		{"/tmp/.", ".x", false},
+		{"/var/tmp/.", ".x", false},
+		{"/dev/shm/.", ".x", false},
+		{"/tmp/.", ".fresh", true},
+		{"/var/tmp/.", ".fresh", true},
+		{"/dev/shm/.", ".fresh", true},
+	};
+	char queue[32];
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		remove_named(names[i].before, names[i].fresh ? traces->fresh : traces->leave,
+			names[i].after);
+	}
+	(void)snprintf(queue, sizeof(queue), "/%s", traces->leave);
+	(void)mq_unlink(queue);
+	remove_queues(traces->key);
+}
+
+/* Those of a directory whose maker is gone. Names are as strict as we make them. */
+static void remove_orphan_traces(const char *path)
+{
+	DIR *directory = opendir(path);
+	struct dirent *entry = NULL;
+
+	while (directory && (entry = readdir(directory))) {
+		struct traces traces = {0};
+		if (sscanf(entry->d_name, "traces.%20[a-z0-9].%20[a-z0-9].%d", traces.leave,
+			    traces.fresh, &traces.key) == 3 &&
+			strncmp(traces.leave, "ck", 2) == 0 && strlen(traces.leave) == 18 &&
+			strncmp(traces.fresh, "cf", 2) == 0 && strlen(traces.fresh) == 18 &&
+			traces.key > 0) {
+			remove_traces(&traces);
+			remove_queues(canary_fresh_key(traces.fresh));
+		}
+	}
+	if (directory) {
+		(void)closedir(directory);
+	}
+}
+
 #define GROUND_PREFIX ".cloche-testkit."
 
 /* Is it ours, and has nobody the lock that its maker held? */
@@ -254,6 +351,7 @@ static void sweep(const char *parent)
 		if (strncmp(entry->d_name, GROUND_PREFIX, strlen(GROUND_PREFIX)) == 0 &&
 			is_orphan(dirfd(directory), entry->d_name)) {
 			(void)snprintf(path, sizeof(path), "%s/%s", parent, entry->d_name);
+			remove_orphan_traces(path);
 			remove_tree(path);
 		}
 	}
@@ -645,6 +743,16 @@ static void choose_listen_port(struct canary *canary)
 	}
 }
 
+/* Before the first of them is made. */
+static void note_traces(const struct canary *canary)
+{
+	char path[160];
+
+	(void)snprintf(path, sizeof(path), "%s/" TRACES_FORMAT, canary->ground->tmp, canary->leave,
+		canary->fresh, canary->ipc_key);
+	(void)make_file(path, 0600, "");
+}
+
 static void make_sysv(struct canary *canary)
 {
 	char token[CANARY_TOKEN];
@@ -652,7 +760,8 @@ static void make_sysv(struct canary *canary)
 	void *at = NULL;
 
 	io_random(&key, sizeof(key));
-	canary->ipc_key = (key_t)(key & 0x7ffffffe) + 1;
+	canary->ipc_key = (key_t)(key & 0x3ffffffe) + 1;
+	note_traces(canary);
 	canary->shm = shmget(canary->ipc_key, 4096, IPC_CREAT | IPC_EXCL | 0666);
 	canary->msg = msgget(canary->ipc_key, IPC_CREAT | IPC_EXCL | 0666);
 	canary->sem = semget(canary->ipc_key, 1, IPC_CREAT | IPC_EXCL | 0666);
@@ -986,25 +1095,9 @@ static void end_process(pid_t *pid)
 	}
 }
 
-/* What the run may have left in places that are not ours alone; the names are. */
-static void remove_left(const struct canary *canary)
-{
-	static const char *const names[] = {"/tmp/%s.F.tmp-private", "/var/tmp/%s.F.vartmp-private",
-		"/dev/shm/%s.F.shm-private", "/dev/shm/%s", "/tmp/.%s", "/tmp/.fill.%s",
-		"/tmp/.%s.x", "/var/tmp/.%s.x", "/dev/shm/.%s.x"};
-	char path[96];
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		const char *mark = strstr(names[i], "%s");
-		(void)snprintf(path, sizeof(path), "%.*s%s%s", (int)(mark - names[i]), names[i],
-			canary->leave, mark + 2);
-		(void)unlink(path);
-	}
-}
-
 void canary_fini(struct canary *canary)
 {
-	char name[32];
+	struct traces traces = {.fresh = "none"};
 
 	if (!canary->ground) {
 		return;
@@ -1022,21 +1115,13 @@ void canary_fini(struct canary *canary)
 	close_fdp(&canary->lock);
 	close_fdp(&canary->inotify);
 	close_fdp(&canary->dial);
-	if (canary->shm >= 0) {
-		(void)shmctl(canary->shm, IPC_RMID, NULL);
-	}
-	if (canary->msg >= 0) {
-		(void)msgctl(canary->msg, IPC_RMID, NULL);
-	}
-	if (canary->sem >= 0) {
-		(void)semctl(canary->sem, 0, IPC_RMID);
-	}
 	if (canary->mq >= 0) {
-		(void)snprintf(name, sizeof(name), "/%s", canary->leave);
-		(void)mq_unlink(name);
 		(void)mq_close(canary->mq);
 	}
-	remove_left(canary);
+	/* Not the fresh ones: the next session is to look for them. */
+	traces.key = canary->ipc_key;
+	(void)snprintf(traces.leave, sizeof(traces.leave), "%s", canary->leave);
+	remove_traces(&traces);
 	if (canary->page) {
 		(void)munmap(canary->page, sizeof(*canary->page));
 	}

@@ -90,6 +90,9 @@ void ground_fini(struct ground *ground);
 /* The token of a probe's canary, in out (CANARY_TOKEN bytes). Returns out. */
 char *ground_token(const struct ground *ground, unsigned run, const char *id, char *out);
 
+/* The key of the System V segment that sessions with this S name use. */
+key_t canary_fresh_key(const char *fresh);
+
 /*
  * Plants the objects of one run. fresh: the name for S probes, shared by the sessions that are
  * compared. 0 or negative errno.

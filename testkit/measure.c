@@ -22,7 +22,7 @@ struct pass {
 	const struct limits *limits;
 	bool control, with_time;
 	char fresh[24];
-	uint32_t fresh_shm;
+	key_t fresh_shm;
 	char **settings;
 	struct outcome *outcomes;
 	struct measure_client *client; /* NULL for controls */
@@ -151,7 +151,7 @@ static void remove_fresh(const struct pass *pass)
 {
 	static const char *const places[] = {"/tmp", "/var/tmp", "/dev/shm"};
 	char path[64];
-	int id = shmget((key_t)pass->fresh_shm, 0, 0);
+	int id = shmget(pass->fresh_shm, 0, 0);
 
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
 		(void)snprintf(path, sizeof(path), "%s/.%s.fresh", places[i], pass->fresh);
@@ -169,9 +169,8 @@ static int choose_names(struct pass *pass, struct err *err)
 
 	io_random(random, sizeof(random));
 	(void)snprintf(pass->fresh, sizeof(pass->fresh), "cf%s", io_hex(random, 8, hex));
-	io_random(&pass->fresh_shm, sizeof(pass->fresh_shm));
-	pass->fresh_shm = (pass->fresh_shm & 0x7ffffffe) + 1;
-	return strv_appendf(&pass->settings, "set fresh.shm %u", pass->fresh_shm) < 0
+	pass->fresh_shm = canary_fresh_key(pass->fresh);
+	return strv_appendf(&pass->settings, "set fresh.shm %d", pass->fresh_shm) < 0
 		? err_set(err, ENOMEM, "choosing names")
 		: 0;
 }
