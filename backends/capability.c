@@ -69,7 +69,7 @@ static const struct capability_info capability_table[] = {
 	[CAPABILITY_TTY_ISOLATE] = {"tty.isolate", CAPABILITY_RESTRICTION, false,
 		"terminals of others cannot be opened, nor input pushed into any"},
 	[CAPABILITY_HOST_CONCEAL] = {"host.conceal", CAPABILITY_RESTRICTION, false,
-		"host name, mounts, command lines and keyrings of the host stay unseen"},
+		"host name, hardware lists, command lines and keyrings of the host stay unseen"},
 	[CAPABILITY_SESSION_FRESH] = {"session.fresh", CAPABILITY_RESTRICTION, false,
 		"nothing passes from one session to another"},
 	[CAPABILITY_DENIAL_LOG] = {"denial.log", CAPABILITY_RESTRICTION, false,

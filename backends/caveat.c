@@ -23,6 +23,11 @@ const struct caveat_info caveat_table[] = {
 	{"res.disk.shared_with_memory", CAPABILITY_RES_DISK, CAVEAT_INFO,
 		"ephemeral writes live in memory and count against the memory limit",
 		"set memory well above disk"},
+	{"res.disk.memfd", CAPABILITY_RES_DISK, CAVEAT_INFO,
+		"memory that looks like files (memfd, System V segments) is bounded by the memory "
+		"limit, and "
+		"there is none",
+		"set memory"},
 	{"cgroup.no_kill", NONE, CAVEAT_INFO,
 		"there is no cgroup.kill: the session is ended by killing its first process, which "
 		"takes the process namespace down",
@@ -50,18 +55,20 @@ const struct caveat_info caveat_table[] = {
 	{"fs.read_scope.runtime_added", CAPABILITY_FS_READ_SCOPE, CAVEAT_INFO,
 		"what programs need to start (/usr, the loader, its cache) can be read too", NULL},
 	{"fs.read_deny.by_path", CAPABILITY_FS_READ_DENY, CAVEAT_WEAKER,
-		"paths are denied by name: another hard link to the same file is not",
-		"keep secrets where no second link to them can be read"},
+		"paths are denied by name: another hard link to the same file is not, and a file "
+		"that the "
+		"host replaces during the session (as editors and key rotation do) becomes "
+		"readable",
+		"deny the directory, and keep secrets where no second link to them can be read"},
 	{"fs.read_deny.absent_path", CAPABILITY_FS_READ_DENY, CAVEAT_INFO,
 		"a denied path that did not exist at the start is not masked if it appears later",
 		"create it before sessions start"},
 	{"fs.write_scope.hard_links", CAPABILITY_FS_WRITE_SCOPE, CAVEAT_WEAKER,
 		"a hard link inside a writable path changes the file it shares with outside",
 		"give sessions a directory of their own on its own file system"},
-	{"fs.write_scope.set_id", CAPABILITY_FS_WRITE_SCOPE, CAVEAT_INFO,
-		"a program that a session makes set-user-id there is one on the host, for the user "
-		"who owns the "
-		"directory; inside it has no effect",
+	{"fs.write_scope.set_id", CAPABILITY_FS_WRITE_SCOPE, CAVEAT_WEAKER,
+		"a program that a session makes set-user-id or set-group-id there is one on the "
+		"host, for the user and group who own the directory; inside it has no effect",
 		"mount the directory nosuid on the host"},
 	{"fs.write_scope.disk_unbounded", CAPABILITY_RES_DISK, CAVEAT_INFO,
 		"writes that persist are not limited in size",
@@ -124,6 +131,16 @@ const struct caveat_info caveat_table[] = {
 		"use a kernel from 6.15 on with audit, and run as root"},
 	{"host.conceal.uptime", CAPABILITY_HOST_CONCEAL, CAVEAT_INFO,
 		"uptime, load, processors and total memory of the host can still be read", NULL},
+	{"host.conceal.mountinfo", CAPABILITY_HOST_CONCEAL, CAVEAT_INFO,
+		"the session's own mount table names the host's file systems and the paths its "
+		"files come "
+		"from",
+		NULL},
+	{"session.fresh.host_quotas", CAPABILITY_SESSION_FRESH, CAVEAT_INFO,
+		"some kernel quotas are one number for the whole host (inotify instances, 128 by "
+		"default, of "
+		"which a session takes 16 at most): many sessions together can use them up",
+		"sysctl fs.inotify.max_user_instances=8192"},
 
 	/* Layers left out with --without */
 	{"layer.removed", NONE, CAVEAT_MISSING,

@@ -15,6 +15,7 @@
 
 #define DISK_DEFAULT (64ULL << 20)
 #define SMALL (64ULL << 10)
+#define BROAD_UPPER "/run/.cloche-upper"
 
 struct builder {
 	const struct spec *spec;
@@ -124,30 +125,6 @@ static const char *usr_link(const struct host *host, const char *path)
 	return NULL;
 }
 
-static uint32_t bind_flags(const struct builder *b)
-{
-	return PLAN_NOSUID | PLAN_NODEV |
-		(b->plan->without & PLAN_LAYER_READ_ONLY ? 0 : PLAN_READ_ONLY);
-}
-
-static void bind_readable(struct builder *b, const char *path)
-{
-	const char *link = usr_link(b->host, path);
-	char source[4096];
-
-	if (b->spec->root == ROOT_DIRECTORY) {
-		(void)snprintf(source, sizeof(source), "%s%s", b->spec->root_path, path);
-		add(b, PLAN_MOUNT_BIND, source, path, bind_flags(b) | PLAN_OPTIONAL);
-	} else if (link) {
-		(void)snprintf(source, sizeof(source), "usr/%s", link);
-		add(b, PLAN_MOUNT_SYMLINK, source, path, 0);
-		return; /* Landlock follows the object, which is below /usr */
-	} else {
-		add(b, PLAN_MOUNT_BIND, path, path, bind_flags(b) | PLAN_OPTIONAL);
-	}
-	allow(b, path, reading(b));
-}
-
 /* System directories hold programs; anything else may hold a socket somebody listens on. */
 static bool is_system_path(const char *path)
 {
@@ -160,6 +137,33 @@ static bool is_system_path(const char *path)
 		}
 	}
 	return false;
+}
+
+static uint32_t bind_flags(const struct builder *b)
+{
+	return PLAN_NOSUID | PLAN_NODEV |
+		(b->plan->without & PLAN_LAYER_READ_ONLY ? 0 : PLAN_READ_ONLY);
+}
+
+static void bind_readable(struct builder *b, const char *path)
+{
+	const char *link = usr_link(b->host, path);
+	char source[64];
+
+	if (b->spec->root == ROOT_DIRECTORY) {
+		struct plan_mount *mount = add(b, PLAN_MOUNT_BIND, path, path,
+			bind_flags(b) | PLAN_OPTIONAL | PLAN_IN_ROOT);
+		mount->content = strdup(b->spec->root_path);
+		b->failed |= !mount->content;
+	} else if (link) {
+		(void)snprintf(source, sizeof(source), "usr/%s", link);
+		add(b, PLAN_MOUNT_SYMLINK, source, path, 0);
+		return; /* Landlock follows the object, which is below /usr */
+	} else {
+		add(b, PLAN_MOUNT_BIND, path, path,
+			bind_flags(b) | PLAN_OPTIONAL | (is_system_path(path) ? PLAN_FOLLOW : 0));
+	}
+	allow(b, path, reading(b));
 }
 
 static void bind_all_readable(struct builder *b)
@@ -211,13 +215,13 @@ static void make_etc(struct builder *b)
 	for (size_t i = 0; i < ARRAY_SIZE(from_host); i++) {
 		if (!is_covered(spec->readable, from_host[i])) {
 			add(b, PLAN_MOUNT_BIND, from_host[i], from_host[i],
-				bind_flags(b) | PLAN_OPTIONAL);
+				bind_flags(b) | PLAN_OPTIONAL | PLAN_FOLLOW);
 		}
 	}
 	for (size_t i = 0; spec->net == NET_ENABLE && i < ARRAY_SIZE(with_net); i++) {
 		if (!is_covered(spec->readable, with_net[i])) {
 			add(b, PLAN_MOUNT_BIND, with_net[i], with_net[i],
-				bind_flags(b) | PLAN_OPTIONAL);
+				bind_flags(b) | PLAN_OPTIONAL | PLAN_FOLLOW);
 		}
 	}
 	allow(b, "/etc", reading(b));
@@ -243,12 +247,26 @@ static void scoped_root(struct builder *b)
 	allow(b, "/var/tmp", writing(b));
 }
 
+/* Is this a directory of the host's that the view shows read-only? */
+static bool wants_overlay(const struct builder *b)
+{
+	const char *dir = b->spec->dir;
+
+	if ((b->spec->write != WRITE_EPHEMERAL && b->spec->write != WRITE_OVERLAY) || !dir ||
+		strcmp(dir, "/") == 0 || is_below(dir, "/tmp") || is_below(dir, "/proc") ||
+		is_below(dir, "/dev") || is_below(dir, "/run") ||
+		is_covered(b->spec->writable, dir)) {
+		return false;
+	}
+	return b->view->broad || is_covered(b->spec->readable, dir);
+}
+
 static void broad_root(struct builder *b)
 {
 	add(b, PLAN_MOUNT_BIND, "/", "/", bind_flags(b));
 	add_tmpfs(b, "/run", 0755, SMALL, 0);
 	if (!b->spec->allow_temp) {
-		add_tmpfs(b, "/tmp", 01777, b->disk - b->disk / 4, 0);
+		add_tmpfs(b, "/tmp", 01777, b->disk / (wants_overlay(b) ? 4 : 2), 0);
 		add(b, PLAN_MOUNT_BIND, "/tmp", "/var/tmp", PLAN_INSIDE | PLAN_NOSUID | PLAN_NODEV);
 	}
 	add(b, PLAN_MOUNT_MASK, NULL, "/sys", PLAN_OPTIONAL);
@@ -295,6 +313,11 @@ static void make_dev(struct builder *b)
 	for (size_t i = 0; i < ARRAY_SIZE(links); i++) {
 		add(b, PLAN_MOUNT_SYMLINK, links[i].text, links[i].path, 0);
 	}
+	if (b->plan->namespaces & PLAN_NS_IPC) {
+		add(b, PLAN_MOUNT_MQUEUE, NULL, "/dev/mqueue",
+			PLAN_NOSUID | PLAN_NODEV | PLAN_NOEXEC);
+		allow(b, "/dev/mqueue", writing(b));
+	}
 	if (b->view->broad) {
 		add_tmpfs(b, "/dev/shm", 01777, b->disk / 4, 0);
 	} else {
@@ -311,11 +334,13 @@ static void make_dev(struct builder *b)
 static void make_proc(struct builder *b)
 {
 	static const char *const masked[] = {"/proc/acpi", "/proc/asound", "/proc/bus",
-		"/proc/cmdline", "/proc/config.gz", "/proc/driver", "/proc/interrupts",
-		"/proc/iomem", "/proc/ioports", "/proc/kallsyms", "/proc/kcore", "/proc/key-users",
-		"/proc/keys", "/proc/kmsg", "/proc/latency_stats", "/proc/modules",
-		"/proc/sched_debug", "/proc/scsi", "/proc/slabinfo", "/proc/sysrq-trigger",
-		"/proc/timer_list", "/proc/timer_stats", "/proc/vmallocinfo"};
+		"/proc/cmdline", "/proc/config.gz", "/proc/diskstats", "/proc/driver",
+		"/proc/interrupts", "/proc/iomem", "/proc/ioports", "/proc/kallsyms", "/proc/kcore",
+		"/proc/key-users", "/proc/keys", "/proc/kmsg", "/proc/latency_stats",
+		"/proc/modules", "/proc/mtrr", "/proc/partitions", "/proc/sched_debug",
+		"/proc/scsi", "/proc/slabinfo", "/proc/swaps", "/proc/sys/kernel/random/boot_id",
+		"/proc/sysrq-trigger", "/proc/timer_list", "/proc/timer_stats",
+		"/proc/vmallocinfo"};
 	static const char *const read_only[] = {"/proc/fs", "/proc/irq", "/proc/sys"};
 	uint32_t flags = PLAN_NOSUID | PLAN_NODEV | PLAN_NOEXEC;
 	bool mask = !(b->plan->without & (PLAN_LAYER_MASKS | PLAN_LAYER_DEV));
@@ -325,11 +350,12 @@ static void make_proc(struct builder *b)
 	} else {
 		add(b, PLAN_MOUNT_PROC, NULL, "/proc", flags);
 	}
-	for (size_t i = 0; mask && i < ARRAY_SIZE(masked); i++) {
-		add(b, PLAN_MOUNT_MASK, NULL, masked[i], PLAN_OPTIONAL);
-	}
+	/* Read-only first: it makes all devices below unusable, and a mask may be one. */
 	for (size_t i = 0; mask && i < ARRAY_SIZE(read_only); i++) {
 		add(b, PLAN_MOUNT_RDONLY, NULL, read_only[i], PLAN_OPTIONAL);
+	}
+	for (size_t i = 0; mask && i < ARRAY_SIZE(masked); i++) {
+		add(b, PLAN_MOUNT_MASK, NULL, masked[i], PLAN_OPTIONAL);
 	}
 	allow(b, "/proc", reading(b) | KERNEL_LL_WRITE_FILE);
 }
@@ -337,7 +363,7 @@ static void make_proc(struct builder *b)
 static void make_temp(struct builder *b)
 {
 	if (b->spec->allow_temp) {
-		add(b, PLAN_MOUNT_BIND, "/tmp", "/tmp", PLAN_NOSUID | PLAN_NODEV);
+		add(b, PLAN_MOUNT_BIND, "/tmp", "/tmp", PLAN_NOSUID | PLAN_NODEV | PLAN_FOLLOW);
 		b->view->host_sockets = true;
 	}
 	allow(b, "/tmp", writing(b));
@@ -364,26 +390,15 @@ static void make_scopes(struct builder *b)
 	}
 }
 
-/* Is this a directory of the host's that the view shows read-only? */
-static bool wants_overlay(const struct builder *b)
-{
-	const char *dir = b->spec->dir;
-
-	if ((b->spec->write != WRITE_EPHEMERAL && b->spec->write != WRITE_OVERLAY) || !dir ||
-		strcmp(dir, "/") == 0 || is_below(dir, "/tmp") || is_below(dir, "/proc") ||
-		is_below(dir, "/dev") || is_below(dir, "/run") ||
-		is_covered(b->spec->writable, dir)) {
-		return false;
-	}
-	return b->view->broad || is_covered(b->spec->readable, dir);
-}
-
 static void make_overlay(struct builder *b)
 {
 	struct plan_mount *overlay = NULL;
 
 	if (!wants_overlay(b)) {
 		return;
+	}
+	if (b->view->broad && b->host->overlay) {
+		add_tmpfs(b, BROAD_UPPER, 0700, b->disk / 2, 0);
 	}
 	if (!b->host->overlay) {
 		b->view->no_overlay = true;
@@ -392,7 +407,7 @@ static void make_overlay(struct builder *b)
 	}
 	overlay = add(b, PLAN_MOUNT_OVERLAY, b->spec->dir, b->spec->dir,
 		PLAN_NOSUID | PLAN_NODEV | (b->host->root ? PLAN_IDMAP : 0));
-	overlay->content = strdup(b->view->broad ? "/tmp/.cloche-upper" : "/.cloche-upper");
+	overlay->content = strdup(b->view->broad ? BROAD_UPPER "/0" : "/.cloche-upper");
 	b->failed |= !overlay->content;
 	allow(b, b->spec->dir, writing(b));
 }
@@ -444,6 +459,7 @@ int native_view_compile(const struct spec *spec, const struct host *host, struct
 		return -ENOMEM;
 	}
 	if (plan->without & PLAN_LAYER_MOUNT) {
+		(void)strcpy(ret->start, "/");
 		bare_root(&builder);
 		return builder.failed ? -ENOMEM : 0;
 	}

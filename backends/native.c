@@ -138,7 +138,7 @@ static void choose_rlimits(const struct spec *spec, struct plan *plan)
 	plan_add_rlimit(plan, "nofile", RLIMIT_NOFILE, 1024, 65536);
 	plan_add_rlimit(plan, "memlock", RLIMIT_MEMLOCK, 8 << 20, 8 << 20);
 	plan_add_rlimit(plan, "msgqueue", RLIMIT_MSGQUEUE, 819200, 819200);
-	plan_add_rlimit(plan, "sigpending", RLIMIT_SIGPENDING, 4096, 4096);
+	plan_add_rlimit(plan, "sigpending", RLIMIT_SIGPENDING, 256, 256);
 	plan_add_rlimit(plan, "nice", RLIMIT_NICE, 0, 0);
 	plan_add_rlimit(plan, "rtprio", RLIMIT_RTPRIO, 0, 0);
 	/* Counted per uid and user namespace: ours alone when the ids are the session's own. */
@@ -185,13 +185,15 @@ static int choose_limits(const struct spec *spec, const struct host *host, struc
 
 static int choose_sysctls(struct plan *plan)
 {
-	static const char *const settings[] = {"user.max_user_namespaces=0",
+	/* Instances and watches are also counted against the whole host (see the caveat). */
+	static const char *const settings[] = {"user.max_inotify_instances=16",
+		"user.max_inotify_watches=8192", "user.max_user_namespaces=0",
 		"user.max_mnt_namespaces=0", "user.max_pid_namespaces=0",
 		"user.max_net_namespaces=0", "user.max_ipc_namespaces=0",
 		"user.max_uts_namespaces=0", "user.max_cgroup_namespaces=0",
 		"user.max_time_namespaces=0"};
-	/* One stands for all: without a user namespace nobody has the power to make the others. */
-	size_t count = 1;
+	/* One stands for all that follow: without a user namespace nobody can make the others. */
+	size_t count = 3;
 
 	for (size_t i = 0; i < count && !(plan->without & PLAN_LAYER_USER_LIMITS); i++) {
 		int r = strv_append(&plan->sysctls, settings[i]);
@@ -245,6 +247,9 @@ static int note_spec(const struct spec *spec, const struct host *host, struct pl
 		{capability_set_has(spec->require, CAPABILITY_DENIAL_LOG),
 			"denial_log.unavailable"},
 		{true, "host.conceal.uptime"},
+		{true, "host.conceal.mountinfo"},
+		{true, "session.fresh.host_quotas"},
+		{spec->memory == 0, "res.disk.memfd"},
 	};
 	int r = note_landlock(host, plan);
 
@@ -281,8 +286,8 @@ static void choose_uses(const struct spec *spec, const struct native_view *view,
 		{CAPABILITY_FS_READ_SCOPE, !view->broad, 0, own_mounts},
 		{CAPABILITY_FS_READ_DENY, strv_length(spec->read_deny) > 0, PLAN_LAYER_READ_DENY,
 			own_mounts},
-		{CAPABILITY_FS_WRITE_DENY, spec->write == WRITE_NONE, PLAN_LAYER_READ_ONLY,
-			own_mounts},
+		{CAPABILITY_FS_WRITE_DENY, spec->write == WRITE_NONE,
+			PLAN_LAYER_READ_ONLY | PLAN_LAYER_DEV, own_mounts},
 		{CAPABILITY_FS_WRITE_SCOPE,
 			spec->write == WRITE_SCOPE || spec->write == WRITE_OVERLAY,
 			PLAN_LAYER_READ_ONLY, own_mounts},
@@ -291,14 +296,16 @@ static void choose_uses(const struct spec *spec, const struct native_view *view,
 			PLAN_LAYER_READ_ONLY, own_mounts && !view->no_overlay},
 		{CAPABILITY_ENV_SCRUB, scrubs, PLAN_LAYER_ENV, true},
 		{CAPABILITY_PROC_NO_EXEC, spec->no_exec, PLAN_LAYER_FILTER, true},
-		{CAPABILITY_IPC_RESTRICT, !view->host_sockets, PLAN_LAYER_IPC | PLAN_LAYER_KEYRING,
+		{CAPABILITY_IPC_RESTRICT, !view->host_sockets,
+			PLAN_LAYER_IPC | PLAN_LAYER_KEYRING | PLAN_LAYER_DEV | PLAN_LAYER_FILTER,
 			own_mounts && own_net},
 		{CAPABILITY_RES_CPU, spec->cpu_milli > 0, PLAN_LAYER_CGROUP,
 			plan->cgroup_version[CGROUP_CPU]},
 		{CAPABILITY_RES_MEMORY, spec->memory > 0, PLAN_LAYER_CGROUP,
 			plan->cgroup_version[CGROUP_MEMORY]},
 		{CAPABILITY_RES_PIDS, spec->pids > 0, 0, pids_kept},
-		{CAPABILITY_RES_DISK, !persistent, PLAN_LAYER_DISK, own_mounts},
+		{CAPABILITY_RES_DISK, !persistent,
+			PLAN_LAYER_DISK | PLAN_LAYER_DEV | PLAN_LAYER_READ_ONLY, own_mounts},
 		{CAPABILITY_RES_TIME, plan->timeout > 0, PLAN_LAYER_TIME, true},
 		{CAPABILITY_PROC_ISOLATION, true, PLAN_LAYER_PID | PLAN_LAYER_SESSION, own_mounts},
 		{CAPABILITY_KERNEL_FILTER, true, PLAN_LAYER_FILTER, true},
@@ -309,7 +316,7 @@ static void choose_uses(const struct spec *spec, const struct native_view *view,
 			PLAN_LAYER_SESSION | PLAN_LAYER_FILTER | PLAN_LAYER_DEV, own_mounts},
 		{CAPABILITY_HOST_CONCEAL, !view->broad,
 			PLAN_LAYER_UTS | PLAN_LAYER_MASKS | PLAN_LAYER_KEYRING | PLAN_LAYER_PID |
-				PLAN_LAYER_CGROUP,
+				PLAN_LAYER_CGROUP | PLAN_LAYER_DEV | PLAN_LAYER_FILTER,
 			own_mounts},
 		{CAPABILITY_SESSION_FRESH, !persistent,
 			PLAN_LAYER_IPC | PLAN_LAYER_PID | PLAN_LAYER_KEYRING | PLAN_LAYER_CLOSE_FDS,

@@ -139,8 +139,8 @@ static void format_mount_detail(const struct plan_mount *mount, char *text, size
 
 static void print_mount(const struct plan_mount *mount, FILE *out)
 {
-	static const char *const short_flags[] = {
-		"ro", "nosuid", "nodev", "noexec", "optional", "user", "idmap", "inside"};
+	static const char *const short_flags[] = {"ro", "nosuid", "nodev", "noexec", "optional",
+		"user", "idmap", "inside", "follow", "in-root"};
 	bool moved = mount->source && strcmp(mount->source, mount->target) != 0;
 	char flags[64];
 	char detail[80];

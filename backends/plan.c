@@ -59,11 +59,11 @@ static const char *const mount_kinds[] = {
 static_assert(ARRAY_SIZE(mount_kinds) == PLAN_MOUNT_KINDS, "one name a kind");
 
 /* Names of bits, by bit number. */
-static const char *const mount_flags[] = {
-	"ro", "nosuid", "nodev", "noexec", "optional", "user", "idmap", "inside", NULL};
+static const char *const mount_flags[] = {"ro", "nosuid", "nodev", "noexec", "optional", "user",
+	"idmap", "inside", "follow", "in-root", NULL};
 static const char *const namespace_names[] = {
 	"user", "mount", "pid", "net", "ipc", "uts", "cgroup", NULL};
-static_assert(PLAN_INSIDE == 1 << (ARRAY_SIZE(mount_flags) - 2), "one name a flag");
+static_assert(PLAN_IN_ROOT == 1 << (ARRAY_SIZE(mount_flags) - 2), "one name a flag");
 static_assert(PLAN_NS_CGROUP == 1 << (ARRAY_SIZE(namespace_names) - 2), "one name a namespace");
 
 static const char *const controllers[] = {

@@ -38,6 +38,10 @@ enum plan_mount_flag {
 	PLAN_OPTIONAL = 1 << 4, /* a source (or masked target) that does not exist is left out */
 	PLAN_USER = 1 << 5, /* directory or file belongs to the session user, not to root inside */
 	PLAN_IDMAP = 1 << 6, /* the source's owner on the host appears as the session user */
+	PLAN_FOLLOW =
+		1 << 8, /* the source may be reached by symbolic links: the system's own paths */
+	PLAN_IN_ROOT =
+		1 << 9, /* BIND: source is below the directory named by content, its links too */
 	PLAN_INSIDE = 1 << 7, /* BIND: source is a path inside, made by an earlier entry */
 };
 

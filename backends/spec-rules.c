@@ -86,6 +86,11 @@ static int validate_dir(const struct spec *spec, struct err *err)
 {
 	char home[128];
 
+	if (strv_contains(spec->readable, "/")) {
+		return err_refuse(err, EINVAL,
+			"readable: '/' is everything, and that is what no list at all means; leave "
+			"it out");
+	}
 	if (!spec->dir || !spec->readable) {
 		return 0;
 	}

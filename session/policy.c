@@ -9,8 +9,14 @@
 static const char default_path[] = "/usr/local/bin:/usr/bin:/bin";
 
 /* Set by us, from facts the client has no say in. */
-static const char *const own_names[] = {
-	"HOME", "USER", "LOGNAME", "SHELL", "PATH", "PWD", "MAIL", "SSH_*", "LD_*", NULL};
+static const char *const own_names[] = {"HOME", "USER", "LOGNAME", "SHELL", "PATH", "PWD", "MAIL",
+	"SSH_*", "LD_*",
+	/* What makes a shell or an interpreter run something else first: a forced command must stay
+	 * the one that is run, whatever accept_env says. */
+	"BASH_*", "BASHOPTS", "SHELLOPTS", "ENV", "PS4", "IFS", "CDPATH", "GLOBIGNORE",
+	"PROMPT_COMMAND", "PYTHON*", "PERL5*", "PERLLIB", "RUBY*", "NODE_OPTIONS", "GCONV_PATH",
+	"LOCPATH", "NLSPATH", "TZDIR", "HOSTALIASES", "RES_OPTIONS", "MALLOC_*", "GLIBC_TUNABLES",
+	NULL};
 
 const char *policy_kind_name(enum policy_kind kind)
 {

@@ -93,9 +93,20 @@ enum auth_answer auth_check_none(struct auth *auth, const char *user)
 	return AUTH_NO;
 }
 
+#define COMPLAINTS 3 /* lines of one file that are named in the log, each time it is read */
+
+struct complaints {
+	const char *path;
+	unsigned count;
+};
+
 static void complain(void *data, unsigned line, const char *message)
 {
-	log_warning("%s:%u: %s", (const char *)data, line, message);
+	struct complaints *complaints = data;
+
+	if (complaints->count++ < COMPLAINTS) {
+		log_warning("%s:%u: %s", complaints->path, line, message);
+	}
 }
 
 /* 1 with *ret, 0 with *ret_reason. A file that cannot be used is logged and holds no key. */
@@ -126,8 +137,13 @@ static int find_in_file(const struct auth *auth, const char *pattern, const char
 		log_warning("%s: %s", path, strerror(-r));
 		return 0;
 	}
-	r = authorized_find(text, size, blob, blob_size, auth->address, time(NULL), complain, path,
-		ret, ret_reason);
+	struct complaints complaints = {.path = path};
+	r = authorized_find(text, size, blob, blob_size, auth->address, time(NULL), complain,
+		&complaints, ret, ret_reason);
+	if (complaints.count > COMPLAINTS) {
+		log_warning(
+			"%s: %u more lines cannot be used", path, complaints.count - COMPLAINTS);
+	}
 	return r > 0;
 }
 

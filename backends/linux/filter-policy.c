@@ -29,7 +29,8 @@
  *   - chmod with set-uid bits is allowed: tar, cp -p and dpkg do it, and mounts are nosuid.
  *   - set*uid is allowed: without capabilities it changes between ids one has already.
  *   - seccomp, prctl and Landlock are allowed: a browser inside may confine itself further.
- *   - Kernel AIO is allowed, databases use it; unlike io_uring it reads and writes only.
+ *   - Kernel AIO is out: fs.aio-max-nr is one number for the whole host, and one session could
+ *     take all of it. Programs that know it (databases) go on with threads when there is none.
  *   - personality may only be asked for, reset, or told not to randomise (gdb).
  */
 
@@ -370,12 +371,12 @@ const struct filter_rule filter_policy[] = {
 	ALLOW("inotify_init1", "events"),
 	ALLOW("inotify_add_watch", "events"),
 	ALLOW("inotify_rm_watch", "events"),
-	ALLOW("io_setup", "events"),
-	ALLOW("io_destroy", "events"),
-	ALLOW("io_submit", "events"),
-	ALLOW("io_cancel", "events"),
-	ALLOW("io_getevents", "events"),
-	ALLOW("io_pgetevents", "events"),
+	ABSENT("io_setup", "its quota is the host's; threads do"),
+	ABSENT("io_destroy", "goes with io_setup"),
+	ABSENT("io_submit", "goes with io_setup"),
+	ABSENT("io_cancel", "goes with io_setup"),
+	ABSENT("io_getevents", "goes with io_setup"),
+	ABSENT("io_pgetevents", "goes with io_setup"),
 
 	/* talking to one another; System V and POSIX queues are in an ipc namespace */
 	ALLOW("pipe", "ipc"),

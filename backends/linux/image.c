@@ -31,6 +31,19 @@ static uint32_t align(struct buf *buf)
 	return (uint32_t)buf->size;
 }
 
+/* As a path from the host's root, for a cloche-init that has to open it by itself. */
+static uint32_t put_source(struct buf *buf, const struct plan_mount *mount)
+{
+	uint32_t offset = (uint32_t)buf->size;
+
+	if (mount->flags & PLAN_IN_ROOT) {
+		buf_put(buf, mount->content, strlen(mount->content));
+		(void)put_string(buf, mount->source);
+		return offset;
+	}
+	return put_string(buf, mount->source);
+}
+
 /* The strings, then an array of their offsets. */
 static uint32_t put_strings(struct buf *buf, char *const *list, uint32_t *ret_count)
 {
@@ -86,7 +99,7 @@ static uint32_t put_mounts(struct buf *buf, const struct plan *plan,
 			.has_tree = sources[i].has_tree,
 			.device = sources[i].device,
 			.inode = sources[i].inode};
-		to.source = put_string(buf, from->source);
+		to.source = put_source(buf, from);
 		to.target = put_string(buf, from->target);
 		to.content = put_string(buf, from->content);
 		to.content_size = from->content ? (uint32_t)strlen(from->content) : 0;

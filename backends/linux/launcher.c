@@ -45,6 +45,9 @@
 #define START_TIMEOUT_MS 10000
 #define DEATH_TIMEOUT_MS 5000
 
+/* For children that share our memory: errno is ours. */
+#define RAW(name, ...) kernel_raw(SYS_##name, __VA_ARGS__)
+
 struct native_sandbox {
 	struct sandbox base;
 	struct cgroup cgroup;
@@ -100,16 +103,41 @@ static bool needs_host_source(const struct plan_mount *mount)
 		mount->kind == PLAN_MOUNT_OVERLAY || mount->kind == PLAN_MOUNT_DEVICE;
 }
 
+/*
+ * What a session may have written (a path below somebody's writable scope, a root directory's
+ * content) must not lead elsewhere: no symbolic link is followed, or only within its root.
+ */
+static int resolve_source(const struct plan_mount *mount)
+{
+	uint64_t how = KERNEL_RESOLVE_NO_MAGICLINKS;
+
+	if (mount->flags & PLAN_IN_ROOT) {
+		cleanup_close int root = kernel_openat2(AT_FDCWD, mount->content,
+			O_PATH | O_DIRECTORY | O_CLOEXEC, 0, how | KERNEL_RESOLVE_NO_SYMLINKS);
+		return root < 0 ? -1
+				: kernel_openat2(root, mount->source, O_PATH | O_CLOEXEC, 0,
+					  how | KERNEL_RESOLVE_IN_ROOT);
+	}
+	if (!(mount->flags & PLAN_FOLLOW)) {
+		how |= KERNEL_RESOLVE_NO_SYMLINKS;
+	}
+	return kernel_openat2(AT_FDCWD, mount->source, O_PATH | O_CLOEXEC, 0, how);
+}
+
 static int open_source(
 	const struct plan_mount *mount, int *ret_fd, struct image_source *ret, struct err *err)
 {
 	struct stat seen;
-	cleanup_close int fd = kernel_openat2(
-		AT_FDCWD, mount->source, O_PATH | O_CLOEXEC, 0, KERNEL_RESOLVE_NO_MAGICLINKS);
+	cleanup_close int fd = resolve_source(mount);
 
 	if (fd < 0 && errno == ENOENT && (mount->flags & PLAN_OPTIONAL)) {
 		ret->absent = true;
 		return 0;
+	}
+	if (fd < 0 && errno == ELOOP) {
+		return err_refuse(err, ELOOP,
+			"%s: there is a symbolic link in it; give the path it leads to",
+			mount->source);
 	}
 	if (fd < 0 || fstat(fd, &seen) < 0) {
 		return err_set(err, errno, "opening %s for the sandbox", mount->source);
@@ -164,6 +192,28 @@ static uint64_t mount_attributes(const struct plan_mount *mount)
 		(flags & PLAN_NOEXEC ? KERNEL_MOUNT_ATTR_NOEXEC : 0);
 }
 
+struct map_holder {
+	pid_t parent;
+};
+static struct map_holder map_holder;
+static _Alignas(16) char map_holder_stack[4096];
+
+/* Holds a namespace open and nothing else; dies with us. Shares our memory: raw calls only. */
+static __attribute__((no_sanitize("address", "undefined"))) void hold_namespace(const void *data)
+{
+	const struct map_holder *mine = data;
+
+	(void)RAW(prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	(void)RAW(close_range, 0, ~0U, 0, 0, 0);
+	/* Had we died before that, our parent would be another. */
+	while (RAW(getppid, 0, 0, 0, 0, 0) == mine->parent) {
+		(void)RAW(ppoll, 0, 0, 0, 0, 0);
+	}
+	for (;;) {
+		(void)RAW(exit, 0, 0, 0, 0, 0);
+	}
+}
+
 /*
  * A user namespace in which the owner on disk is the session's user on the host: what an idmapped
  * mount takes its map from. Nobody ever runs in it.
@@ -176,19 +226,18 @@ static int idmap_namespace(uid_t owner, gid_t group, uint32_t uid, uint32_t gid,
 	int status = 0;
 	cleanup_close int ns = -1;
 	cleanup_close int held = -1;
-	struct kernel_clone_args args = {.flags = CLONE_NEWUSER | CLONE_PIDFD,
+	struct kernel_clone_args args = {.flags = CLONE_NEWUSER | CLONE_PIDFD | CLONE_VM,
 		.pidfd = (uint64_t)(uintptr_t)&pidfd,
-		.exit_signal = SIGCHLD};
+		.exit_signal = SIGCHLD,
+		.stack = (uint64_t)(uintptr_t)map_holder_stack,
+		.stack_size = sizeof(map_holder_stack)};
 	int r = 0;
-	long pid = kernel_clone3(&args);
+	long pid = 0;
 
-	if (pid == 0) {
-		for (;;) {
-			(void)pause();
-		}
-	}
+	map_holder.parent = getpid();
+	pid = kernel_clone3_run(&args, hold_namespace, &map_holder);
 	if (pid < 0) {
-		return err_set(err, errno, "making a namespace for an id map");
+		return err_set(err, (int)-pid, "making a namespace for an id map");
 	}
 	held = pidfd;
 	(void)snprintf(path, sizeof(path), "/proc/%ld/uid_map", pid);
@@ -229,13 +278,18 @@ static int make_tree(const struct plan *plan, const struct native_sandbox *sandb
 		if (fstat(path, &owner) < 0) {
 			return err_set(err, errno, "looking at %s", mount->source);
 		}
-		/* Files made by the session would belong to root on the host, set-id bits and all; an
-		 * overlay's lower layer is never written. */
-		if (owner.st_uid == 0 && mount->kind != PLAN_MOUNT_OVERLAY) {
+		if (mount->kind == PLAN_MOUNT_OVERLAY && owner.st_uid == 0) {
+			/* Mapped, root's own files would be the session's to read. */
+			return take_fd(&tree);
+		}
+		/* Files made by the session would belong to root, or to root's group, on the host,
+		 * set-id bits and all. */
+		if (owner.st_uid == 0 || owner.st_gid == 0) {
 			return err_refuse(err, EPERM,
-				"%s belongs to root, and what a session writes there would be "
-				"root's: "
-				"give it to another user (chown), or use write: ephemeral",
+				"%s belongs to root or root's group, and so would what a session "
+				"writes "
+				"there: give it to another user and group (chown), or use write: "
+				"ephemeral",
 				mount->source);
 		}
 		userns = idmap_namespace(owner.st_uid, owner.st_gid, sandbox->ids.base + plan->uid,
@@ -259,6 +313,7 @@ static int make_tree(const struct plan *plan, const struct native_sandbox *sandb
 /* What the child needs between clone3 and exec. */
 struct birth {
 	int control, program;
+	int launchers_end; /* of the control socket: closed, or we would never see it close */
 	bool root; /* become root inside; without root there is one uid, and it is ours */
 	bool net; /* cloche-init makes a network namespace */
 	bool keep_fds; /* PLAN_LAYER_CLOSE_FDS is left out */
@@ -277,8 +332,6 @@ static struct birth birth;
  * only makes system calls, and those do not write errno, which is ours too. Nobody can look on: in
  * its namespaces there is nobody yet.
  */
-#define RAW(name, ...) kernel_raw(SYS_##name, __VA_ARGS__)
-
 /* An exec by a user that is not root inside would lose the capabilities; ambient ones stay. */
 static __attribute__((no_sanitize("address", "undefined"))) bool keep_capabilities(void)
 {
@@ -307,6 +360,8 @@ static __attribute__((no_sanitize("address", "undefined"))) void become_init(con
 	char go = 0;
 	bool fine = true;
 
+	(void)RAW(close, mine->launchers_end, 0, 0, 0, 0);
+	fine = RAW(prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0;
 	fine = fine && RAW(read, mine->control, (long)&go, 1, 0, 0) == 1 && go == 'g';
 	if (mine->root) {
 		fine = fine && RAW(setresgid, 0, 0, 0, 0, 0) == 0 &&
@@ -314,6 +369,8 @@ static __attribute__((no_sanitize("address", "undefined"))) void become_init(con
 	} else {
 		fine = fine && keep_capabilities();
 	}
+	/* The change of identity has cleared it. */
+	fine = fine && RAW(prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0;
 	/* Close-on-exec goes away with the copy. */
 	if (fine && RAW(dup3, mine->control, IMAGE_CONTROL_FD, 0, 0, 0) >= 0) {
 		for (int i = 0; i < 3; i++) {
@@ -606,6 +663,7 @@ static int give_birth(struct native_sandbox *sandbox, const struct plan *plan,
 		return err_set(err, errno, "making the control socket");
 	}
 	birth = (struct birth){.control = theirs,
+		.launchers_end = sandbox->base.event,
 		.program = init_memfd,
 		.net = plan->namespaces & PLAN_NS_NET,
 		.keep_fds = plan->without & PLAN_LAYER_CLOSE_FDS,

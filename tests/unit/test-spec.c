@@ -187,7 +187,7 @@ static void legal_combinations_are_let_through(void **state)
 		"readable=/srv/a;dir=/srv/a/b",
 		"readable=/srv/a;write=scope;writable=/srv/b;dir=/srv/b",
 		"readable=/srv/a;dir=/home/user",
-		"readable=/;dir=/srv",
+		"readable=/srv;dir=/srv",
 		"dir=/anywhere",
 		"root=directory;root_path=/srv/root",
 		"strict=yes;readable=/usr;memory=1G;write=ephemeral;env_deny=*_TOKEN",

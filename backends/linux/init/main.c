@@ -129,7 +129,9 @@ static int step_harden(struct init *init)
 	init_doing(init, "hardening", "");
 	(void)RT(umask, 022);
 	default_signals();
-	(void)RT(setsid, 0);
+	if (!init_without(init, PLAN_LAYER_SESSION)) {
+		(void)RT(setsid, 0);
+	}
 	if (RT(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
 		RT(rt_sigprocmask, SIG_SETMASK, &all, NULL, SIGNALS_SIZE) < 0) {
 		return -1;

@@ -352,8 +352,8 @@ static int make_overlay(struct init *init, const struct image_mount *mount)
 	if (scratch < 0) {
 		return -1;
 	}
-	upper = make_directory_at(
-		scratch, "upper", owner.stx_mode & 07777, owner.stx_uid, owner.stx_gid, one_id);
+	upper = make_directory_at(scratch, "upper", (owner.stx_mode & 0777) | 0700,
+		init->image->uid, init->image->gid, one_id);
 	work = make_directory_at(scratch, "work", 0700, 0, 0, one_id);
 	place = open_below(init, target);
 	fs = kernel_fsopen("overlay", KERNEL_FSOPEN_CLOEXEC);
