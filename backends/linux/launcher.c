@@ -396,8 +396,8 @@ static uint64_t clone_flags(uint32_t namespaces)
 		uint64_t kernels;
 	} table[] = {
 		{PLAN_NS_USER, CLONE_NEWUSER}, {PLAN_NS_MOUNT, CLONE_NEWNS},
-		{PLAN_NS_PID, CLONE_NEWPID}, {PLAN_NS_NET, CLONE_NEWNET},
-		{PLAN_NS_IPC, CLONE_NEWIPC}, {PLAN_NS_UTS, CLONE_NEWUTS},
+		{PLAN_NS_PID, CLONE_NEWPID}, {PLAN_NS_IPC, CLONE_NEWIPC},
+		{PLAN_NS_UTS, CLONE_NEWUTS},
 		/* net: by cloche-init, at the same time as we prepare what it needs;
 		 * cgroup: by cloche-init, once it is in all its cgroups */
 	};
