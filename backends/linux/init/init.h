@@ -16,6 +16,7 @@ struct init {
 	int trees[IMAGE_MAX_MOUNTS];
 	uint32_t tree_count, next_tree;
 	int root; /* the new root; -1 before it is there */
+	int null; /* O_PATH of /dev/null inside; 0 before it is opened */
 	int master, slave;
 	bool own_network;
 	long child;

@@ -412,11 +412,40 @@ static int make_mqueue(struct init *init, const struct image_mount *mount)
 	return tree < 0 ? -1 : attach(init, tree, init_string(init, mount->target), true);
 }
 
+/* /dev/null of the new root, looked at once: what covers files must be it (CVE-2025-31133). */
+static int open_null(struct init *init)
+{
+	statx_result seen = {0};
+
+	if (init->null > 0) {
+		return init->null;
+	}
+	init->null = open_below(init, "/dev/null");
+	if (init->null < 0 || look(init->null, &seen) < 0) {
+		return -1;
+	}
+	if (!S_ISCHR(seen.stx_mode) || seen.stx_rdev_major != 1 || seen.stx_rdev_minor != 3) {
+		errno = ENODEV;
+		return -1;
+	}
+	return init->null;
+}
+
+static int make_empty_directory(void)
+{
+	int fs = kernel_fsopen("tmpfs", KERNEL_FSOPEN_CLOEXEC);
+
+	if (fs < 0 || set_number(fs, "nr_inodes", 1, false) < 0 ||
+		set_number(fs, "mode", 0555, true) < 0) {
+		return -1;
+	}
+	return finish_fs(fs, PLAN_READ_ONLY | PLAN_NOSUID | PLAN_NODEV | PLAN_NOEXEC);
+}
+
 /* An empty read-only directory over a directory, /dev/null over anything else. */
 static int make_mask(struct init *init, const struct image_mount *mount)
 {
 	cleanup_close int place = open_below(init, init_string(init, mount->target));
-	cleanup_close int null = -1;
 	cleanup_close int tree = -1;
 	statx_result seen = {0};
 
@@ -424,23 +453,9 @@ static int make_mask(struct init *init, const struct image_mount *mount)
 		return -1;
 	}
 	if (S_ISDIR(seen.stx_mode)) {
-		int fs = kernel_fsopen("tmpfs", KERNEL_FSOPEN_CLOEXEC);
-		if (fs < 0 || set_number(fs, "nr_inodes", 1, false) < 0 ||
-			set_number(fs, "mode", 0555, true) < 0) {
-			return -1;
-		}
-		tree = finish_fs(fs, PLAN_READ_ONLY | PLAN_NOSUID | PLAN_NODEV | PLAN_NOEXEC);
-	} else {
-		null = open_below(init, "/dev/null");
-		if (null < 0 || look(null, &seen) < 0) {
-			return -1;
-		}
-		if (!S_ISCHR(seen.stx_mode) || seen.stx_rdev_major != 1 ||
-			seen.stx_rdev_minor != 3) {
-			errno = ENODEV;
-			return -1;
-		}
-		tree = kernel_open_tree(null, "",
+		tree = make_empty_directory();
+	} else if (open_null(init) > 0) {
+		tree = kernel_open_tree(init->null, "",
 			KERNEL_OPEN_TREE_CLONE | KERNEL_OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
 	}
 	if (tree < 0) {
