@@ -11,6 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "backends/linux/raw.h"
+
 /* clone3(2) */
 #ifndef CLONE_INTO_CGROUP
 #define CLONE_INTO_CGROUP 0x200000000ULL
@@ -30,35 +32,6 @@ struct kernel_clone_args {
 static inline long kernel_clone3(struct kernel_clone_args *args)
 {
 	return syscall(SYS_clone3, args, sizeof(*args));
-}
-
-/* A system call that leaves errno alone: a negative errno is its result. */
-static inline long kernel_raw(long nr, long a, long b, long c, long d, long e)
-{
-#if defined(__x86_64__)
-	long result = 0;
-	register long r10 __asm__("r10") = d;
-	register long r8 __asm__("r8") = e;
-
-	__asm__ volatile("syscall"
-			 : "=a"(result)
-			 : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
-			 : "rcx", "r11", "memory");
-	return result;
-#else
-	register long x8 __asm__("x8") = nr;
-	register long x0 __asm__("x0") = a;
-	register long x1 __asm__("x1") = b;
-	register long x2 __asm__("x2") = c;
-	register long x3 __asm__("x3") = d;
-	register long x4 __asm__("x4") = e;
-
-	__asm__ volatile("svc #0"
-			 : "+r"(x0)
-			 : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4)
-			 : "memory");
-	return x0;
-#endif
 }
 
 /*

@@ -46,7 +46,7 @@
 #define DEATH_TIMEOUT_MS 5000
 
 /* For children that share our memory: errno is ours. */
-#define RAW(name, ...) kernel_raw(SYS_##name, __VA_ARGS__)
+#define RAW(name, ...) raw_call(SYS_##name, __VA_ARGS__, 0)
 
 struct native_sandbox {
 	struct sandbox base;

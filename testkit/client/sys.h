@@ -8,35 +8,7 @@
 #include <stdint.h>
 #include <sys/syscall.h>
 
-static inline long sys_call6(long number, long a, long b, long c, long d, long e, long f)
-{
-#if defined(__x86_64__)
-	register long r10 __asm__("r10") = d;
-	register long r8 __asm__("r8") = e;
-	register long r9 __asm__("r9") = f;
-	long result = 0;
-	__asm__ volatile("syscall"
-			 : "=a"(result)
-			 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-			 : "rcx", "r11", "memory");
-	return result;
-#elif defined(__aarch64__)
-	register long x8 __asm__("x8") = number;
-	register long x0 __asm__("x0") = a;
-	register long x1 __asm__("x1") = b;
-	register long x2 __asm__("x2") = c;
-	register long x3 __asm__("x3") = d;
-	register long x4 __asm__("x4") = e;
-	register long x5 __asm__("x5") = f;
-	__asm__ volatile("svc 0"
-			 : "+r"(x0)
-			 : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
-			 : "memory");
-	return x0;
-#else
-#error "the client knows x86-64 and aarch64"
-#endif
-}
+#include "backends/linux/raw.h"
 
 #define SYS_ARGS_0(n) (n), 0, 0, 0, 0, 0, 0
 #define SYS_ARGS_1(n, a) (n), (long)(a), 0, 0, 0, 0, 0
@@ -52,7 +24,7 @@ static inline long sys_call6(long number, long a, long b, long c, long d, long e
 		SYS_ARGS_1, SYS_ARGS_0, )
 
 /* sys(SYS_openat, AT_FDCWD, path, flags): any number of arguments up to six. */
-#define sys(...) sys_call6(SYS_SHAPE(__VA_ARGS__)(__VA_ARGS__))
+#define sys(...) raw_call(SYS_SHAPE(__VA_ARGS__)(__VA_ARGS__))
 
 #if defined(__x86_64__)
 /*

@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "backends/linux/raw.h"
+
 static int errno_storage;
 
 int *__errno_location(void)
@@ -19,46 +21,13 @@ __asm__(".globl _start\n"
 	"	and $-16, %rsp\n"
 	"	call init_main\n"
 	"	hlt\n");
-
-static long raw_syscall(long nr, long a, long b, long c, long d, long e, long f)
-{
-	register long r10 __asm__("r10") = d;
-	register long r8 __asm__("r8") = e;
-	register long r9 __asm__("r9") = f;
-	long result = 0;
-
-	__asm__ volatile("syscall"
-			 : "=a"(result)
-			 : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-			 : "rcx", "r11", "memory");
-	return result;
-}
-#elif defined(__aarch64__)
+#else
 __asm__(".globl _start\n"
 	"_start:\n"
 	"	mov x29, #0\n"
 	"	mov x30, #0\n"
 	"	mov x0, sp\n"
 	"	bl init_main\n");
-
-static long raw_syscall(long nr, long a, long b, long c, long d, long e, long f)
-{
-	register long x8 __asm__("x8") = nr;
-	register long x0 __asm__("x0") = a;
-	register long x1 __asm__("x1") = b;
-	register long x2 __asm__("x2") = c;
-	register long x3 __asm__("x3") = d;
-	register long x4 __asm__("x4") = e;
-	register long x5 __asm__("x5") = f;
-
-	__asm__ volatile("svc #0"
-			 : "+r"(x0)
-			 : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
-			 : "memory");
-	return x0;
-}
-#else
-#error "cloche-init knows the system call convention of x86-64 and arm64 only"
 #endif
 
 long syscall(long nr, ...)
@@ -72,7 +41,7 @@ long syscall(long nr, ...)
 		a[i] = va_arg(args, long);
 	}
 	va_end(args);
-	result = raw_syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+	result = raw_call(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
 	if (result < 0 && result > -4096) {
 		errno = (int)-result;
 		return -1;
