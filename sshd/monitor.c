@@ -170,12 +170,20 @@ static void send_result(struct monitor *monitor, uint32_t channel, bool yes, con
 	send_simple(monitor, WIRE_RESULT, channel, yes, text);
 }
 
+/* The moment net has is given once: saying goodbye again must not keep the connection. */
+static void begin_ending(struct monitor *monitor)
+{
+	if (monitor->state != WIRE_STATE_ENDING) {
+		monitor->state = WIRE_STATE_ENDING;
+		monitor->deadline = io_now_usec() + END_USEC;
+	}
+}
+
 /* Tells the client why, and gives net a moment to do it. */
 static void end_connection(struct monitor *monitor, const char *text)
 {
 	send_simple(monitor, WIRE_END, WIRE_NO_CHANNEL, 0, text);
-	monitor->state = WIRE_STATE_ENDING;
-	monitor->deadline = io_now_usec() + END_USEC;
+	begin_ending(monitor);
 }
 
 static void break_rule(struct monitor *monitor, const char *what)
@@ -298,8 +306,7 @@ static void answer_auth(struct monitor *monitor, enum auth_answer answer, bool q
 	}
 	if (answer == AUTH_TOO_MANY) {
 		send_simple(monitor, WIRE_AUTH_RESULT, WIRE_NO_CHANNEL, WIRE_AUTH_TOO_MANY, "");
-		monitor->state = WIRE_STATE_ENDING;
-		monitor->deadline = io_now_usec() + END_USEC;
+		begin_ending(monitor);
 		return;
 	}
 	send_simple(monitor, WIRE_AUTH_RESULT, WIRE_NO_CHANNEL, WIRE_AUTH_DENIED, "");
@@ -539,8 +546,7 @@ static void on_bye(struct monitor *monitor, const struct wire *wire)
 	log_debug("%s port %u says goodbye: %s", monitor->address, monitor->port, wire->text);
 	/* It is about to exit; what it still has to write is let out. */
 	end_sessions(monitor, "client_gone");
-	monitor->state = WIRE_STATE_ENDING;
-	monitor->deadline = io_now_usec() + END_USEC;
+	begin_ending(monitor);
 }
 
 static void (*const handlers[])(struct monitor *monitor, const struct wire *wire) = {

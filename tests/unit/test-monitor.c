@@ -520,6 +520,23 @@ static void who_does_not_log_in_is_cut_off(void **state)
 	assert_non_null(strstr(log, "\"reason\":\"login_grace\""));
 }
 
+/* Before login as well: a goodbye that is said again and again must not outlive the login timer. */
+static void goodbye_is_said_once(void **state)
+{
+	struct fixture *fixture = *state;
+	uint64_t began = io_now_usec();
+	struct wire bye;
+
+	start_with_audit(fixture, fixture->audit_path);
+	say_hello(fixture);
+	wire_init(&bye, WIRE_BYE, WIRE_NO_CHANNEL);
+	while (wire_send(fixture->net, &bye) == 0 && io_now_usec() < began + 10000000) {
+		(void)poll(NULL, 0, 200);
+	}
+	assert_true(io_now_usec() < began + 6000000);
+	assert_int_equal(wait_monitor(fixture, 2000), 1);
+}
+
 static void a_net_process_that_hangs_is_killed(void **state)
 {
 	struct fixture *fixture = *state;
@@ -734,6 +751,7 @@ int main(void)
 		CASE(guests_need_user_and_profile),
 		CASE(who_does_not_log_in_is_cut_off),
 		CASE(a_net_process_that_hangs_is_killed),
+		CASE(goodbye_is_said_once),
 		CASE(a_closed_profile_says_which_promise_failed),
 		CASE(a_plan_weaker_than_the_measured_one_is_refused),
 		CASE(without_an_audit_log_nothing_starts),
