@@ -183,7 +183,10 @@ static int open_sockets(
 	struct listener *listener, struct service *service, struct sockets *old, struct err *err)
 {
 	if (listener->handed > 0 && !old) {
-		sockets_adopt(listener->handed, &service->sockets);
+		int r = sockets_adopt(listener->handed, &service->sockets, err);
+		if (r < 0) {
+			return r;
+		}
 		log_info("the service manager handed over %zu socket%s; \"listen\" is not used",
 			listener->handed, listener->handed == 1 ? "" : "s");
 		return 0;
@@ -757,8 +760,13 @@ static void harden(void)
 static int set_up(struct listener *listener, struct config *config, struct err *err)
 {
 	/* Nothing that our parent forgot to close goes any further. */
-	listener->handed = notify_listen_fds();
-	(void)syscall(SYS_close_range, 3 + (unsigned)listener->handed, ~0U, 0);
+	int handed = notify_listen_fds();
+	if (handed < 0) {
+		return err_refuse(err, -handed,
+			"LISTEN_FDS is not the number of sockets that were handed over");
+	}
+	listener->handed = (size_t)handed;
+	(void)syscall(SYS_close_range, 3 + (unsigned)handed, ~0U, 0);
 	int r = make_signals(listener);
 	if (r < 0 || (r = make_tables(listener, config)) < 0) {
 		return err_set(err, -r, "starting");

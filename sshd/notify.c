@@ -1,6 +1,8 @@
 #include "sshd/notify.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,27 +48,28 @@ void notify_reloading(void)
 	notify_send(text);
 }
 
-size_t notify_listen_fds(void)
+int notify_listen_fds(void)
 {
 	const char *pid_text = getenv("LISTEN_PID");
 	const char *count_text = getenv("LISTEN_FDS");
 	uint64_t pid = 0;
 	uint64_t count = 0;
+	bool ours = pid_text && count_text && parse_u64(pid_text, &pid) == 0 &&
+		pid == (uint64_t)getpid();
+	int r = ours ? parse_range(count_text, 0, MAX_LISTEN_FDS, &count) : 0;
 
-	if (!pid_text || !count_text || parse_u64(pid_text, &pid) < 0 ||
-		pid != (uint64_t)getpid() ||
-		parse_range(count_text, 0, MAX_LISTEN_FDS, &count) < 0) {
-		count = 0;
-	}
 	(void)unsetenv("LISTEN_PID");
 	(void)unsetenv("LISTEN_FDS");
 	(void)unsetenv("LISTEN_FDNAMES");
+	if (r < 0) {
+		return -EINVAL;
+	}
 	for (uint64_t i = 0; i < count; i++) {
 		int fd = FIRST_LISTEN_FD + (int)i;
 		if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
-			return 0;
+			return -EINVAL;
 		}
 		(void)io_set_nonblocking(fd, true);
 	}
-	return (size_t)count;
+	return (int)count;
 }

@@ -15,7 +15,9 @@ void notify_send(const char *state);
 void notify_reloading(void);
 
 /*
- * How many listening sockets we were handed, from descriptor 3 on, made close-on-exec. 0 when none,
- * or when they are meant for another process. Takes the variables out of the environment.
+ * How many descriptors we were handed, from 3 on, made close-on-exec; what they are is for
+ * sockets_adopt() to see. 0 when none, or when they are meant for another process; -EINVAL when the
+ * number is none or they are not there, so that nothing else is listened on by mistake. Takes the
+ * variables out of the environment.
  */
-size_t notify_listen_fds(void);
+int notify_listen_fds(void);

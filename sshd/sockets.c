@@ -156,13 +156,39 @@ void sockets_format(const struct sockets *sockets, size_t i, char *text, size_t 
 	}
 }
 
-void sockets_adopt(size_t count, struct sockets *ret)
+static bool is_listening(int fd)
 {
-	*ret = (struct sockets){0};
-	for (size_t i = 0; i < count && i < SOCKETS_MAX; i++) {
-		ret->items[i].fd = FIRST_LISTEN_FD + (int)i;
-		ret->count++;
+	int family = 0;
+	int type = 0;
+	int listening = 0;
+	socklen_t size = sizeof(int);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) == 0 &&
+		(family == AF_INET || family == AF_INET6) &&
+		getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM &&
+		getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening;
+}
+
+int sockets_adopt(size_t count, struct sockets *ret, struct err *err)
+{
+	struct sockets sockets = {0};
+
+	if (count > SOCKETS_MAX) {
+		return err_refuse(
+			err, EINVAL, "at most %d sockets can be handed over", SOCKETS_MAX);
 	}
+	for (; sockets.count < count; sockets.count++) {
+		int fd = FIRST_LISTEN_FD + (int)sockets.count;
+		if (!is_listening(fd)) {
+			return err_refuse(err, EINVAL,
+				"descriptor %d, handed over by LISTEN_FDS, is not a TCP socket "
+				"that listens",
+				fd);
+		}
+		sockets.items[sockets.count].fd = fd;
+	}
+	*ret = sockets;
+	return 0;
 }
 
 void sockets_close_fds(const struct sockets *sockets)

@@ -25,8 +25,11 @@ struct sockets {
  */
 int sockets_open(char *const *listen, struct sockets *old, struct sockets *ret, struct err *err);
 
-/* Takes count sockets from descriptor 3 on. */
-void sockets_adopt(size_t count, struct sockets *ret);
+/*
+ * Takes count sockets from descriptor 3 on. -EINVAL with err, and none is taken, unless all are TCP
+ * sockets that listen: anything else would be reported as readable for ever and serve nobody.
+ */
+int sockets_adopt(size_t count, struct sockets *ret, struct err *err);
 
 /* Where the i-th really listens: a port of 0 is chosen by the kernel. */
 void sockets_format(const struct sockets *sockets, size_t i, char *text, size_t size);

@@ -201,9 +201,9 @@ static int count_handed(const char *pid, const char *count)
 		(void)dup2(STDIN_FILENO, 4);
 		(void)setenv("LISTEN_PID", pid ? pid : own, 1);
 		(void)setenv("LISTEN_FDS", count, 1);
-		size_t handed = notify_listen_fds();
-		bool closed = handed == 0 || (fcntl(3, F_GETFD) & FD_CLOEXEC);
-		_exit(getenv("LISTEN_FDS") || !closed ? 99 : (int)handed);
+		int handed = notify_listen_fds();
+		bool closed = handed <= 0 || (fcntl(3, F_GETFD) & FD_CLOEXEC);
+		_exit(getenv("LISTEN_FDS") || !closed ? 99 : handed & 0xff);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
 	return WEXITSTATUS(status);
@@ -213,9 +213,43 @@ static void sockets_are_taken_only_when_they_are_ours(void **state)
 {
 	assert_int_equal(count_handed(NULL, "2"), 2);
 	assert_int_equal(count_handed("1", "2"), 0);
-	assert_int_equal(count_handed(NULL, "-1"), 0);
-	assert_int_equal(count_handed(NULL, "1000"), 0);
-	assert_int_equal(count_handed(NULL, "x"), 0);
+	assert_int_equal(count_handed("1", "x"), 0);
+	assert_int_equal(count_handed(NULL, "-1"), -EINVAL & 0xff);
+	assert_int_equal(count_handed(NULL, "1000"), -EINVAL & 0xff);
+	assert_int_equal(count_handed(NULL, "x"), -EINVAL & 0xff);
+}
+
+/* Adopts fd as the one socket handed over, in a process of its own; what sockets_adopt() says. */
+static int adopt(int fd)
+{
+	struct sockets sockets = {0};
+	struct err err = {0};
+	int status = 0;
+	pid_t child = fork();
+
+	assert_true(child >= 0);
+	if (child == 0) {
+		(void)dup2(fd, 3);
+		int r = sockets_adopt(1, &sockets, &err);
+		_exit(r == 0 ? (sockets.count == 1 ? 0 : 99) : (err.msg[0] ? -r : 98));
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	return WEXITSTATUS(status);
+}
+
+static void only_sockets_that_listen_are_taken(void **state)
+{
+	cleanup_close int file = open("/dev/null", O_RDWR | O_CLOEXEC);
+	cleanup_close int udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	cleanup_close int local = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	cleanup_close int tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(adopt(file), EINVAL);
+	assert_int_equal(adopt(udp), EINVAL);
+	assert_int_equal(adopt(local), EINVAL);
+	assert_int_equal(adopt(tcp), EINVAL);
+	assert_int_equal(listen(tcp, 1), 0);
+	assert_int_equal(adopt(tcp), 0);
 }
 
 int main(void)
@@ -228,6 +262,7 @@ int main(void)
 		cmocka_unit_test(a_port_that_is_taken_is_said),
 		cmocka_unit_test(the_service_manager_is_told),
 		cmocka_unit_test(sockets_are_taken_only_when_they_are_ours),
+		cmocka_unit_test(only_sockets_that_listen_are_taken),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
