@@ -76,6 +76,7 @@ struct listener {
 	uint64_t pause_until; /* no accept before */
 	uint64_t zygote_retry;
 	uint64_t sweep_at; /* UINT64_MAX: nothing to sweep */
+	uint64_t sweep_last; /* when what the last dead monitor left can be swept */
 	uint64_t drops, drops_since;
 };
 
@@ -517,8 +518,14 @@ static void lose_monitor(struct listener *listener, size_t slot, pid_t pid, int 
 	if (WIFEXITED(status) && sessions == 0) {
 		return;
 	}
-	/* Its sandboxes end with it; what they leave on the host is taken away a moment later. */
-	listener->sweep_at = io_now_usec() + SWEEP_USEC;
+	/*
+	 * Its sandboxes end with it; what they leave on the host is taken away a moment later. A
+	 * sweep that is due is not put off, or deaths in a row would keep it from ever coming.
+	 */
+	listener->sweep_last = io_now_usec() + SWEEP_USEC;
+	if (listener->sweep_at == UINT64_MAX) {
+		listener->sweep_at = listener->sweep_last;
+	}
 	log_error("monitor %d died (%s %d) with %u sessions", (int)pid,
 		WIFSIGNALED(status) ? "signal" : "status",
 		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), sessions);
@@ -635,7 +642,7 @@ static void watch_clock(struct listener *listener)
 	uint64_t now = io_now_usec();
 
 	if (now >= listener->sweep_at) {
-		listener->sweep_at = UINT64_MAX;
+		listener->sweep_at = now < listener->sweep_last ? listener->sweep_last : UINT64_MAX;
 		(void)backend_sweep(&listener->host);
 	}
 	if (listener->step == RUNNING) {

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 
-from lib import (BUILD, Cloche, Skip, case, check, descendants, echoes, equal, eventually, finish, main,
+from lib import (BUILD, Cloche, Skip, case, cgroup_directories, check, descendants, echoes, equal, eventually, finish, main,
                  parents, read_line, roles, run, sandbox_processes)
 from proxy import Proxy
 
@@ -85,6 +85,34 @@ def kill_monitor():
         check(scene.victim.wait(10) != 0, "the client was told that all is well")
         scene.gone("monitor", "net")
         scene.unharmed()
+
+
+def cgroups_named(name):
+    return [path for path in cgroup_directories() if os.path.basename(path) == name]
+
+
+@case("monitors that die one after the other do not put off the sweep of what the first one left")
+def kill_monitors():
+    with Cloche() as server:
+        left, began = None, time.monotonic()
+        while left is None or time.monotonic() < began + 4:
+            client = server.session()
+            who = roles(server)
+            with open(f"/proc/{who['init']}/cgroup") as file:
+                own = {line.rstrip("\n").partition("/cloche/")[2] for line in file if "/cloche/" in line}
+            if not own:
+                finish(client)
+                raise Skip("sandboxes have no cgroup here")
+            os.kill(who["monitor"], signal.SIGKILL)
+            if left is None:
+                left, began = own.pop().partition("/")[0], time.monotonic()
+                check(cgroups_named(left), f"no cgroup {left}")
+            client.wait(10)
+            finish(client)
+            eventually(lambda: len(server.processes()) <= 2, "the end of all but listener and zygote")
+            if not cgroups_named(left):
+                return
+        raise AssertionError(f"still there after 4 s of deaths: {cgroups_named(left)}")
 
 
 @case("kill -9 of the listener leaves sessions alive; they end as usual, and the next start sweeps")
