@@ -155,9 +155,11 @@ static bool read_cache(const struct subject *subject)
 		return false;
 	}
 	fd = keyfile_open(subject->cache, geteuid(), 0, &err);
-	if (fd < 0 || io_read_fd(fd, MAX_REPORT, &text, NULL) < 0) {
-		if (fd != -ENOENT) {
-			log_warning("a kept proof is not used: %s", err.msg);
+	int r = fd < 0 ? fd : io_read_fd(fd, MAX_REPORT, &text, NULL);
+	if (r < 0) {
+		if (r != -ENOENT) {
+			log_warning(
+				"a kept proof is not used: %s", fd < 0 ? err.msg : strerror(-r));
 		}
 		return false;
 	}
@@ -187,8 +189,9 @@ static void write_cache(const struct subject *subject, const struct host *host)
 		return;
 	}
 	(void)snprintf(path, sizeof(path), "%s.%d", subject->cache, (int)getpid());
-	cleanup_close int fd =
-		open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	/* Made here and now: what lies there may be another name of a file we must not write to. */
+	(void)unlink(path);
+	cleanup_close int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0 || io_write_all(fd, text, strlen(text)) < 0 || fsync(fd) < 0 ||
 		rename(path, subject->cache) < 0) {
 		log_warning("proof of profile %s cannot be kept in %s: %s", subject->profile->name,
