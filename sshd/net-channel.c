@@ -31,6 +31,7 @@ static void channel_close(ssh_session session, ssh_channel ssh, void *userdata)
 	struct net_channel *channel = userdata;
 
 	channel->client_closed = true;
+	channel->conn->any_closed = true;
 }
 
 struct net_channel *net_channel_add(struct net_conn *conn, uint32_t id, ssh_channel ssh)

@@ -43,6 +43,7 @@ struct net_conn {
 	bool said_hello, welcomed, sent_banner, authenticated;
 	bool unanswered_login; /* libssh has seen one and neither answered nor asked us */
 	bool up; /* a session was started: acknowledgements may be delayed now */
+	bool any_closed; /* the client has closed a channel that we still have */
 	uint32_t denied;
 
 	struct net_message *inbox, **inbox_end; /* came while an answer was awaited */

@@ -169,13 +169,17 @@ static int exchange_keys(struct net_conn *conn)
 	return -ECONNABORTED;
 }
 
-/* Gives libssh what has come, and sends what it has to say. */
+/*
+ * Gives libssh what has come, and sends what it has to say. A channel that was closed is put away
+ * before more is read, since until then it counts as open, and the client knows better.
+ */
 static void let_libssh_work(struct net_conn *conn)
 {
+	conn->any_closed = false;
 	for (int i = 0; i < READS_AT_ONCE && !conn->bye; i++) {
 		acknowledge_quickly(conn);
 		if (ssh_event_dopoll(conn->event, 0) != SSH_OK || is_gone(conn) ||
-			conn->held > MAX_HELD) {
+			conn->any_closed || conn->held > MAX_HELD) {
 			break;
 		}
 	}

@@ -2,11 +2,12 @@
 """Every number that bounds what a client can take, each seen to bite."""
 import os
 import re
+import signal
 import socket
 import time
 
-from lib import (Cloche, OpenSshd, case, check, equal, eventually, finish, keygen, main, read_line,
-                 echoes)
+from lib import (Cloche, OpenSshd, case, check, equal, eventually, finish, keygen, main, net_process,
+                 read_line, echoes)
 
 
 def connect(server):
@@ -231,6 +232,45 @@ def inside():
         check(b"No space" in result.err or b"write" in result.err, f"the reason: {result}")
         check(echoes(beside), "the session beside it was harmed")
         finish(beside)
+
+
+@case("channels that were closed leave room for others at once, however fast they come and go")
+def quick_channels():
+    import paramiko
+    from paramiko.common import cMSG_CHANNEL_CLOSE, cMSG_CHANNEL_OPEN, cMSG_IGNORE
+    with Cloche(server={"max_sessions": 3}) as server:
+        transport = paramiko_transport(server)
+        transport.auth_publickey(server.user, paramiko.Ed25519Key.from_private_key_file(server.key))
+        first = transport.open_session()
+        theirs, answers = first.remote_chanid, []
+        first.close()
+        table = dict(transport._handler_table)
+        for kind, yes in ((91, True), (92, False)):  # CHANNEL_OPEN_CONFIRMATION and _FAILURE
+            table[kind] = lambda self, message, yes=yes: answers.append(yes)
+        transport._handler_table = table
+        transport.channels_seen.update({1000 + number: True for number in range(1, 9)})
+        net = net_process(server)
+        os.kill(net, signal.SIGSTOP)
+        # All is there when net goes on; between two messages is as much as it reads at once.
+        for number in range(1, 9):
+            message = paramiko.Message()
+            message.add_byte(cMSG_CHANNEL_OPEN)
+            message.add_string("session")
+            for value in (1000 + number, 65536, 32768):
+                message.add_int(value)
+            transport._send_message(message)
+            message = paramiko.Message()
+            message.add_byte(cMSG_CHANNEL_CLOSE)
+            message.add_int(theirs + number)
+            transport._send_message(message)
+            message = paramiko.Message()
+            message.add_byte(cMSG_IGNORE)
+            message.add_string(b"x" * 8192)
+            transport._send_message(message)
+        os.kill(net, signal.SIGCONT)
+        eventually(lambda: len(answers) == 8 or not transport.is_active(), "answers to eight requests")
+        equal(answers, [True] * 8, "one channel at a time, of three")
+        transport.close()
 
 
 main()
