@@ -20,6 +20,7 @@
 #include "keys/password.h"
 
 #define ROUND_USEC 5000
+#define MAX_KEY_QUERIES 100
 #define MAX_KEY_FILE (1024 * 1024)
 
 void auth_init(struct auth *auth, const struct config *config, const char *address)
@@ -190,6 +191,11 @@ enum auth_answer auth_check_key(
 		return AUTH_NAME_CHANGED;
 	}
 	auth->method = "publickey";
+	/* A key that would do costs no try; asking for it for ever costs the connection. */
+	if (!signed_ && auth->key_queries++ >= MAX_KEY_QUERIES) {
+		auth->reason = "key_queries";
+		return AUTH_TOO_MANY;
+	}
 	const char *reason = look_for_key(auth, blob, size);
 	if (reason) {
 		return refuse(auth, reason, began);

@@ -21,6 +21,7 @@ struct auth {
 	uint64_t tries; /* that failed */
 	uint64_t none_tries; /* requests without a credential */
 	uint64_t password_tries;
+	uint64_t key_queries; /* "would this key do?" */
 	/* who it claims to be; the first name it said stays */
 	char name[65]; /* "" before that, and for a name that cannot be one */
 	bool named;

@@ -57,6 +57,7 @@ struct monitor {
 	uint64_t trim_at; /* when unused memory is given back */
 	uint64_t settle_at; /* when a connection without sessions is ended by a stopping server */
 	bool draining, stopping, logged_in;
+	bool limit_told; /* the audit log knows that max_sessions was hit */
 	struct session **sessions; /* room for session_room of them */
 	struct pollfd *fds; /* room for FIXED_FDS more */
 	size_t session_count, session_room;
@@ -398,9 +399,13 @@ static void on_open(struct monitor *monitor, const struct wire *wire)
 		return;
 	}
 	if (monitor->session_count >= monitor->config->max_sessions) {
-		audit(monitor, "limit_hit",
-			json_pack("{s:i, s:s}", "channel", (int)wire->channel, "limit",
-				"max_sessions"));
+		/* Once, until one fits again: net could ask for ever, and fill the disk. */
+		if (!monitor->limit_told) {
+			audit(monitor, "limit_hit",
+				json_pack("{s:i, s:s}", "channel", (int)wire->channel, "limit",
+					"max_sessions"));
+		}
+		monitor->limit_told = true;
 		send_result(monitor, wire->channel, false, "too many sessions on this connection");
 		return;
 	}
@@ -409,6 +414,7 @@ static void on_open(struct monitor *monitor, const struct wire *wire)
 		return;
 	}
 	monitor->sessions[monitor->session_count++] = session;
+	monitor->limit_told = false;
 	send_result(monitor, wire->channel, true, "");
 }
 

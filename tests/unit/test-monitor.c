@@ -475,6 +475,23 @@ static void a_key_is_asked_about_and_then_used(void **state)
 	(void)hear(fixture, 0);
 }
 
+static void a_good_key_is_not_asked_about_for_ever(void **state)
+{
+	struct fixture *fixture = *state;
+	uint32_t answer = WIRE_AUTH_KEY_WOULD_DO;
+	size_t asked = 0;
+
+	start_with_audit(fixture, fixture->audit_path);
+	say_hello(fixture);
+	for (; answer == WIRE_AUTH_KEY_WOULD_DO && asked < 1000; asked++) {
+		ask(fixture, WIRE_AUTH_QUERY, "alice", "ssh-ed25519", fixture->blob,
+			sizeof(fixture->blob));
+		answer = hear_number(fixture, WIRE_AUTH_RESULT);
+	}
+	assert_int_equal(answer, WIRE_AUTH_TOO_MANY);
+	assert_int_equal(asked, 101);
+}
+
 static void the_key_of_another_user_does_not_do(void **state)
 {
 	struct fixture *fixture = *state;
@@ -747,6 +764,7 @@ int main(void)
 		CASE(all_failures_look_alike_and_end_after_max_tries),
 		CASE(the_right_password_and_a_good_key_are_let_in),
 		CASE(a_key_is_asked_about_and_then_used),
+		CASE(a_good_key_is_not_asked_about_for_ever),
 		CASE(the_key_of_another_user_does_not_do),
 		CASE(guests_need_user_and_profile),
 		CASE(who_does_not_log_in_is_cut_off),
