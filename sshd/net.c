@@ -55,8 +55,13 @@ static int load_host_key(const char *path, ssh_key *ret, struct err *err)
 	size_t size = 0;
 	int r = 0;
 
+	if (fd == -ENOENT) {
+		return err_refuse(err, ENOENT,
+			"host key %s is not there; make it with: cloche keygen -t ed25519 -f %s", path,
+			path);
+	}
 	if (fd < 0) {
-		return fd;
+		return err ? err_wrap(err, "host key %s", path) : fd;
 	}
 	r = io_read_fd(fd, MAX_KEY_FILE, &text, &size);
 	if (r < 0) {

@@ -5,6 +5,7 @@ A TAP test counts by its lines, a cmocka test by its cases, anything else as one
 "N passed, N failed, N skipped"; the exit code is 1 when something failed or nothing ran.
 """
 import json
+import os
 import re
 import sys
 
@@ -57,6 +58,9 @@ def cases_of(test):
 
 
 def main():
+    if not os.path.exists(sys.argv[1]):
+        print("no test of that name")
+        return 1
     with open(sys.argv[1], encoding="utf-8", errors="replace") as log:
         tests = [json.loads(line) for line in log if line.strip()]
     cases = [case for test in tests for case in cases_of(test)]

@@ -576,6 +576,15 @@ static int send_trees(struct native_sandbox *sandbox, const struct plan *plan,
 	return r;
 }
 
+/* A command that cannot be run is the user's affair; any other step is the operator's. */
+static int tell_failure(const struct image_message *message, struct err *err)
+{
+	if (strncmp(message->text, "running ", strlen("running ")) == 0) {
+		return err_set(err, (int)message->number, "%s", message->text);
+	}
+	return err_set(err, (int)message->number, "step %s: %s", message->step, message->text);
+}
+
 /*
  * A send fails when cloche-init has ended already, and then it has said why: that is the error to
  * tell, not ours.
@@ -592,7 +601,7 @@ static void explain_death(struct native_sandbox *sandbox, struct err *err)
 	}
 	message.step[sizeof(message.step) - 1] = '\0';
 	message.text[sizeof(message.text) - 1] = '\0';
-	(void)err_set(err, (int)message.number, "step %s: %s", message.step, message.text);
+	(void)tell_failure(&message, err);
 }
 
 static int await_started(struct native_sandbox *sandbox, struct err *err)
@@ -617,7 +626,7 @@ static int await_started(struct native_sandbox *sandbox, struct err *err)
 	message.step[sizeof(message.step) - 1] = '\0';
 	message.text[sizeof(message.text) - 1] = '\0';
 	if (message.type == IMAGE_FAILED) {
-		return err_set(err, (int)message.number, "step %s: %s", message.step, message.text);
+		return tell_failure(&message, err);
 	}
 	if (message.type != IMAGE_STARTED) {
 		return err_set(err, EPROTO, "the sandbox said something unexpected");
@@ -790,6 +799,7 @@ void launcher_usage(struct sandbox *base, struct sandbox_usage *ret)
 void launcher_destroy(struct sandbox *base)
 {
 	struct native_sandbox *sandbox = NULL;
+	bool gone = false;
 	int status = 0;
 
 	if (!base) {
@@ -799,11 +809,15 @@ void launcher_destroy(struct sandbox *base)
 	/* Closing our end already ends pid 1, and with it the namespace; the rest is for certainty. */
 	close_fdp(&base->event);
 	close_fdp(&base->pty);
-	(void)cgroup_kill(&sandbox->cgroup);
 	if (base->pidfd >= 0) {
 		(void)proc_signal(base->pidfd, SIGKILL);
-		(void)proc_wait(base->pidfd, DEATH_TIMEOUT_MS, &status);
+		gone = proc_wait(base->pidfd, DEATH_TIMEOUT_MS, &status) == 0 &&
+			(sandbox->namespaces & PLAN_NS_PID);
 		close_fdp(&base->pidfd);
+	}
+	/* pid 1 of a namespace ends after all others in it: the group is empty then. */
+	if (!gone) {
+		(void)cgroup_kill(&sandbox->cgroup);
 	}
 	(void)cgroup_remove(&sandbox->cgroup);
 	idrange_release(&sandbox->ids);

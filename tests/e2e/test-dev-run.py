@@ -16,12 +16,14 @@ from lib import (BUILD, SOURCE, Host, Terminal, case, check, descendants, equal,
 class DevRun:
     """tools/run-server in a directory of its own, on a terminal, with the build under test."""
 
-    def __init__(self, uid=None, port=None):
+    def __init__(self, uid=None, port=None, owner=None):
         self.directory = tempfile.mkdtemp(prefix="cloche-e2e-")
         os.chmod(self.directory, 0o755)
         self.uid, self.port = uid, port or free_port()
         if uid is not None:
             os.chown(self.directory, uid, uid)
+        if owner is not None:
+            os.chown(self.directory, owner, owner)
         self.before, self.children = Host(), set()
 
     def argv(self):
@@ -59,6 +61,19 @@ class DevRun:
         equal(set(os.listdir(self.directory)), {".run"}, "files")
         if "/run/cloche" not in self.before.debris:
             check(not os.path.exists("/run/cloche"), "/run/cloche was left")
+
+
+@case("root can run it in a clone that belongs to a user, and leaves nothing of root's there")
+def clone_of_a_user():
+    owner = pwd.getpwnam("games").pw_uid
+    with DevRun(owner=owner) as dev:
+        result = dev.ssh(dev.line(), "id -u")
+        equal(result.text, "1000", "the session")
+        dev.stop()
+        names = [os.path.join(dev.directory, ".run", name)
+                 for name in os.listdir(os.path.join(dev.directory, ".run"))]
+        equal({os.stat(name).st_uid for name in names}, {owner}, "owners in .run/")
+        check(not [name for name in os.listdir("/run") if name.startswith("cloche-dev")], "/run")
 
 
 @case("the printed ssh line gives a confined shell, and Ctrl-C leaves nothing but .run/")

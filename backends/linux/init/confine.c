@@ -271,7 +271,9 @@ static void exec_by_path(struct init *init, const char *name, char *const argv[]
 		rt_append(path, sizeof(path), &used, "/");
 		rt_append(path, sizeof(path), &used, name);
 		try_exec(init, path, argv, env);
-		if (errno != ENOENT && errno != ENOTDIR) {
+		/* A directory of the search path that we may not enter has no program for us. */
+		if (errno != ENOENT && errno != ENOTDIR &&
+			(errno != EACCES || RT(faccessat, AT_FDCWD, path, 0, 0) == 0)) {
 			denied = errno;
 		}
 	}
