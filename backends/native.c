@@ -35,7 +35,7 @@ static int native_probe(const struct host *host, struct err *err)
 }
 
 /* What this backend does not do yet is refused by name, never done halfway. */
-static int refuse_unsupported(const struct spec *spec, struct err *err)
+static int refuse_unsupported(const struct spec *spec, const struct host *host, struct err *err)
 {
 	if (spec->net == NET_OUTBOUND) {
 		return err_refuse(err, ENOTSUP,
@@ -46,6 +46,22 @@ static int refuse_unsupported(const struct spec *spec, struct err *err)
 		return err_refuse(err, ENOTSUP,
 			"net.egress: the native backend cannot do this yet; use net: disable or "
 			"net: enable");
+	}
+	if (spec->root == ROOT_IMAGE) {
+		return err_refuse(err, ENOTSUP,
+			"root: image: the native backend cannot do this yet; unpack it and use "
+			"root: "
+			"directory");
+	}
+	if (spec->ids == IDS_RANGE && !(host->root && host->id_count > 0)) {
+		return err_refuse(err, ENOTSUP,
+			"ids: range: there are no ids to give here; that takes root (cloche "
+			"doctor)");
+	}
+	if (spec->ids == IDS_SINGLE && host->root) {
+		return err_refuse(err, ENOTSUP,
+			"ids: single would make the session root's own; use range, or start as a "
+			"user");
 	}
 	if (strv_length(spec->inbound) > 0) {
 		return err_refuse(
@@ -363,7 +379,7 @@ static int native_compile(const struct spec *spec, const struct host *host, uint
 	cleanup(plan_freep) struct plan *plan = NULL;
 	int r = spec_validate(spec, err);
 
-	if (r < 0 || (r = refuse_unsupported(spec, err)) < 0) {
+	if (r < 0 || (r = refuse_unsupported(spec, host, err)) < 0) {
 		return r;
 	}
 	r = plan_new("native", &plan);

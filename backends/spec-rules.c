@@ -106,11 +106,12 @@ static int validate_dir(const struct spec *spec, struct err *err)
 
 static int validate_root(const struct spec *spec, struct err *err)
 {
-	if (spec->root == ROOT_DIRECTORY && !spec->root_path) {
-		return err_refuse(err, EINVAL, "root: directory needs root_path");
+	if (spec->root != ROOT_HOST && !spec->root_path) {
+		return err_refuse(err, EINVAL, "root: %s needs root_path",
+			spec->root == ROOT_IMAGE ? "image" : "directory");
 	}
-	if (spec->root != ROOT_DIRECTORY && spec->root_path) {
-		return err_refuse(err, EINVAL, "root_path: needs root directory");
+	if (spec->root == ROOT_HOST && spec->root_path) {
+		return err_refuse(err, EINVAL, "root_path: needs root directory or image");
 	}
 	return 0;
 }

@@ -30,6 +30,14 @@ static const char *const write_modes[] = {
 static const char *const root_kinds[] = {
 	[ROOT_HOST] = "host",
 	[ROOT_DIRECTORY] = "directory",
+	[ROOT_IMAGE] = "image",
+	NULL,
+};
+
+static const char *const id_kinds[] = {
+	[IDS_AUTO] = "auto",
+	[IDS_RANGE] = "range",
+	[IDS_SINGLE] = "single",
 	NULL,
 };
 
@@ -213,9 +221,12 @@ const struct spec_key spec_keys[] = {
 	{"dir", SPEC_PATH, FIELD(dir), .metavar = "PATH", .check = check_path,
 		.help = "working directory inside"},
 	{"root", SPEC_CHOICE, FIELD(root), root_kinds, .metavar = "KIND",
-		.help = "where /usr and the rest come from: host or directory"},
+		.help = "where /usr and the rest come from: host, directory or image"},
 	{"root_path", SPEC_PATH, FIELD(root_path), .metavar = "PATH", .check = check_path,
-		.help = "with --root=directory: the root file system"},
+		.help = "with --root=directory or image: the root file system"},
+	{"ids", SPEC_CHOICE, FIELD(ids), id_kinds, .metavar = "KIND",
+		.help = "host ids of the session: a range of its own, the caller's single one, or "
+			"auto"},
 	{"hostname", SPEC_STRING, FIELD(hostname), .metavar = "NAME", .check = check_name,
 		.help = "host name inside"},
 	{"user", SPEC_STRING, FIELD(user), .metavar = "NAME", .check = check_name,

@@ -14,7 +14,10 @@
 
 enum net_mode { NET_DISABLE, NET_ENABLE, NET_OUTBOUND, NET_EGRESS };
 enum write_mode { WRITE_NONE, WRITE_SCOPE, WRITE_EPHEMERAL, WRITE_OVERLAY };
-enum root_kind { ROOT_HOST, ROOT_DIRECTORY }; /* where /usr and the rest come from */
+enum root_kind { ROOT_HOST, ROOT_DIRECTORY, ROOT_IMAGE }; /* where /usr and the rest come from */
+
+/* AUTO: a range of the session's own where the host has one to give, else the caller's one id. */
+enum id_kind { IDS_AUTO, IDS_RANGE, IDS_SINGLE };
 
 struct spec {
 	char **args; /* the command; args[0] is the program, found by PATH inside */
@@ -39,7 +42,8 @@ struct spec {
 	uint64_t timeout; /* seconds of wall clock; 0: none */
 	bool strict; /* refuse what is outside capability_set_portable() */
 	enum root_kind root;
-	char *root_path; /* for ROOT_DIRECTORY */
+	char *root_path; /* for ROOT_DIRECTORY and ROOT_IMAGE */
+	enum id_kind ids; /* whose ids on the host the session's are */
 	char *hostname; /* inside; NULL: "cloche" */
 	char *user; /* login name inside; NULL: "user" */
 	char *home; /* home directory inside; NULL: "/home/<user>" */

@@ -119,6 +119,16 @@ def _():
     assert code == 0 and out == "runs\n", (code, out, err)
 
 
+@case("what is asked of ids and images is done or refused, never something else")
+def _():
+    code, _, err = cloche("--ids=single", "--", "/bin/true")
+    assert code == 125 and "root's own" in err, err
+    code, out, err = cloche("--ids=range", "--", "/bin/cat", "/proc/self/uid_map")
+    assert code == 0 and out.split()[0] == "0" and int(out.split()[1]) >= 65536, (out, err)
+    code, _, err = cloche("--root=image", "--root-path=/srv/none.img", "--", "/bin/true")
+    assert code == 125 and "cannot do this yet" in err, err
+
+
 @case("one session cannot take the host's inotify instances, AIO slots or queued signals")
 def _():
     script = ("import ctypes, os, signal\n"

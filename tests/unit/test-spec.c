@@ -156,6 +156,7 @@ static void rules_between_keys_are_checked(void **state)
 		{"inbound=80", "inbound: needs a network"},
 		{"readable=/srv/a;dir=/srv/ab", "below none of the readable"},
 		{"root=directory", "needs root_path"},
+		{"root=image", "needs root_path"},
 		{"root_path=/srv/root", "needs root directory"},
 		{"strict=yes", "readable"},
 		{"strict=yes;readable=/usr;no_exec=yes", "proc.no_exec"},
@@ -190,6 +191,7 @@ static void legal_combinations_are_let_through(void **state)
 		"readable=/srv;dir=/srv",
 		"dir=/anywhere",
 		"root=directory;root_path=/srv/root",
+		"root=image;root_path=/srv/root.img;ids=single",
 		"strict=yes;readable=/usr;memory=1G;write=ephemeral;env_deny=*_TOKEN",
 	};
 
@@ -273,7 +275,8 @@ static void every_key_survives_json(void **state)
 		"net=egress;egress=a.example:1;inbound=22;write=overlay;writable=/w;readable=/r;"
 		"read_deny=/d;allow_temp=yes;env=A=b;env_allow=A*;env_deny=B;no_exec=yes;"
 		"mach_allow=m;cpus=0.25;memory=1G;pids=7;disk=1M;timeout=60;strict=yes;dir=/r;"
-		"root=directory;root_path=/root2;hostname=h;user=u;home=/home/u;shell=/bin/sh;"
+		"root=directory;root_path=/root2;ids=range;hostname=h;user=u;home=/home/u;shell=/"
+		"bin/sh;"
 		"require=net.egress,res.cpu;refuse_on=missing;backend=native");
 	assert_int_equal(strv_append(&spec->args, ""), 0);
 	assert_int_equal(strv_append(&spec->args, "\x01\"\\\n\xc3\xa9"), 0);
