@@ -530,6 +530,101 @@ int init_make_mounts(struct init *init)
 	return 0;
 }
 
+static bool is_at_or_below(const char *path, const char *directory)
+{
+	size_t i = 0;
+
+	for (; directory[i] && directory[i] == path[i]; i++) {
+	}
+	return !directory[i] && (!path[i] || path[i] == '/' || (i == 1 && directory[0] == '/'));
+}
+
+/* Did the plan put something here, or is this below something that it bound with all it holds? */
+static bool is_expected(const struct init *init, const char *point)
+{
+	const struct image *image = init->image;
+	const struct image_mount *mounts = (const void *)((const char *)image + image->mounts);
+
+	for (uint32_t i = 0; i < image->mount_count; i++) {
+		const char *target = init_string(init, mounts[i].target);
+		bool fits = mounts[i].kind == PLAN_MOUNT_BIND || mounts[i].kind == PLAN_MOUNT_RDONLY
+			? is_at_or_below(point, target)
+			: strcmp(point, target) == 0;
+		if (fits) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* One line of mountinfo: the fifth word is the mount point, with blanks as \040. */
+static bool check_line(const struct init *init, const char *line, size_t length)
+{
+	char point[4096];
+	size_t used = 0;
+	size_t words = 0;
+
+	for (size_t i = 0; i < length && words < 5; i++) {
+		char letter = line[i];
+		if (letter == ' ') {
+			words++;
+			continue;
+		}
+		if (words != 4 || used + 1 >= sizeof(point)) {
+			continue;
+		}
+		if (letter == '\\' && i + 3 < length) {
+			letter = (char)((line[i + 1] - '0') << 6 | (line[i + 2] - '0') << 3 |
+				(line[i + 3] - '0'));
+			i += 3;
+		}
+		point[used++] = letter;
+	}
+	point[used] = '\0';
+	return is_expected(init, point);
+}
+
+/*
+ * The kernel's own list of what is mounted here: nothing of the old tree may be on it. A line that
+ * does not fit the buffer fails, like any other that is not understood.
+ */
+static int check_mounts(struct init *init)
+{
+	static char text[32768];
+	size_t used = 0;
+	long n = 0;
+	cleanup_close int fd =
+		(int)RT(openat, AT_FDCWD, "/proc/self/mountinfo", O_RDONLY | O_CLOEXEC, 0);
+
+	init_doing(init, "checking what is mounted", "");
+	if (fd < 0) {
+		return -1;
+	}
+	while ((n = RT(read, fd, text + used, sizeof(text) - used)) > 0) {
+		size_t start = 0;
+		used += (size_t)n;
+		for (size_t i = 0; i < used; i++) {
+			if (text[i] != '\n') {
+				continue;
+			}
+			if (!check_line(init, text + start, i - start)) {
+				errno = EXDEV;
+				return -1;
+			}
+			start = i + 1;
+		}
+		for (size_t i = start; i < used; i++) {
+			text[i - start] = text[i];
+		}
+		used -= start;
+	}
+	if (n < 0 || used > 0) {
+		errno = n < 0 ? errno : EOVERFLOW;
+		return -1;
+	}
+	return 0;
+}
+
 /*
  * The new root becomes the only one, and that is then looked at again: CVE-2024-21626 was a working
  * directory that still pointed outside.
@@ -565,5 +660,5 @@ int init_change_root(struct init *init)
 	}
 	(void)close(init->root);
 	init->root = -1;
-	return 0;
+	return check_mounts(init);
 }
