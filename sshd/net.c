@@ -57,8 +57,8 @@ static int load_host_key(const char *path, ssh_key *ret, struct err *err)
 
 	if (fd == -ENOENT) {
 		return err_refuse(err, ENOENT,
-			"host key %s is not there; make it with: cloche keygen -t ed25519 -f %s", path,
-			path);
+			"host key %s is not there; make it with: cloche keygen -t ed25519 -f %s",
+			path, path);
 	}
 	if (fd < 0) {
 		return err ? err_wrap(err, "host key %s", path) : fd;
