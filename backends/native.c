@@ -201,17 +201,13 @@ static int choose_limits(const struct spec *spec, const struct host *host, struc
 
 static int choose_sysctls(struct plan *plan)
 {
-	/* Instances and watches are also counted against the whole host (see the caveat). */
+	/* Instances and watches are also counted against the whole host (see the caveat). Without a
+	 * user namespace nobody has the power to make the other kinds. */
 	static const char *const settings[] = {"user.max_inotify_instances=16",
-		"user.max_inotify_watches=8192", "user.max_user_namespaces=0",
-		"user.max_mnt_namespaces=0", "user.max_pid_namespaces=0",
-		"user.max_net_namespaces=0", "user.max_ipc_namespaces=0",
-		"user.max_uts_namespaces=0", "user.max_cgroup_namespaces=0",
-		"user.max_time_namespaces=0"};
-	/* One stands for all that follow: without a user namespace nobody can make the others. */
-	size_t count = 3;
+		"user.max_inotify_watches=8192", "user.max_user_namespaces=0"};
 
-	for (size_t i = 0; i < count && !(plan->without & PLAN_LAYER_USER_LIMITS); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(settings) && !(plan->without & PLAN_LAYER_USER_LIMITS);
+		i++) {
 		int r = strv_append(&plan->sysctls, settings[i]);
 		if (r < 0) {
 			return r;

@@ -165,9 +165,16 @@ static int finish_fs(int fs, uint32_t flags)
 	return tree;
 }
 
+/* Closes fs and puts what it became where the plan wants it. */
+static int attach_fs(struct init *init, int fs, const struct image_mount *mount)
+{
+	cleanup_close int tree = finish_fs(fs, mount->flags);
+
+	return tree < 0 ? -1 : attach(init, tree, init_string(init, mount->target), true);
+}
+
 static int make_tmpfs(struct init *init, const struct image_mount *mount)
 {
-	cleanup_close int tree = -1;
 	int fs = kernel_fsopen("tmpfs", KERNEL_FSOPEN_CLOEXEC);
 
 	if (fs < 0 || (mount->size > 0 && set_number(fs, "size", mount->size, false) < 0) ||
@@ -178,8 +185,7 @@ static int make_tmpfs(struct init *init, const struct image_mount *mount)
 				set_number(fs, "gid", init->image->gid, false) < 0))) {
 		return -1;
 	}
-	tree = finish_fs(fs, mount->flags);
-	return tree < 0 ? -1 : attach(init, tree, init_string(init, mount->target), true);
+	return attach_fs(init, fs, mount);
 }
 
 /* Without root the launcher could not clone the tree for us: do it here, and see that it is still
@@ -373,7 +379,6 @@ static int make_overlay(struct init *init, const struct image_mount *mount)
 
 static int make_proc(struct init *init, const struct image_mount *mount)
 {
-	cleanup_close int tree = -1;
 	int fs = kernel_fsopen("proc", KERNEL_FSOPEN_CLOEXEC);
 
 	/* Older kernels know the number but not the word. */
@@ -382,13 +387,11 @@ static int make_proc(struct init *init, const struct image_mount *mount)
 			kernel_fsconfig(fs, KERNEL_FSCONFIG_SET_STRING, "hidepid", "2", 0) < 0)) {
 		return -1;
 	}
-	tree = finish_fs(fs, mount->flags);
-	return tree < 0 ? -1 : attach(init, tree, init_string(init, mount->target), true);
+	return attach_fs(init, fs, mount);
 }
 
 static int make_devpts(struct init *init, const struct image_mount *mount)
 {
-	cleanup_close int tree = -1;
 	int fs = kernel_fsopen("devpts", KERNEL_FSOPEN_CLOEXEC);
 
 	if (fs < 0 || kernel_fsconfig(fs, KERNEL_FSCONFIG_SET_STRING, "ptmxmode", "0666", 0) < 0 ||
@@ -396,20 +399,17 @@ static int make_devpts(struct init *init, const struct image_mount *mount)
 		(mount->size > 0 && set_number(fs, "max", mount->size, false) < 0)) {
 		return -1;
 	}
-	tree = finish_fs(fs, mount->flags);
-	return tree < 0 ? -1 : attach(init, tree, init_string(init, mount->target), true);
+	return attach_fs(init, fs, mount);
 }
 
 static int make_mqueue(struct init *init, const struct image_mount *mount)
 {
-	cleanup_close int tree = -1;
 	int fs = kernel_fsopen("mqueue", KERNEL_FSOPEN_CLOEXEC);
 
 	if (fs < 0) {
 		return -1;
 	}
-	tree = finish_fs(fs, mount->flags);
-	return tree < 0 ? -1 : attach(init, tree, init_string(init, mount->target), true);
+	return attach_fs(init, fs, mount);
 }
 
 /* /dev/null of the new root, looked at once: what covers files must be it (CVE-2025-31133). */
