@@ -145,6 +145,24 @@ const struct caveat_info caveat_table[] = {
 		"which a session takes 16 at most): many sessions together can use them up",
 		"sysctl fs.inotify.max_user_instances=8192"},
 
+	/* bubblewrap */
+
+	/* gvisor */
+
+	/* docker and podman */
+
+	/* microvm */
+
+	/* seatbelt */
+
+	/* appcontainer */
+
+	/* apple-container */
+
+	/* jail */
+
+	/* Network modes */
+
 	/* Layers left out with --without */
 	{"layer.removed", NONE, CAVEAT_MISSING,
 		"a layer of the sandbox was left out on request; see \"without\" in the plan",

@@ -74,14 +74,34 @@ static void print_head(const struct plan *plan, FILE *out)
 	(void)snprintf(text, sizeof(text), "%s%s", plan->backend,
 		plan->executable_here ? "" : " (cannot run on this host)");
 	print_field(out, "backend", text);
+	print_field(out, "kernel", plan_kernel_name(plan->kernel));
 	print_field(out, "digest", *plan->digest ? plan->digest : "-");
 	print_list(out, "command", plan->argv);
-	print_list(out, "started by", plan->command);
 	print_field(out, "directory", plan->dir);
 	(void)snprintf(text, sizeof(text), "%s, uid %u, gid %u, on %s",
 		plan->user ? plan->user : "-", plan->uid, plan->gid,
 		plan->hostname ? plan->hostname : "-");
 	print_field(out, "identity", text);
+}
+
+/* What a foreign tool is given besides its arguments. */
+static void print_tool(const struct plan *plan, FILE *out)
+{
+	if (!plan->command) {
+		return;
+	}
+	(void)fputc('\n', out);
+	print_list(out, "tool", plan->command);
+	print_list(out, "tool's env", plan->tool_env);
+	for (size_t i = 0; i < plan->file_count; i++) {
+		char line[160];
+		(void)snprintf(line, sizeof(line), "{dir}/%s %04o %zu bytes (--json has them)",
+			plan->files[i].name, plan->files[i].mode, strlen(plan->files[i].content));
+		print_field(out, i ? "" : "tool reads", line);
+	}
+	for (size_t i = 0; i < plan->step_count; i++) {
+		print_list(out, plan_when_name(plan->steps[i].when), plan->steps[i].argv);
+	}
 }
 
 static void print_promises(const struct plan *plan, FILE *out)
@@ -280,6 +300,7 @@ void plan_print(const struct plan *plan, FILE *out)
 	print_files(plan, out);
 	print_kernel(plan, out);
 	print_limits(plan, out);
+	print_tool(plan, out);
 	(void)fputc('\n', out);
 	print_list(out, "environment", plan->env);
 }

@@ -74,6 +74,30 @@ static const char *const controllers[] = {
 static_assert(ARRAY_SIZE(controllers) == CGROUP_CONTROLLERS, "one name a controller");
 static_assert(ARRAY_SIZE(((struct plan *)0)->cgroup_version) == CGROUP_CONTROLLERS, "a slot each");
 
+static const char *const whens[] = {
+	[PLAN_BEFORE] = "before",
+	[PLAN_KILL] = "kill",
+	[PLAN_AFTER] = "after",
+};
+static_assert(ARRAY_SIZE(whens) == PLAN_WHENS, "one name a time");
+
+static const char *const kernels[] = {
+	[PLAN_KERNEL_SHARED] = "shared",
+	[PLAN_KERNEL_USER] = "user-kernel",
+	[PLAN_KERNEL_GUEST] = "separate-guest",
+};
+static_assert(ARRAY_SIZE(kernels) == PLAN_KERNELS, "one name a kind");
+
+const char *plan_when_name(enum plan_when when)
+{
+	return when < PLAN_WHENS ? whens[when] : "?";
+}
+
+const char *plan_kernel_name(enum plan_kernel kernel)
+{
+	return kernel < PLAN_KERNELS ? kernels[kernel] : "?";
+}
+
 const char *plan_mount_kind_name(enum plan_mount_kind kind)
 {
 	return kind < PLAN_MOUNT_KINDS ? mount_kinds[kind] : "?";
@@ -109,6 +133,21 @@ static void free_rules(struct plan_landlock *landlock)
 	free(landlock->rules);
 }
 
+static void free_tool(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->file_count; i++) {
+		free(plan->files[i].name);
+		free(plan->files[i].content);
+	}
+	for (size_t i = 0; i < plan->step_count; i++) {
+		strv_free(plan->steps[i].argv);
+	}
+	free(plan->files);
+	free(plan->steps);
+	strv_free(plan->command);
+	strv_free(plan->tool_env);
+}
+
 static void fini_caveat(struct caveat *caveat)
 {
 	free(caveat->code);
@@ -130,7 +169,7 @@ struct plan *plan_free(struct plan *plan)
 	strv_free(plan->argv);
 	strv_free(plan->env);
 	strv_free(plan->sysctls);
-	strv_free(plan->command);
+	free_tool(plan);
 	free(plan->dir);
 	free(plan->hostname);
 	free(plan->user);
@@ -189,6 +228,40 @@ int plan_add_path_rule(struct plan *plan, const char *path, uint64_t access)
 	}
 	landlock->rule_count++;
 	return 0;
+}
+
+int plan_add_file(struct plan *plan, const char *name, const char *content, mode_t mode)
+{
+	struct plan_file *file =
+		grow((void **)&plan->files, plan->file_count, sizeof(*plan->files));
+
+	if (!file) {
+		return -ENOMEM;
+	}
+	*file = (struct plan_file){strdup(name), strdup(content), mode};
+	if (!file->name || !file->content) {
+		free(file->name);
+		free(file->content);
+		return -ENOMEM;
+	}
+	plan->file_count++;
+	return 0;
+}
+
+int plan_add_step(struct plan *plan, enum plan_when when, char *const argv[])
+{
+	struct plan_step *step =
+		grow((void **)&plan->steps, plan->step_count, sizeof(*plan->steps));
+
+	if (!step) {
+		return -ENOMEM;
+	}
+	step->when = when;
+	int r = strv_copy(argv, &step->argv);
+	if (r == 0) {
+		plan->step_count++;
+	}
+	return r;
 }
 
 static const struct caveat_info *find_caveat(const char *code)
@@ -427,6 +500,36 @@ static void put_rlimits(struct emitter *out, const struct plan *plan)
 	emit_close(out, ']');
 }
 
+static void put_tool_files(struct emitter *out, const struct plan *plan)
+{
+	emit_open(out, '[');
+	for (size_t i = 0; i < plan->file_count; i++) {
+		emit_open(out, '{');
+		emit_key(out, "content");
+		emit_text(out, plan->files[i].content);
+		emit_key(out, "mode");
+		emit_octal(out, plan->files[i].mode);
+		emit_key(out, "name");
+		emit_text(out, plan->files[i].name);
+		emit_close(out, '}');
+	}
+	emit_close(out, ']');
+}
+
+static void put_steps(struct emitter *out, const struct plan *plan)
+{
+	emit_open(out, '[');
+	for (size_t i = 0; i < plan->step_count; i++) {
+		emit_open(out, '{');
+		emit_key(out, "argv");
+		emit_list(out, plan->steps[i].argv);
+		emit_key(out, "when");
+		emit_text(out, plan_when_name(plan->steps[i].when));
+		emit_close(out, '}');
+	}
+	emit_close(out, ']');
+}
+
 static void put_uses(struct emitter *out, struct capability_set set)
 {
 	enum capability list[CAPABILITY_COUNT];
@@ -458,6 +561,8 @@ static void put_plan(struct emitter *out, const struct plan *plan, char *const *
 	emit_list(out, plan->env);
 	emit_key(out, "executable_here");
 	emit_bool(out, plan->executable_here);
+	emit_key(out, "files");
+	put_tool_files(out, plan);
 	emit_key(out, "filter");
 	put_filter(out, plan->filter, rules);
 	emit_key(out, "gid");
@@ -466,6 +571,8 @@ static void put_plan(struct emitter *out, const struct plan *plan, char *const *
 	emit_text(out, plan->hostname);
 	emit_key(out, "id_maps");
 	put_id_maps(out, plan);
+	emit_key(out, "kernel");
+	emit_text(out, plan_kernel_name(plan->kernel));
 	emit_key(out, "landlock");
 	put_landlock(out, &plan->landlock);
 	emit_key(out, "limits");
@@ -480,8 +587,12 @@ static void put_plan(struct emitter *out, const struct plan *plan, char *const *
 	put_rlimits(out, plan);
 	emit_key(out, "schema");
 	emit_text(out, PLAN_SCHEMA);
+	emit_key(out, "steps");
+	put_steps(out, plan);
 	emit_key(out, "sysctls");
 	emit_list(out, plan->sysctls);
+	emit_key(out, "tool_env");
+	emit_list(out, plan->tool_env);
 	emit_key(out, "uid");
 	emit_number(out, plan->uid);
 	emit_key(out, "user");

@@ -124,6 +124,29 @@ enum plan_layer {
 };
 extern const char *const plan_layer_names[]; /* by bit number, NULL-terminated */
 
+/* A file that a foreign tool reads, in its directory on the host: configuration, profile, filter. */
+struct plan_file {
+	char *name; /* "config.json", below {dir} */
+	char *content; /* text */
+	mode_t mode; /* 0600 where nobody else has to read it */
+};
+
+/* What is run around a foreign tool, in this order. */
+enum plan_when {
+	PLAN_BEFORE, /* before it starts; a failure is a refused session */
+	PLAN_KILL, /* to end what still runs */
+	PLAN_AFTER, /* to remove what it made; runs also when the server is gone */
+	PLAN_WHENS,
+};
+
+struct plan_step {
+	enum plan_when when;
+	char **argv;
+};
+
+/* Whose kernel serves the system calls: the value of kernel.isolation. */
+enum plan_kernel { PLAN_KERNEL_SHARED, PLAN_KERNEL_USER, PLAN_KERNEL_GUEST, PLAN_KERNELS };
+
 enum caveat_severity { CAVEAT_INFO, CAVEAT_WEAKER, CAVEAT_MISSING };
 
 /* A coded difference between what the spec means and what the plan does. See docs/caveats. */
@@ -138,6 +161,7 @@ struct caveat {
 struct plan {
 	const char *backend; /* its name; static */
 	bool executable_here;
+	enum plan_kernel kernel;
 	struct capability_set uses;
 	struct caveat *caveats;
 	size_t caveat_count;
@@ -166,7 +190,17 @@ struct plan {
 	size_t rlimit_count;
 	uint32_t without; /* enum plan_layer bits left out on purpose */
 
-	char **command; /* foreign backends: the argv of their tool; NULL for native */
+	/*
+	 * Foreign backends: the tool that does it, and all it is told. In each text "{id}" stands for the
+	 * sandbox's id, "{dir}" for its directory on the host, "{fd:NAME}" for the number of a
+	 * descriptor it is given (see keeper.h): what only a start knows, and no digest covers.
+	 */
+	char **command; /* argv; NULL for native */
+	char **tool_env; /* the tool's own environment, never the session's */
+	struct plan_file *files;
+	size_t file_count;
+	struct plan_step *steps;
+	size_t step_count;
 	char digest[65]; /* BLAKE2b-256 over the canonical JSON, hex; set by plan_seal() */
 };
 
@@ -177,6 +211,12 @@ DEFINE_CLEANUP(struct plan *, plan_free);
 /* Appends a zeroed mount of this kind with copies of source and target; NULL: no memory. */
 struct plan_mount *plan_add_mount(struct plan *plan, enum plan_mount_kind kind, const char *source,
 	const char *target, uint32_t flags);
+
+/* Appends a file with copies of name and content. 0 or -ENOMEM. */
+int plan_add_file(struct plan *plan, const char *name, const char *content, mode_t mode);
+
+/* Appends a step with a copy of argv. 0 or -ENOMEM. */
+int plan_add_step(struct plan *plan, enum plan_when when, char *const argv[]);
 
 /* Appends a Landlock rule. 0 or -ENOMEM. */
 int plan_add_path_rule(struct plan *plan, const char *path, uint64_t access);
@@ -215,6 +255,8 @@ void plan_print(const struct plan *plan, FILE *out);
 /* Caveats and names. */
 const char *caveat_severity_name(enum caveat_severity severity);
 const char *plan_mount_kind_name(enum plan_mount_kind kind);
+const char *plan_when_name(enum plan_when when); /* "before" */
+const char *plan_kernel_name(enum plan_kernel kernel); /* "user-kernel" */
 
 struct caveat_info {
 	const char *code;

@@ -53,7 +53,12 @@ static struct plan *make_plan(void)
 	plan->cgroup_version[0] = 1;
 	plan_add_rlimit(plan, "core", RLIMIT_CORE, 0, 0);
 	plan_add_rlimit(plan, "stack", RLIMIT_STACK, 8 << 20, RLIM_INFINITY);
+	char step[] = "undo";
+	char *steps[] = {step, NULL};
 	assert_int_equal(strv_append(&plan->command, "tool"), 0);
+	assert_int_equal(strv_append(&plan->tool_env, "PATH=/usr/bin"), 0);
+	assert_int_equal(plan_add_file(plan, "config.json", "{}", 0600), 0);
+	assert_int_equal(plan_add_step(plan, PLAN_AFTER, steps), 0);
 	assert_int_equal(plan_seal(plan), 0);
 	return plan;
 }
@@ -184,6 +189,13 @@ CHANGE(rlimit_soft, plan->rlimits[0].soft++)
 CHANGE(rlimit_hard, plan->rlimits[1].hard = 5)
 CHANGE(without, plan->without = PLAN_LAYER_TIME)
 CHANGE(command, plan->command[0][0] = 'p')
+CHANGE(kernel, plan->kernel = PLAN_KERNEL_GUEST)
+CHANGE(tool_env, plan->tool_env[0][0] = 'p')
+CHANGE(file_name, plan->files[0].name[0] = 'p')
+CHANGE(file_content, plan->files[0].content[0] = 'p')
+CHANGE(file_mode, plan->files[0].mode = 0644)
+CHANGE(step_when, plan->steps[0].when = PLAN_BEFORE)
+CHANGE(step_argv, plan->steps[0].argv[0][0] = 'p')
 
 static void change_order_of_mounts(struct plan *plan)
 {
@@ -213,7 +225,9 @@ static void every_field_is_in_the_digest(void **state)
 		ROW(filter), ROW(filter_none), ROW(no_exec), ROW(memory), ROW(pids), ROW(cpu),
 		ROW(disk), ROW(timeout), ROW(cgroup_memory), ROW(cgroup_pids), ROW(cgroup_cpu),
 		ROW(rlimit_name), ROW(rlimit_resource), ROW(rlimit_soft), ROW(rlimit_hard),
-		ROW(without), ROW(command), ROW(order_of_mounts)};
+		ROW(without), ROW(command), ROW(kernel), ROW(tool_env), ROW(file_name),
+		ROW(file_content), ROW(file_mode), ROW(step_when), ROW(step_argv),
+		ROW(order_of_mounts)};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct plan *plan = make_plan();
