@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "backends/spec-keys.h"
 #include "backends/spec.h"
+#include "base/parse.h"
 
 /* The value of a SPEC_CHOICE key, in words. */
 static const char *chosen(const struct spec *spec, const char *name)
@@ -61,20 +63,68 @@ static int validate_net(const struct spec *spec, struct err *err)
 	return 0;
 }
 
-static bool is_at_or_below(const char *path, const char *above)
+bool spec_path_is_below(const char *path, const char *above)
 {
 	size_t length = strlen(above);
 
+	if (parse_is_windows_path(above)) {
+		length -= above[length - 1] == '\\';
+		return strncasecmp(path, above, length) == 0 &&
+			(path[length] == '\\' || !path[length]);
+	}
 	if (strcmp(above, "/") == 0) {
-		return true;
+		return path[0] == '/';
 	}
 	return strncmp(path, above, length) == 0 && (path[length] == '/' || !path[length]);
+}
+
+bool spec_backend_is_windows(const char *name)
+{
+	return name && strcmp(name, "appcontainer") == 0;
+}
+
+/* Paths are of the system they will be looked up on: which one, only the named backend says. */
+static int validate_path(
+	const struct spec *spec, const struct spec_key *key, const char *path, struct err *err)
+{
+	bool windows = spec_backend_is_windows(spec->backend);
+
+	if (parse_is_windows_path(path) == windows) {
+		return 0;
+	}
+	if (windows) {
+		return err_refuse(err, EINVAL,
+			"%s: '%s' is no path of Windows; backend %s takes those, such as C:\\work",
+			key->name, path, spec->backend);
+	}
+	return err_refuse(err, EINVAL,
+		"%s: '%s' is a path of Windows, which only backend appcontainer takes", key->name,
+		path);
+}
+
+static int validate_paths(const struct spec *spec, struct err *err)
+{
+	for (const struct spec_key *key = spec_keys; key->name; key++) {
+		const void *field = spec_const_field(spec, key);
+		int r = 0;
+		if (key->type == SPEC_PATH && *(char *const *)field) {
+			r = validate_path(spec, key, *(char *const *)field, err);
+		}
+		for (char *const *at = key->type == SPEC_PATHS ? *(char **const *)field : NULL;
+			at && *at && r == 0; at++) {
+			r = validate_path(spec, key, *at, err);
+		}
+		if (r < 0) {
+			return r;
+		}
+	}
+	return 0;
 }
 
 static bool is_covered(const char *path, char *const *list)
 {
 	for (size_t i = 0; list && list[i]; i++) {
-		if (is_at_or_below(path, list[i])) {
+		if (spec_path_is_below(path, list[i])) {
 			return true;
 		}
 	}
@@ -96,8 +146,8 @@ static int validate_dir(const struct spec *spec, struct err *err)
 	}
 	(void)snprintf(home, sizeof(home), "/home/%s", spec->user ? spec->user : "user");
 	if (is_covered(spec->dir, spec->readable) || is_covered(spec->dir, spec->writable) ||
-		is_at_or_below(spec->dir, spec->home ? spec->home : home) ||
-		is_at_or_below(spec->dir, "/tmp")) {
+		spec_path_is_below(spec->dir, spec->home ? spec->home : home) ||
+		spec_path_is_below(spec->dir, "/tmp")) {
 		return 0;
 	}
 	return err_refuse(err, EINVAL, "dir: '%s' is below none of the readable and writable paths",
@@ -137,6 +187,7 @@ int spec_validate(const struct spec *spec, struct err *err)
 	static int (*const rules[])(const struct spec *, struct err *) = {
 		validate_command,
 		spec_check_values,
+		validate_paths,
 		validate_writes,
 		validate_net,
 		validate_dir,

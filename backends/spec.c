@@ -43,13 +43,26 @@ static const char *const id_kinds[] = {
 
 /* Checks of one value. Each refusal says what would be right. */
 
+/* Paths of Windows are read by its rules on every system; spec_validate() says who may have them. */
+static int parse_path(const char *text, char **ret)
+{
+	return parse_is_windows_path(text) ? parse_windows_path(text, ret)
+					   : parse_absolute_path(text, ret);
+}
+
 static int check_path(const char *text, struct err *err)
 {
 	cleanup_free char *clean = NULL;
-	int r = parse_absolute_path(text, &clean);
+	int r = parse_path(text, &clean);
 
 	if (r == -ENOMEM) {
 		return err_set(err, ENOMEM, "reading a path");
+	}
+	if (r < 0 && parse_is_windows_path(text)) {
+		return err_refuse(err, EINVAL,
+			"'%s' is not a plain path of Windows such as C:\\work: no '/', '..', "
+			"device names, streams, wildcards, or names ending in a dot or blank",
+			text);
 	}
 	if (r < 0) {
 		return err_refuse(err, EINVAL,
@@ -493,7 +506,7 @@ static int make_item(const struct spec_key *key, const char *text, char **ret, s
 		return err_wrap(err, "%s", key->name);
 	}
 	if (path) {
-		r = parse_absolute_path(text, ret);
+		r = parse_path(text, ret);
 	} else {
 		*ret = strdup(text);
 		r = *ret ? 0 : -ENOMEM;

@@ -29,7 +29,7 @@ struct spec {
 	char **egress; /* host[:port] or network[/bits][:port], for NET_EGRESS */
 	char **inbound; /* port numbers that may be reached from outside */
 	enum write_mode write;
-	char **writable; /* absolute host paths, for scope and overlay */
+	char **writable; /* absolute host paths, of the backend's system; for scope and overlay */
 	char **readable; /* absolute host paths; empty: broad host reads */
 	char **read_deny; /* absolute host paths taken out of what can be read */
 	bool no_exec;
@@ -104,6 +104,15 @@ int spec_set(struct spec *spec, const struct spec_key *key, const char *text, st
 
 /* Empties a list key, so that a profile can replace what it inherits. */
 void spec_clear(struct spec *spec, const struct spec_key *key);
+
+/*
+ * Is path above or something below it? Paths of Windows are compared without regard to the case of
+ * ASCII letters, which is less than Windows itself takes as the same.
+ */
+bool spec_path_is_below(const char *path, const char *above);
+
+/* Does the backend called name run on Windows, and so take its paths ("C:\\work")? NULL: no. */
+bool spec_backend_is_windows(const char *name);
 
 /*
  * Checks the rules between keys (part 1.4 of the reference): argument list, blank entries, limits,

@@ -257,6 +257,89 @@ int parse_absolute_path(const char *path, char **ret)
 	return 0;
 }
 
+bool parse_is_windows_path(const char *text)
+{
+	return ((text[0] >= 'A' && text[0] <= 'Z') || (text[0] >= 'a' && text[0] <= 'z')) &&
+		text[1] == ':' && text[2] == '\\';
+}
+
+/* The names that are devices in every directory, with or without an extension. */
+static bool is_windows_device(const char *name, size_t length)
+{
+	static const char *const devices[] = {
+		"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"};
+	size_t stem = 0;
+
+	while (stem < length && name[stem] != '.') {
+		stem++;
+	}
+	while (stem > 0 && name[stem - 1] == ' ') {
+		stem--;
+	}
+	for (size_t i = 0; i < sizeof(devices) / sizeof(devices[0]); i++) {
+		if (strlen(devices[i]) == stem && strncasecmp(name, devices[i], stem) == 0) {
+			return true;
+		}
+	}
+	/* COM0 to COM9 and LPT0 to LPT9; the digit may be a raised one (two bytes). */
+	return (stem == 4 || stem == 5) &&
+		(strncasecmp(name, "COM", 3) == 0 || strncasecmp(name, "LPT", 3) == 0) &&
+		(stem == 4 ? name[3] >= '0' && name[3] <= '9'
+			   : memcmp(name + 3, "\xc2\xb9", 2) == 0 ||
+					memcmp(name + 3, "\xc2\xb2", 2) == 0 ||
+					memcmp(name + 3, "\xc2\xb3", 2) == 0);
+}
+
+static bool is_windows_name(const char *name, size_t length)
+{
+	for (size_t i = 0; i < length;) {
+		size_t size = parse_utf8_length(name + i);
+		if (size == 0 || (unsigned char)name[i] < 0x20 || name[i] == 0x7f ||
+			strchr("<>:\"/|?*", name[i])) {
+			return false;
+		}
+		i += size;
+	}
+	return name[length - 1] != '.' && name[length - 1] != ' ' &&
+		!is_windows_device(name, length);
+}
+
+int parse_windows_path(const char *path, char **ret)
+{
+	char *clean = NULL;
+	size_t used = 2;
+
+	if (!parse_is_windows_path(path)) {
+		return -EINVAL;
+	}
+	clean = malloc(strlen(path) + 2);
+	if (!clean) {
+		return -ENOMEM;
+	}
+	clean[0] = path[0] >= 'a' ? (char)(path[0] - 'a' + 'A') : path[0];
+	clean[1] = ':';
+	for (path += 2; *path;) {
+		size_t length = strcspn(path, "\\");
+		if (length > 0 && !is_windows_name(path, length)) {
+			free(clean);
+			return -EINVAL;
+		}
+		if (length > 0) {
+			clean[used++] = '\\';
+			memcpy(clean + used, path, length);
+			used += length;
+		}
+		path += length;
+		path += *path == '\\';
+	}
+	if (used == 2) {
+		clean[used++] = '\\';
+	}
+	clean[used] = '\0';
+	*ret = clean;
+	return 0;
+}
+
 size_t parse_edit_distance(const char *a, const char *b, size_t limit)
 {
 	size_t row[65];

@@ -43,6 +43,18 @@ size_t parse_utf8_length(const char *text);
 int parse_absolute_path(const char *path, char **ret);
 
 /*
+ * Reads a path of Windows, whatever system this is: a drive and names ("C:\\work\\a b"), taken
+ * literally. Makes the letter large and takes out doubled and trailing backslashes. Refused is what
+ * Windows would read as something else than it looks like: '/', "." and "..", names that end in a
+ * dot or blank, devices (NUL, COM1.txt), streams ("a:b"), wildcards, shares and "\\?\" forms,
+ * control bytes, and what is not UTF-8. The caller frees *ret.
+ */
+int parse_windows_path(const char *path, char **ret);
+
+/* Does text begin as a path of Windows does, with a drive ("C:\")? */
+bool parse_is_windows_path(const char *text);
+
+/*
  * How far a and b are apart in single-character edits, at most limit + 1. For "did you mean".
  */
 size_t parse_edit_distance(const char *a, const char *b, size_t limit);

@@ -76,6 +76,61 @@ static void paths_are_cleaned_or_refused(void **state)
 	}
 }
 
+static void a_path_of_windows_is_what_it_looks_like(void **state)
+{
+	static const struct {
+		const char *path, *clean;
+	} rows[] = {
+		{"C:\\", "C:\\"},
+		{"c:\\work", "C:\\work"},
+		{"C:\\work\\", "C:\\work"},
+		{"C:\\\\work\\\\a b", "C:\\work\\a b"},
+		{"D:\\caf\xc3\xa9\\x.txt", "D:\\caf\xc3\xa9\\x.txt"},
+		{"C:\\PROGRA~1", "C:\\PROGRA~1"},
+		{"C:\\console", "C:\\console"},
+		{"C:\\com10", "C:\\com10"},
+		{"C:\\..\\x", NULL},
+		{"C:\\a\\.\\x", NULL},
+		{"C:work", NULL},
+		{"C:", NULL},
+		{"C:/work", NULL},
+		{"C:\\a/b", NULL},
+		{"\\\\server\\share", NULL},
+		{"\\\\?\\C:\\x", NULL},
+		{"\\\\.\\PhysicalDrive0", NULL},
+		{"1:\\x", NULL},
+		{"/work", NULL},
+		{"C:\\secret.", NULL},
+		{"C:\\secret ", NULL},
+		{"C:\\secret \\x", NULL},
+		{"C:\\file:stream", NULL},
+		{"C:\\file::$DATA", NULL},
+		{"C:\\nul", NULL},
+		{"C:\\a\\Con.txt", NULL},
+		{"C:\\NUL .txt", NULL},
+		{"C:\\lpt1", NULL},
+		{"C:\\COM\xc2\xb9", NULL},
+		{"C:\\*.txt", NULL},
+		{"C:\\a\"b", NULL},
+		{"C:\\a\nb", NULL},
+		{"C:\\a\x7f", NULL},
+		{"C:\\\xc0\xae", NULL},
+		{"C:\\\xed\xa0\x80", NULL},
+		{"", NULL},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		cleanup_free char *clean = NULL;
+		int r = parse_windows_path(rows[i].path, &clean);
+		if (r != (rows[i].clean ? 0 : -EINVAL)) {
+			fail_msg("'%s' gives %d", rows[i].path, r);
+		}
+		if (rows[i].clean) {
+			assert_string_equal(clean, rows[i].clean);
+		}
+	}
+}
+
 static void a_log_line_cannot_be_forged(void **state)
 {
 	char out[64];
@@ -138,6 +193,7 @@ int main(void)
 		cmocka_unit_test(numbers_are_read_strictly),
 		cmocka_unit_test(sizes_and_durations_take_suffixes),
 		cmocka_unit_test(paths_are_cleaned_or_refused),
+		cmocka_unit_test(a_path_of_windows_is_what_it_looks_like),
 		cmocka_unit_test(a_log_line_cannot_be_forged),
 		cmocka_unit_test(a_reader_never_reads_past_its_end),
 		cmocka_unit_test(errors_keep_their_code_and_gain_context),

@@ -395,9 +395,40 @@ static void a_copy_shares_nothing(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static void paths_of_windows_need_its_backend_by_name(void **state)
+{
+	static const struct {
+		const char *assignments;
+		const char *complaint; /* NULL: accepted */
+	} rows[] = {
+		{"backend=appcontainer;readable=C:\\work;dir=c:\\WORK\\a", NULL},
+		{"readable=C:\\;dir=C:\\x;backend=appcontainer", NULL},
+		{"readable=C:\\work", "only backend appcontainer"},
+		{"readable=C:\\work;backend=auto", "only backend appcontainer"},
+		{"read_deny=C:\\work;backend=native", "only backend appcontainer"},
+		{"readable=/work;backend=appcontainer", "no path of Windows"},
+		{"readable=C:\\work;dir=C:\\workshop;backend=appcontainer", "below none"},
+		{"readable=C:\\work;dir=D:\\work;backend=appcontainer", "below none"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct err err = {0};
+		struct spec spec = {0};
+		assert_int_equal(strv_append(&spec.args, "true"), 0);
+		set_all(&spec, rows[i].assignments);
+		int r = spec_validate(&spec, &err);
+		if (r != (rows[i].complaint ? -EINVAL : 0) ||
+			(rows[i].complaint && !strstr(err.msg, rows[i].complaint))) {
+			fail_msg("%s: %d %s", rows[i].assignments, r, err.msg);
+		}
+		spec_fini(&spec);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(paths_of_windows_need_its_backend_by_name),
 		TEST(the_zero_spec_is_tight),
 		TEST(keys_are_found_with_dashes_and_suggested),
 		TEST(a_bad_value_is_refused_in_one_line_and_changes_nothing),
