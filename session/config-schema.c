@@ -12,6 +12,7 @@
 #include "base/strv.h"
 #include "keys/password.h"
 #include "session/config.h"
+#include "session/sftp.h"
 
 #define DAY UINT64_C(86400)
 #define MAX_TEXT 1000 /* what one message between our processes has room for */
@@ -128,16 +129,51 @@ static int read_net_user(const char *text, char **ret, struct err *err)
 		: read_name(text, ret, err);
 }
 
+/* One of a few words. */
+static int read_word(const char *const words[], const char *text, char **ret, struct err *err)
+{
+	cleanup_free char *all = NULL;
+
+	if (strv_contains((char **)(uintptr_t)words, text)) {
+		return keep(text, ret, err);
+	}
+	all = strv_join((char **)(uintptr_t)words, ", ");
+	return err_refuse(
+		err, EINVAL, "'%s' is not one of %s", text, all ? all : "the known words");
+}
+
 static int read_log_level(const char *text, char **ret, struct err *err)
 {
-	static const char *const levels[] = {"error", "warning", "info", "debug"};
+	static const char *const levels[] = {"error", "warning", "info", "debug", NULL};
 
-	for (size_t i = 0; i < ARRAY_SIZE(levels); i++) {
-		if (strcmp(text, levels[i]) == 0) {
-			return keep(text, ret, err);
-		}
+	return read_word(levels, text, ret, err);
+}
+
+static int read_kind(const char *text, char **ret, struct err *err)
+{
+	static const char *const kinds[] = {"shell", "exec", "sftp", NULL};
+
+	return read_word(kinds, text, ret, err);
+}
+
+/* What other files call false is no, and true is yes. */
+static int read_sftp(const char *text, char **ret, struct err *err)
+{
+	static const char *const modes[] = {"yes", "read-only", "no", NULL};
+	bool on = false;
+
+	if (parse_bool(text, &on) == 0) {
+		return keep(on ? "yes" : "no", ret, err);
 	}
-	return err_refuse(err, EINVAL, "'%s' is not one of error, warning, info, debug", text);
+	return read_word(modes, text, ret, err);
+}
+
+static int read_sftp_request(const char *text, char **ret, struct err *err)
+{
+	return sftp_is_request(text)
+		? keep(text, ret, err)
+		: err_refuse(err, EINVAL,
+			  "'%s' is no request of sftp; `sftp-server -Q requests` lists them", text);
 }
 
 static int read_algorithms(const char *text, char **ret, struct err *err)
@@ -262,6 +298,17 @@ const struct config_key config_profile_keys[] = {
 		.help = "the user is told this long before a time limit; 0: not told"},
 	{"accept_env", CONFIG_LIST, FIELD(accept_env), .read = read_glob,
 		.preset = "TERM,LANG,LC_*", .help = "variables the client may set"},
+	{"sessions", CONFIG_LIST, FIELD(sessions), .read = read_kind, .preset = "shell,exec,sftp",
+		.help = "kinds of sessions that are offered: shell, exec, sftp"},
+	{"sftp", CONFIG_TEXT, FIELD(sftp), .read = read_sftp, .preset = "yes",
+		.help = "yes, read-only or no: the sftp subsystem, run inside the sandbox"},
+	{"sftp_server", CONFIG_TEXT, FIELD(sftp_server), .read = read_path, .unset = "auto",
+		.preset = "auto", .help = "path of sftp-server inside"},
+	{"sftp_allow", CONFIG_LIST, FIELD(sftp_allow), .read = read_sftp_request,
+		.preset_says = "all",
+		.help = "sftp requests that are answered; all others are refused"},
+	{"sftp_deny", CONFIG_LIST, FIELD(sftp_deny), .read = read_sftp_request,
+		.preset_says = "none", .help = "sftp requests that are refused"},
 	{.name = NULL},
 };
 

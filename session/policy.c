@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/strv.h"
+#include "session/sftp.h"
 
 static const char default_path[] = "/usr/local/bin:/usr/bin:/bin";
 
@@ -166,19 +167,36 @@ static int set_environment(const struct policy_login *login, const struct policy
 	return r;
 }
 
-static int refuse_subsystem(const char *name, struct err *err)
+/* A session of this kind, or a forced command in its place, is sftp. */
+static bool is_sftp(const struct policy_request *request, const char *forced)
 {
-	if (strcmp(name, "sftp") == 0) {
-		return err_refuse(err, ENOTSUP,
-			"sftp is not offered yet; copy with \"scp -O\", rsync or a pipe");
+	return forced ? strcmp(forced, SFTP_INTERNAL) == 0
+		      : request->kind == POLICY_SUBSYSTEM && strcmp(request->command, "sftp") == 0;
+}
+
+/* A forced command is what the key's owner is meant to have, whatever the profile offers. */
+static int check_kind(const struct policy_login *login, const struct policy_request *request,
+	const char *forced, struct err *err)
+{
+	const char *kind = is_sftp(request, forced) ? "sftp" : policy_kind_name(request->kind);
+	cleanup_free char *offered = NULL;
+
+	if (forced || strv_contains(login->profile->sessions, kind)) {
+		return 0;
 	}
-	return err_refuse(err, ENOTSUP, "there is no such subsystem here");
+	if (request->kind == POLICY_SUBSYSTEM && !is_sftp(request, forced)) {
+		return err_refuse(err, ENOTSUP, "there is no such subsystem here");
+	}
+	offered = strv_join(login->profile->sessions, ", ");
+	return err_refuse(err, ENOTSUP, "profile %s offers no %s session%s%s", login->profile->name,
+		kind, offered && *offered ? "; it offers: " : "", offered ? offered : "");
 }
 
 static int fill_spec(const struct policy_login *login, const struct policy_request *request,
-	const char *forced, struct spec *spec)
+	const char *forced, struct spec *spec, struct err *err)
 {
 	const char *command = forced ? forced : request->command;
+	int r = 0;
 
 	if (!spec->user) {
 		spec->user = strdup(login->name);
@@ -187,7 +205,12 @@ static int fill_spec(const struct policy_login *login, const struct policy_reque
 	if (!spec->user || !shell) {
 		return -ENOMEM;
 	}
-	int r = set_command(spec, shell, command);
+	if (is_sftp(request, forced)) {
+		spec->args = strv_free(spec->args);
+		r = sftp_command(login->profile, &spec->args, err);
+	} else {
+		r = set_command(spec, shell, command);
+	}
 	return r ? r
 		 : set_environment(login, request, shell, forced ? request->command : NULL, spec);
 }
@@ -198,17 +221,18 @@ int policy_spec(const struct policy_login *login, const struct policy_request *r
 	const char *forced = login->key ? login->key->command : NULL;
 	struct spec spec = {0};
 
-	if (request->kind == POLICY_SUBSYSTEM && !forced) {
-		return refuse_subsystem(request->command, err);
+	int r = check_kind(login, request, forced, err);
+	if (r < 0) {
+		return r;
 	}
-	int r = spec_copy(&login->profile->spec, &spec);
+	r = spec_copy(&login->profile->spec, &spec);
 	if (r < 0) {
 		return err_set(err, -r, "copying the profile");
 	}
-	r = fill_spec(login, request, forced, &spec);
+	r = fill_spec(login, request, forced, &spec, err);
 	if (r < 0) {
 		spec_fini(&spec);
-		return err_set(err, -r, "filling in the profile");
+		return r == -ENOTSUP ? r : err_set(err, -r, "filling in the profile");
 	}
 	*ret = spec;
 	return 0;

@@ -55,8 +55,8 @@ bool policy_allows_pty(const struct policy_login *login);
 
 /*
  * The spec of a session: the profile's, with command, environment and names filled in. A forced
- * command of the key replaces whatever was asked. A subsystem without one is refused, in words for
- * the user. The caller owns *ret (spec_fini). 0, -ENOTSUP or -ENOMEM.
+ * command of the key replaces whatever was asked. A kind of session that the profile does not offer is
+ * refused, in words for the user. The caller owns *ret (spec_fini). 0, -ENOTSUP or -ENOMEM.
  */
 int policy_spec(const struct policy_login *login, const struct policy_request *request,
 	struct spec *ret, struct err *err);

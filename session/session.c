@@ -259,7 +259,7 @@ static void begin_clock(const struct session_context *context, struct session *s
 	session->timeout = profile->spec.timeout * USEC;
 	session->idle_timeout = profile->idle_timeout * USEC;
 	session->warning = profile->warning * USEC;
-	session->deaf = context->login.key && context->login.key->command;
+	session->deaf = session->deaf || (context->login.key && context->login.key->command);
 	session->state = SESSION_RUNNING;
 }
 
@@ -306,6 +306,7 @@ int session_start(const struct session_context *context, struct session *session
 		audit_refused(context, session, err);
 		return r;
 	}
+	session->deaf = kind == POLICY_SUBSYSTEM;
 	begin_clock(context, session);
 	return 0;
 }

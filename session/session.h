@@ -52,7 +52,7 @@ struct session {
 	/* what runs */
 	const struct backend *backend;
 	struct sandbox *sandbox;
-	bool deaf; /* forced command: the client's signals are not passed on */
+	bool deaf; /* forced command or subsystem: the client's signals are not passed on */
 	uint64_t timeout, idle_timeout, warning; /* microseconds; 0: none */
 	uint64_t started, active, end_at; /* by io_now_usec() */
 	bool warned_time, warned_idle;

@@ -126,6 +126,7 @@ struct fixture {
 	pid_t monitor;
 };
 
+static char *all_kinds[] = {(char[]){"shell"}, (char[]){"exec"}, (char[]){"sftp"}, NULL};
 static char *accept_env[] = {(char[]){"LANG"}, NULL};
 
 /* Configurations own their texts; these are never freed. */
@@ -167,8 +168,8 @@ static int set_up(void **state)
 		fixture->audit_path, sizeof(fixture->audit_path), "%s/audit", fixture->directory);
 	make_key(fixture);
 	key_files[0] = fixture->keys;
-	fixture->profile =
-		(struct config_profile){.name = text_of("standard"), .accept_env = accept_env};
+	fixture->profile = (struct config_profile){
+		.name = text_of("standard"), .accept_env = accept_env, .sessions = all_kinds};
 	spec_init(&fixture->profile.spec);
 	fixture->profile.spec.shell = strdup("/bin/sh");
 	fixture->users[0] = (struct config_user){.name = text_of("alice"),

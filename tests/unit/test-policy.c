@@ -7,6 +7,9 @@
 #include "session/policy.h"
 
 static char *accept_env[] = {(char[]){"TERM"}, (char[]){"LANG"}, (char[]){"LC_*"}, NULL};
+static char *all_kinds[] = {(char[]){"shell"}, (char[]){"exec"}, (char[]){"sftp"}, NULL};
+static char *deny[] = {(char[]){"remove"}, (char[]){"rmdir"}, NULL};
+static char *sftp_only[] = {(char[]){"sftp"}, NULL};
 static char *profile_env[] = {(char[]){"EDITOR=vi"}, (char[]){"LANG=fr_FR.UTF-8"}, NULL};
 
 /* Configurations own their texts; these are never freed. */
@@ -29,8 +32,12 @@ static int set_up(void **state)
 	fixture = (struct fixture){
 		.profiles =
 			{
-				{.name = text_of("standard"), .accept_env = accept_env},
-				{.name = text_of("other"), .accept_env = accept_env},
+				{.name = text_of("standard"),
+					.accept_env = accept_env,
+					.sessions = all_kinds},
+				{.name = text_of("other"),
+					.accept_env = accept_env,
+					.sessions = all_kinds},
 			},
 		.user = {.name = text_of("*"), .profile = text_of("standard")},
 	};
@@ -166,18 +173,47 @@ static void a_forced_command_replaces_whatever_was_asked(void **state)
 	assert_false(policy_allows_pty(&fixture->login));
 }
 
-static void subsystems_are_refused_in_words(void **state)
+static void kinds_not_offered_are_refused_in_words(void **state)
 {
 	struct fixture *fixture = *state;
 	const struct policy_request sftp = {.kind = POLICY_SUBSYSTEM, .command = "sftp"};
 	const struct policy_request other = {.kind = POLICY_SUBSYSTEM, .command = "netconf"};
+	const struct policy_request shell = {.kind = POLICY_SHELL};
 	struct spec spec;
 	struct err err = {0};
 
+	fixture->profiles[0].sftp = text_of("no");
 	assert_int_equal(policy_spec(&fixture->login, &sftp, &spec, &err), -ENOTSUP);
-	assert_non_null(strstr(err.msg, "scp -O"));
+	assert_non_null(strstr(err.msg, "does not offer sftp"));
+	fixture->profiles[0].sessions = sftp_only;
+	assert_int_equal(policy_spec(&fixture->login, &shell, &spec, &err), -ENOTSUP);
+	assert_non_null(strstr(err.msg, "offers no shell session; it offers: sftp"));
 	assert_int_equal(policy_spec(&fixture->login, &other, &spec, &err), -ENOTSUP);
 	assert_non_null(strstr(err.msg, "no such subsystem"));
+}
+
+static void sftp_is_a_program_with_the_profile_s_rules(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct policy_request sftp = {.kind = POLICY_SUBSYSTEM, .command = "sftp"};
+	const struct policy_request shell = {.kind = POLICY_SHELL};
+	const struct key_options key = {.command = text_of("internal-sftp")};
+	struct spec spec;
+	struct err err = {0};
+
+	fixture->profiles[0].sftp = text_of("read-only");
+	fixture->profiles[0].sftp_server = text_of("/opt/sftp-server");
+	fixture->profiles[0].sftp_deny = deny;
+	assert_int_equal(policy_spec(&fixture->login, &sftp, &spec, &err), 0);
+	cleanup_free char *line = strv_join(spec.args, " ");
+	assert_string_equal(line, "/opt/sftp-server -e -R -P remove,rmdir");
+	spec_fini(&spec);
+	/* As in sshd_config(5): a key that may do nothing else. */
+	fixture->login.key = &key;
+	fixture->profiles[0].sessions = NULL;
+	assert_int_equal(policy_spec(&fixture->login, &shell, &spec, &err), 0);
+	assert_string_equal(spec.args[0], "/opt/sftp-server");
+	spec_fini(&spec);
 }
 
 static void only_listed_names_may_be_sent(void **state)
@@ -241,7 +277,8 @@ int main(void)
 		CASE(without_a_terminal_there_is_none_in_the_environment),
 		CASE(the_operator_wins_over_the_client),
 		CASE(a_forced_command_replaces_whatever_was_asked),
-		CASE(subsystems_are_refused_in_words),
+		CASE(kinds_not_offered_are_refused_in_words),
+		CASE(sftp_is_a_program_with_the_profile_s_rules),
 		CASE(only_listed_names_may_be_sent),
 		CASE(terminal_names_are_plain),
 		CASE(a_key_may_name_another_profile),
