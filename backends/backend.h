@@ -47,6 +47,7 @@ struct backend {
 	const char *name;
 	const char *summary;
 	struct capability_set enforces; /* what it can keep in its best configuration */
+	enum plan_kernel kernel; /* whose kernel serves its sessions, at best */
 
 	/* Can this host run it now? On refusal err says what is missing and the fix. */
 	int (*probe)(const struct host *host, struct err *err);
@@ -89,9 +90,20 @@ extern const struct backend backend_native;
 const struct backend *backend_find(const struct backend *const list[], const char *name);
 
 /*
- * Compiles spec on every available backend of list (or on spec->backend alone) and takes the first
- * whose plan keeps every restriction the spec asks for and passes plan_check(). The caller frees
- * *ret_plan. Returns 0, -ENOTSUP with err naming for each backend what was missing, or another
+ * Compiles spec for one backend, without asking whether it can run here, and refuses a plan that
+ * fails require or refuse_on, that lacks a restriction asked for and does not say so, or that
+ * promises more than the backend can keep. The spec must be valid. The caller frees *ret_plan. 0 or
+ * negative errno.
+ */
+int backend_compile(const struct backend *backend, const struct spec *spec,
+	const struct host *host, uint32_t without, struct plan **ret_plan, struct err *err);
+
+/*
+ * Chooses a backend of list and compiles spec for it. spec->backend says how: a name takes that one
+ * or none; NULL takes the first of list that backend_compile() accepts and this host can run, with
+ * what it lacks in its caveats; "auto" takes the best of all, as backend_weigh() in choose.h ranks
+ * them. Only backends whose plan would be taken are asked whether they can run here. The caller
+ * frees *ret_plan. Returns 0, -ENOTSUP with err naming for each backend what was missing, or another
  * negative errno.
  */
 int backend_choose(const struct backend *const list[], const struct spec *spec,

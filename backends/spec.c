@@ -254,7 +254,7 @@ const struct spec_key spec_keys[] = {
 		.help = "refuse a plan with this caveat: a code, 'prefix.*', or a severity and "
 			"worse"},
 	{"backend", SPEC_STRING, FIELD(backend), .metavar = "NAME", .check = check_name,
-		.help = "what keeps the promises; auto: the best there is"},
+		.help = "what keeps the promises; auto: compare all and take the best"},
 	{.name = NULL},
 };
 

@@ -50,7 +50,7 @@ struct spec {
 	char *shell; /* absolute path inside; NULL: /bin/bash if the host has it, else /bin/sh */
 	struct capability_set require; /* refuse a plan whose uses lack one of these */
 	char **refuse_on; /* caveat codes, or severities, that are not acceptable */
-	char *backend; /* a backend's name; NULL or "auto": chosen */
+	char *backend; /* a name; NULL: the first that will do; "auto": the best of all */
 };
 
 void spec_init(struct spec *spec);

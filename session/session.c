@@ -194,6 +194,27 @@ static int check_gate(const struct session_gate *gate, const struct plan *plan, 
 	return 0;
 }
 
+/*
+ * The profile's backend was chosen, asked whether it can run here, and measured when the server
+ * started: no session asks again, and none gets another one.
+ */
+static int compile(const struct session_context *context, const struct spec *spec,
+	const struct backend **ret_backend, struct plan **ret_plan, struct err *err)
+{
+	const struct backend *chosen = context->gate->backend;
+
+	if (!chosen) {
+		return backend_choose(
+			context->backends, spec, context->host, 0, ret_backend, ret_plan, err);
+	}
+	int r = backend_compile(chosen, spec, context->host, 0, ret_plan, err);
+	if (r < 0) {
+		return err_wrap(err, "%s", chosen->name);
+	}
+	*ret_backend = chosen;
+	return 0;
+}
+
 static int make_plan(const struct session_context *context, const struct session *session,
 	enum policy_kind kind, const char *command, const struct backend **ret_backend,
 	struct plan **ret_plan, struct err *err)
@@ -212,10 +233,7 @@ static int make_plan(const struct session_context *context, const struct session
 		return r;
 	}
 	r = spec_validate(&spec, err);
-	if (r == 0) {
-		r = backend_choose(
-			context->backends, &spec, context->host, 0, ret_backend, ret_plan, err);
-	}
+	r = r ? r : compile(context, &spec, ret_backend, ret_plan, err);
 	spec_fini(&spec);
 	return r;
 }

@@ -25,6 +25,7 @@ struct session_gate {
 	bool measured; /* false with open: the operator said not to measure */
 	char proof[17]; /* names the measurement in the audit log; "" without one */
 	struct capability_set uses; /* what was promised and observed */
+	const struct backend *backend; /* whose plan that was; NULL: chosen for each session */
 	char reason[640]; /* why it is closed, for the user */
 };
 

@@ -32,7 +32,7 @@ struct subject {
 	char cache[PATH_SIZE]; /* "" when results cannot be kept */
 	char key[65];
 	char plan[65];
-	const char *backend; /* static */
+	const struct backend *backend;
 	struct capability_set uses;
 };
 
@@ -125,7 +125,7 @@ static int make_plan(const struct config_profile *profile, const struct host *ho
 	}
 	(void)snprintf(subject->plan, sizeof(subject->plan), "%s", plan->digest);
 	subject->uses = plan->uses;
-	subject->backend = backend->name;
+	subject->backend = backend;
 	return 0;
 }
 
@@ -277,8 +277,8 @@ static int run_testkit(const struct subject *subject, const struct proof_options
 	cleanup_close int read_end = -1;
 	cleanup_close int write_end = -1;
 	cleanup_close int pidfd = -1;
-	const char *const fixed[] = {subject->testkit, "--target", subject->backend, "--quick",
-		"--format", "json", "--proof", "--profile", subject->profile->name};
+	const char *const fixed[] = {subject->testkit, "--target", subject->backend->name,
+		"--quick", "--format", "json", "--proof", "--profile", subject->profile->name};
 	char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 	char *env[] = {path, NULL};
 	int ends[2];
@@ -400,6 +400,7 @@ static int prove(const struct config *config, const struct host *host,
 		close_gate(gate, profile, err.msg);
 		return 0;
 	}
+	gate->backend = subject.backend;
 	if (options->skip) {
 		gate->open = true;
 		return 0;

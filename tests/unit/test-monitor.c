@@ -26,9 +26,12 @@
 
 /* ---- a backend without walls ---- */
 
+/* A tool that is not there any more says so when it is started; sessions do not ask before. */
+static bool probe_would_refuse;
+
 static int fake_probe(const struct host *host, struct err *err)
 {
-	return 0;
+	return probe_would_refuse ? err_refuse(err, ENOTSUP, "asked again") : 0;
 }
 
 static int fake_compile(const struct spec *spec, const struct host *host, uint32_t without,
@@ -191,6 +194,7 @@ static int set_up(void **state)
 		.user_count = 3,
 	};
 	host_init_ideal(&fixture->host, 7);
+	probe_would_refuse = false;
 	fixture->gate =
 		(struct session_gate){.open = true, .measured = true, .proof = "0123456789abcdef"};
 	fixture->net = fixture->client = -1;
@@ -596,6 +600,31 @@ static void a_closed_profile_says_which_promise_failed(void **state)
 	assert_null(strstr(log, "\"event\":\"session_start\""));
 }
 
+static void the_backend_of_a_profile_is_not_asked_for_each_session(void **state)
+{
+	struct fixture *fixture = *state;
+
+	fixture->gate.backend = &fake;
+	probe_would_refuse = true;
+	log_in(fixture);
+	ask(fixture, WIRE_EXEC, NULL, "true", NULL, 0);
+	struct wire wire = hear(fixture, WIRE_STARTED);
+	wire_fini(&wire);
+}
+
+static void without_a_remembered_backend_one_is_chosen(void **state)
+{
+	struct fixture *fixture = *state;
+
+	probe_would_refuse = true;
+	log_in(fixture);
+	ask(fixture, WIRE_EXEC, NULL, "true", NULL, 0);
+	struct wire wire = hear(fixture, WIRE_RESULT);
+	assert_int_equal(wire.number, 0);
+	assert_non_null(strstr(wire.text, "fake: asked again"));
+	wire_fini(&wire);
+}
+
 static void a_plan_weaker_than_the_measured_one_is_refused(void **state)
 {
 	struct fixture *fixture = *state;
@@ -773,6 +802,8 @@ int main(void)
 		CASE(goodbye_is_said_once),
 		CASE(a_closed_profile_says_which_promise_failed),
 		CASE(a_plan_weaker_than_the_measured_one_is_refused),
+		CASE(the_backend_of_a_profile_is_not_asked_for_each_session),
+		CASE(without_a_remembered_backend_one_is_chosen),
 		CASE(without_an_audit_log_nothing_starts),
 		CASE(sessions_of_a_connection_and_a_user_are_counted),
 		CASE(when_net_is_gone_the_sandbox_is_gone),

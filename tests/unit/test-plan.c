@@ -385,132 +385,6 @@ static void a_severity_does_not_refuse_what_is_milder(void **state)
 	plan_free(plan);
 }
 
-/* Backends made of tables, to see what is chosen. */
-
-static int probe_yes(const struct host *host, struct err *err)
-{
-	return 0;
-}
-
-static int probe_no(const struct host *host, struct err *err)
-{
-	return err_refuse(err, ENOTSUP, "the tool is not installed; apt install it");
-}
-
-static int compile_with(const char *name, struct capability_set uses, const char *caveat,
-	uint32_t without, struct plan **ret_plan)
-{
-	struct plan *plan = NULL;
-
-	if (plan_new(name, &plan) < 0) {
-		return -ENOMEM;
-	}
-	plan->uses = uses;
-	plan->without = without;
-	if ((caveat && plan_add_caveat(plan, caveat) < 0) ||
-		(without && plan_add_caveat(plan, "layer.removed") < 0) || plan_seal(plan) < 0) {
-		plan_free(plan);
-		return -ENOMEM;
-	}
-	*ret_plan = plan;
-	return 0;
-}
-
-static int compile_all(const struct spec *spec, const struct host *host, uint32_t without,
-	struct plan **ret_plan, struct err *err)
-{
-	return compile_with("all", (struct capability_set){(UINT64_C(1) << CAPABILITY_COUNT) - 1},
-		NULL, without, ret_plan);
-}
-
-/* All but res.memory, and it says so. */
-static int compile_honest(const struct spec *spec, const struct host *host, uint32_t without,
-	struct plan **ret_plan, struct err *err)
-{
-	struct capability_set uses = {(UINT64_C(1) << CAPABILITY_COUNT) - 1};
-
-	capability_set_remove(&uses, CAPABILITY_RES_MEMORY);
-	return compile_with("honest", uses, "res.memory.no_cgroup", without, ret_plan);
-}
-
-/* All but res.memory, silently. */
-static int compile_silent(const struct spec *spec, const struct host *host, uint32_t without,
-	struct plan **ret_plan, struct err *err)
-{
-	struct capability_set uses = {(UINT64_C(1) << CAPABILITY_COUNT) - 1};
-
-	capability_set_remove(&uses, CAPABILITY_RES_MEMORY);
-	return compile_with("silent", uses, NULL, without, ret_plan);
-}
-
-static const struct backend fake_absent = {
-	.name = "absent", .probe = probe_no, .compile = compile_all};
-static const struct backend fake_all = {.name = "all", .probe = probe_yes, .compile = compile_all};
-static const struct backend fake_honest = {
-	.name = "honest", .probe = probe_yes, .compile = compile_honest};
-static const struct backend fake_silent = {
-	.name = "silent", .probe = probe_yes, .compile = compile_silent};
-
-static const struct backend *const with_all[] = {
-	&fake_absent, &fake_silent, &fake_honest, &fake_all, NULL};
-static const struct backend *const without_all[] = {&fake_absent, &fake_silent, NULL};
-
-static void choice_goes_by_what_plans_keep(void **state)
-{
-	static const struct {
-		const char *json, *chosen, *says;
-		const struct backend *const *list;
-		uint32_t without;
-	} rows[] = {
-		{"{\"args\":[\"x\"]}", "silent", NULL, with_all, 0},
-		{"{\"args\":[\"x\"],\"memory\":\"1G\"}", "honest", NULL, with_all, 0},
-		{"{\"args\":[\"x\"],\"memory\":\"1G\",\"require\":[\"res.memory\"]}", "all", NULL,
-			with_all, 0},
-		{"{\"args\":[\"x\"],\"memory\":\"1G\",\"refuse_on\":[\"missing\"]}", "all", NULL,
-			with_all, 0},
-		{"{\"args\":[\"x\"],\"backend\":\"all\"}", "all", NULL, with_all, 0},
-		{"{\"args\":[\"x\"],\"backend\":\"auto\"}", "silent", NULL, with_all, 0},
-		{"{\"args\":[\"x\"],\"backend\":\"absent\"}", NULL,
-			"absent: the tool is not installed", with_all, 0},
-		{"{\"args\":[\"x\"],\"backend\":\"nonesuch\"}", NULL,
-			"there is no backend 'nonesuch'; there are: absent, silent", with_all, 0},
-		{"{\"args\":[\"x\"],\"memory\":\"1G\"}", NULL,
-			"absent: the tool is not installed; apt install it; silent: lacks "
-			"res.memory and does not say so",
-			without_all, 0},
-		{"{\"args\":[\"x\"],\"memory\":\"1G\"}", "silent", NULL, without_all,
-			PLAN_LAYER_CGROUP},
-		{"{}", NULL, "no command", with_all, 0},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		const struct backend *backend = NULL;
-		struct plan *plan = NULL;
-		struct spec spec = {0};
-		struct host host = {0};
-		struct err err = {0};
-		int r = 0;
-		assert_int_equal(spec_from_json(rows[i].json, &spec, &err), 0);
-		r = backend_choose(
-			rows[i].list, &spec, &host, rows[i].without, &backend, &plan, &err);
-		if (rows[i].chosen) {
-			if (r < 0) {
-				fail_msg("row %zu: %s", i, err.msg);
-			}
-			assert_string_equal(backend->name, rows[i].chosen);
-			assert_string_equal(plan->backend, rows[i].chosen);
-		} else {
-			assert_true(r < 0);
-			assert_null(plan);
-			if (!strstr(err.msg, rows[i].says)) {
-				fail_msg("row %zu: %s", i, err.msg);
-			}
-		}
-		plan_free(plan);
-		spec_fini(&spec);
-	}
-}
-
 static void names_and_bits_go_together(void **state)
 {
 	assert_string_equal(plan_layer_names[0], "landlock");
@@ -518,8 +392,6 @@ static void names_and_bits_go_together(void **state)
 	assert_null(plan_layer_names[22]);
 	assert_string_equal(plan_mount_kind_name(PLAN_MOUNT_RDONLY), "rdonly");
 	assert_string_equal(caveat_severity_name(CAVEAT_MISSING), "missing");
-	assert_ptr_equal(backend_find(with_all, "honest"), &fake_honest);
-	assert_null(backend_find(with_all, "x"));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -539,7 +411,6 @@ int main(void)
 		TEST(the_caveat_table_is_well_formed),
 		TEST(check_weighs_require_and_refuse_on),
 		TEST(a_severity_does_not_refuse_what_is_milder),
-		TEST(choice_goes_by_what_plans_keep),
 		TEST(names_and_bits_go_together),
 	};
 
