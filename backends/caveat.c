@@ -163,6 +163,17 @@ const struct caveat_info caveat_table[] = {
 
 	/* Network modes */
 
+	/* Backends of other systems */
+	{"backend.never_executed", NONE, CAVEAT_WEAKER,
+		"never executed by us: this backend runs on another system; its plans are checked "
+		"as text alone",
+		"run the testkit on that system before you rely on it"},
+	{"env.in_arguments", CAPABILITY_ENV_SCRUB, CAVEAT_INFO,
+		"for the moment of the start the session's variables are arguments of env(1), "
+		"which "
+		"other users of that host may list",
+		"keep secrets out of env, or take them out with env_deny"},
+
 	/* Layers left out with --without */
 	{"layer.removed", NONE, CAVEAT_MISSING,
 		"a layer of the sandbox was left out on request; see \"without\" in the plan",
