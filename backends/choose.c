@@ -236,6 +236,20 @@ int backend_weigh(const struct backend *const list[], const struct spec *spec,
 	return 0;
 }
 
+const struct choice *choices_taken(const struct choices *choices, const struct spec *spec)
+{
+	bool best_only = spec->backend && !is_named(spec);
+
+	for (size_t i = 0; i < choices->count; i++) {
+		const struct choice *choice = &choices->list[i];
+		bool meant = !is_named(spec) || strcmp(choice->backend->name, spec->backend) == 0;
+		if (meant && choice->rank && (!best_only || choice->rank == 1)) {
+			return choice;
+		}
+	}
+	return NULL;
+}
+
 /*
  * Takes the first of the registry's order that will do. With spec->backend "auto" the rest is looked
  * at as long as something better could come, and the best is asked for first.

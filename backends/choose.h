@@ -36,5 +36,8 @@ void choices_fini(struct choices *choices); /* accepts a zeroed one */
 int backend_weigh(const struct backend *const list[], const struct spec *spec,
 	const struct host *host, uint32_t without, struct choices *ret, struct err *err);
 
+/* The one that backend_choose() takes, or NULL. */
+const struct choice *choices_taken(const struct choices *choices, const struct spec *spec);
+
 /* Why it is not to be had, in words; "" when it is. Borrowed from choice. */
 const char *choice_reason(const struct choice *choice);

@@ -51,19 +51,25 @@ void cli_wrap(unsigned indent, const char *words);
 /* True when what went to standard output was written; says so when not. */
 bool cli_flush(void);
 
-/* What `run` and `plan` are told on the command line: options.c. */
+/* What `run`, `plan`, `caps` and `explain` are told on the command line: options.c. */
 struct cli_options {
 	struct spec spec;
+	bool has_spec; /* a command, a profile or a key of a spec was given */
 	uint32_t without; /* enum plan_layer bits */
 	bool json;
 	bool quiet;
+	bool probes;
+	const char *format; /* or NULL; borrowed from the command line */
 };
+
+/* With an optional spec, one that is given without a command gets "true" for one. */
+enum cli_wants { CLI_COMMAND, CLI_SPEC_OPTIONAL };
 
 /*
  * Parses options and the command behind them; the environment of the caller is put into the spec.
  * Returns -1 and a filled *ret (the caller's to fini), or the exit code when all was said.
  */
-int cli_options_parse(int argc, char **argv, struct cli_options *ret);
+int cli_options_parse(int argc, char **argv, enum cli_wants wants, struct cli_options *ret);
 void cli_options_fini(struct cli_options *options);
 
 /* Prints every option with its help. */

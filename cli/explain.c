@@ -6,6 +6,7 @@
 
 #include "backends/plan.h"
 #include "base/parse.h"
+#include "cli/choices.h"
 
 /* What keeps a promise in the native backend, for people who want to see it fail. */
 static const struct {
@@ -137,6 +138,7 @@ static void explain_capability(enum capability capability)
 	if (*layers) {
 		print_label("layers", layers);
 	}
+	cli_print_probes(12, "decided by", capability);
 	for (const struct caveat_info *info = caveat_table; info->code; info++) {
 		if (info->capability == capability) {
 			print_label("caveat", info->code);
@@ -273,6 +275,30 @@ static int explain(const char *name)
 	return refuse(name);
 }
 
+/* Why which backend would be taken for this spec. */
+static int explain_choice(int argc, char **argv)
+{
+	cleanup(cli_options_fini) struct cli_options options = {0};
+	cleanup(choices_fini) struct choices choices = {0};
+	struct host host = {0};
+	struct err err = {0};
+	int r = cli_options_parse(argc, argv, CLI_SPEC_OPTIONAL, &options);
+
+	if (r >= 0) {
+		return r;
+	}
+	if (host_probe(&host, &err) < 0) {
+		return cli_fail(CLI_FAILED, "%s", err.msg);
+	}
+	r = cli_weigh(&options, &host, &choices);
+	if (r > 0) {
+		return r;
+	}
+	r = options.json ? cli_choices_json(&choices, &options.spec)
+			 : cli_choices_print(&choices, &options.spec);
+	return cli_flush() ? r : CLI_FAILED;
+}
+
 int command_explain(int argc, char **argv)
 {
 	int r = CLI_OK;
@@ -282,6 +308,8 @@ int command_explain(int argc, char **argv)
 		list_all();
 	} else if (strcmp(argv[1], "--markdown") == 0) {
 		print_markdown();
+	} else if (argv[1][0] == '-') {
+		return explain_choice(argc, argv);
 	}
 	for (int i = 1; i < argc && r == CLI_OK && strcmp(argv[1], "--markdown") != 0; i++) {
 		(void)printf("%s", i > 1 ? "\n" : "");

@@ -22,6 +22,8 @@ enum own_option {
 	OPTION_CONFIG,
 	OPTION_WITHOUT,
 	OPTION_JSON,
+	OPTION_FORMAT,
+	OPTION_PROBES,
 	OPTION_QUIET,
 	OPTION_END,
 };
@@ -35,7 +37,10 @@ static const struct {
 		"where profiles are; without it the built-in configuration"},
 	[OPTION_WITHOUT - MAX_KEYS] = {"without", "LAYER,...",
 		"leave a layer of the sandbox out, to see what it was for; never for real use"},
-	[OPTION_JSON - MAX_KEYS] = {"json", NULL, "plan: print the canonical JSON"},
+	[OPTION_JSON - MAX_KEYS] = {"json", NULL, "all but run: print JSON"},
+	[OPTION_FORMAT - MAX_KEYS] = {"format", "FORMAT",
+		"plan: text, json, oci, seccomp-json, sbpl or argv"},
+	[OPTION_PROBES - MAX_KEYS] = {"probes", NULL, "caps: the probes that decide each"},
 	[OPTION_QUIET - MAX_KEYS] = {"quiet", NULL, "do not warn about caveats"},
 };
 static_assert(ARRAY_SIZE(own_options) == OPTION_END - MAX_KEYS, "one row an option");
@@ -289,6 +294,8 @@ static int apply(const struct line *line, struct cli_options *options)
 		}
 		options->json |= given->option == OPTION_JSON;
 		options->quiet |= given->option == OPTION_QUIET;
+		options->probes |= given->option == OPTION_PROBES;
+		options->has_spec |= given->option < MAX_KEYS || given->option == OPTION_PROFILE;
 		if (r != 0) {
 			return r;
 		}
@@ -329,7 +336,7 @@ static void choose_dir(struct spec *spec)
 	}
 }
 
-int cli_options_parse(int argc, char **argv, struct cli_options *ret)
+int cli_options_parse(int argc, char **argv, enum cli_wants wants, struct cli_options *ret)
 {
 	struct cli_options options = {0};
 	struct line line = {0};
@@ -354,9 +361,15 @@ int cli_options_parse(int argc, char **argv, struct cli_options *ret)
 			? cli_fail(CLI_LAUNCH, "out of memory")
 			: 0;
 	}
+	options.has_spec |= optind < argc;
+	options.format = last_value(&line, OPTION_FORMAT);
 	if (r == 0 && optind >= argc) {
-		r = cli_fail(
-			CLI_USAGE, "no command was given; cloche %s [OPTIONS] -- COMMAND", argv[0]);
+		r = wants == CLI_COMMAND
+			? cli_fail(CLI_USAGE,
+				  "no command was given; cloche %s [OPTIONS] -- COMMAND", argv[0])
+			: strv_append(&options.spec.args, "true") < 0
+			? cli_fail(CLI_LAUNCH, "out of memory")
+			: 0;
 	}
 	if (r != 0) {
 		cli_options_fini(&options);

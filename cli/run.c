@@ -7,6 +7,8 @@
 
 #include "backends/backend.h"
 #include "base/proc.h"
+#include "cli/choices.h"
+#include "cli/export.h"
 #include "cli/relay.h"
 
 /* Compiled, and ready to be shown or started. */
@@ -15,6 +17,40 @@ struct compiled {
 	const struct backend *backend;
 	struct plan *plan;
 };
+
+/* Why nobody takes it: one sentence for one backend, else a line for each. */
+static int refuse(
+	const struct cli_options *options, const struct compiled *compiled, const struct err *err)
+{
+	cleanup(choices_fini) struct choices choices = {0};
+	bool named = options->spec.backend && strcmp(options->spec.backend, "auto") != 0;
+
+	if (err->code != ENOTSUP || named || !backends[1] ||
+		backend_weigh(backends, &options->spec, &compiled->host, options->without, &choices,
+			NULL) < 0) {
+		return cli_fail(CLI_LAUNCH, "refused: %s", err->msg);
+	}
+	(void)cli_fail(CLI_LAUNCH, "refused: no backend can do it");
+	cli_choices_complain(&choices);
+	return CLI_LAUNCH;
+}
+
+/* Nobody chose it, and it is not the usual one: that is said, and why. */
+static void warn_of_fallback(const struct cli_options *options, const struct compiled *compiled)
+{
+	cleanup(plan_freep) struct plan *plan = NULL;
+	struct err err = {0};
+
+	if (options->quiet || options->spec.backend || compiled->backend == backends[0]) {
+		return;
+	}
+	if (backends[0]->probe(&compiled->host, &err) == 0) {
+		(void)backend_compile(backends[0], &options->spec, &compiled->host,
+			options->without, &plan, &err);
+	}
+	cli_warn("%s is used instead of %s: %s", compiled->backend->name, backends[0]->name,
+		err.msg);
+}
 
 static int compile(const struct cli_options *options, struct compiled *ret)
 {
@@ -28,7 +64,7 @@ static int compile(const struct cli_options *options, struct compiled *ret)
 	if (r == -EINVAL) {
 		return cli_fail(CLI_USAGE, "%s", err.msg);
 	}
-	return r < 0 ? cli_fail(CLI_LAUNCH, "refused: %s", err.msg) : 0;
+	return r < 0 ? refuse(options, ret, &err) : 0;
 }
 
 /* Was it asked for? Then its absence is worth a line; the rest is in `plan`. */
@@ -96,16 +132,17 @@ int command_run(int argc, char **argv)
 {
 	cleanup(cli_options_fini) struct cli_options options = {0};
 	struct compiled compiled = {0};
-	int r = cli_options_parse(argc, argv, &options);
+	int r = cli_options_parse(argc, argv, CLI_COMMAND, &options);
 
 	if (r >= 0) {
 		return r;
 	}
-	if (options.json) {
+	if (options.json || options.format) {
 		return cli_fail(CLI_USAGE, "run prints nothing; `cloche plan --json` does");
 	}
 	r = compile(&options, &compiled);
 	if (r == 0) {
+		warn_of_fallback(&options, &compiled);
 		warn(&options, compiled.plan);
 		r = run(&compiled);
 	}
@@ -113,37 +150,24 @@ int command_run(int argc, char **argv)
 	return r;
 }
 
-/*
- * The canonical JSON with the digest put where its name sorts: before "dir". No text from outside
- * can look like that key, as quotes inside texts are escaped.
- */
-static int print_json(const struct plan *plan)
-{
-	cleanup_free char *json = plan_to_json(plan);
-	const char *dir = json ? strstr(json, ",\"dir\":") : NULL;
-
-	if (!dir) {
-		return cli_fail(CLI_FAILED, "out of memory");
-	}
-	(void)printf("%.*s,\"digest\":\"%s\"%s\n", (int)(dir - json), json, plan->digest, dir);
-	return CLI_OK;
-}
-
 int command_plan(int argc, char **argv)
 {
 	cleanup(cli_options_fini) struct cli_options options = {0};
 	struct compiled compiled = {0};
-	int r = cli_options_parse(argc, argv, &options);
+	const char *format = "text";
+	int r = cli_options_parse(argc, argv, CLI_COMMAND, &options);
 
 	if (r >= 0) {
 		return r;
 	}
-	r = compile(&options, &compiled);
-	if (r == 0 && options.json) {
-		r = print_json(compiled.plan);
-	} else if (r == 0) {
-		plan_print(compiled.plan, stdout);
+	if (options.format) {
+		format = options.format;
+	} else if (options.json) {
+		format = "json";
 	}
+	r = cli_export_check(format);
+	r = r ? r : compile(&options, &compiled);
+	r = r ? r : cli_export(format, compiled.plan, &options.spec, &compiled.host);
 	plan_free(compiled.plan);
 	return cli_flush() ? r : CLI_FAILED;
 }

@@ -430,16 +430,59 @@ def _():
     native = [b for b in caps["backends"] if b["name"] == "native"][0]
     check(native["available"], f"{native}")
     kept = [c for c in caps["capabilities"] if c["name"] == "net.disable"][0]
-    equal((kept["backends"], kept["kind"], kept["portable"]), (["native"], "restriction", True),
-          "net.disable")
+    check("native" in kept["backends"], "net.disable")
+    equal((kept["kind"], kept["portable"]), ("restriction", True), "net.disable")
+    check({"expects": "shut", "name": "N.tcp4"} in kept["probes"], f"{kept}")
+    enforced = [set(b["enforces"]) for b in caps["backends"]]
+    equal(set(caps["union"]), set.union(*enforced), "union")
+    equal(set(caps["intersection"]), set.intersection(*enforced), "intersection")
+    for backend in caps["backends"]:
+        equal(set(backend["extras"]), set(backend["enforces"]) - set(caps["portable"]), "extras")
+        check(backend["available"] or backend["reason"], f"{backend['name']} does not say why")
+        check(backend["kernel"] in ("shared", "user-kernel", "separate-guest"), f"{backend}")
     equal(sum(c["portable"] for c in caps["capabilities"]), 12, "portable ones")
     check(json.loads(run("backends", "--json")[1])["backends"], "backends")
     findings = {f["name"]: f for f in json.loads(run("doctor", "--json")[1])["findings"]}
     check(findings["user_namespaces"]["good"] and findings["landlock"]["good"], f"{findings}")
     equal(findings["root"]["good"], os.geteuid() == 0, "root")
-    for command in ("caps", "backends", "doctor", "explain"):
-        code, out, _ = run(command)
+    for command in ("caps", "backends", "doctor", "explain", "caps --probes",
+                    "caps --profile lab", "explain --profile lab"):
+        code, out, _ = run(*command.split())
         check(code == 0 and max(map(len, out.splitlines())) <= 80, f"{command}: 80 columns")
+
+
+@case("what a plan keeps stands beside what its backend could, and the reasons with it")
+def _():
+    table = json.loads(run("explain", "--json", "--memory", "64M", "--", "true")[1])
+    check({"net.disable", "res.memory"} <= set(table["asked"]), f"{table['asked']}")
+    equal(table["taken"], "native", "taken")
+    ranks = sorted(b["rank"] for b in table["backends"] if b["rank"])
+    equal(ranks, list(range(1, len(ranks) + 1)), "ranks")
+    for backend in table["backends"]:
+        check(set(backend["uses"]) <= set(backend["enforces"]), f"{backend['name']} boasts")
+        equal(backend["reason"] is None, backend["rank"] > 0, f"{backend['name']}'s reason")
+    equal(json.loads(run("caps", "--json", "--memory", "64M", "--", "true")[1]), table, "caps")
+    code, out, _ = run("explain", "--require", "mach.restrict", "--", "true")
+    check(code == 125 and "None is taken" in out, f"{code} {out}")
+    code, out, _ = run("caps", "--net", "enable")
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if "." in line}
+    check("+" in rows["net.enable"] and "!p" in rows["net.enable"], f"{rows['net.enable']}")
+    check("+" not in rows["net.disable"], f"{rows['net.disable']}")
+
+
+@case("a plan is printed in the form that is asked for, or it is said who has it")
+def _():
+    json_form = run("plan", "--json", "--", "true")[1]
+    equal(run("plan", "--format", "json", "--", "true")[1], json_form, "json")
+    equal(run("plan", "--format", "text", "--", "true")[1], run("plan", "--", "true")[1], "text")
+    code, _, err = run("plan", "--format", "argv", "--backend", "native", "--", "true")
+    check(code == 2 and "native's plan has no argument list" in err, f"{code} {err}")
+    policy = json.loads(run("plan", "--format", "seccomp-json", "--backend", "native", "--", "x")[1])
+    equal(policy["defaultAction"], "SCMP_ACT_ERRNO", "what is not listed")
+    code, _, err = run("plan", "--format", "yaml", "--", "true")
+    check(code == 2 and "there are: text, json, oci, seccomp-json, sbpl, argv" in err, err)
+    code, _, err = run("run", "--format", "json", "--", "true")
+    check(code == 2 and "cloche plan" in err, err)
 
 
 @case("every name can be explained")
