@@ -2,10 +2,18 @@
  * Foreign tools (bwrap, runsc, docker, qemu, ...) run under a keeper: a small process of ours, one a
  * sandbox, that makes the tool's directory, starts it with nothing but what the plan says, and
  * cleans up behind it. The keeper outlives the server by just that: when its socket ends, it kills
- * and undoes. If the keeper itself is killed, backend_sweep() finds its directory unlocked and runs
- * the plan's "after" steps from the copy in it.
+ * and undoes. If the keeper itself is killed, its tool dies with it, and keeper_end() or
+ * backend_sweep() finds its directory unlocked and runs the plan's "after" steps from the copy in it.
  *
- *	server --socket--> keeper (own session, own cgroup outside the limits)
+ * Every wait is bounded: one before step by a minute, one kill or after step by ten seconds. What an
+ * after step's exit status is does not matter (what it removes may be gone); one that hangs leaves
+ * the directory to the sweep, which tries once more and then removes it all the same.
+ *
+ * The tool gets: argv and tool_env as they are in the plan, looked for in the system's directories
+ * when argv[0] has no slash; its own session; default signals, umask 022, an empty session keyring,
+ * oom_score_adj 500; the named descriptors from 3 on in their order, and no other.
+ *
+ *	server --socket--> keeper (own session, the server's cgroup, outside the limits)
  *	                     +-- before steps, one by one
  *	                     +-- tool, in the sandbox's cgroup, stdio as given, or the slave of a
  *	                     |   terminal as its controlling terminal
@@ -40,6 +48,11 @@ struct keeper_start {
 	 */
 	bool own_terminal;
 	bool no_cgroup; /* the tool's children are limited elsewhere (docker's daemon) */
+	bool limit_tool; /* the tool itself gets plan->rlimits: where it is an ancestor of the command */
+	bool become; /* the tool runs as uid and gid, without groups or capabilities; takes root */
+	uid_t uid;
+	gid_t gid;
+	int hold; /* held open by the keeper until all is undone (a lock), or -1; borrowed */
 };
 
 struct keeper {
@@ -48,11 +61,27 @@ struct keeper {
 	int socket; /* to the keeper; readable when it has something to say */
 	int pidfd; /* of the keeper */
 	pid_t tool; /* the tool's process */
+	int tool_pidfd; /* not a child of ours: it can be signalled and polled, not waited for */
 	int pty; /* or -1 */
-	struct cgroup cgroup; /* what the tool and its children are in */
+	struct cgroup cgroup; /* what the tool and its children are in; for cgroup_usage() */
 	bool exited;
+	bool timed_out; /* plan->timeout ended it */
 	int status; /* of the tool, as waitpid(2), once exited */
+	uint32_t serial; /* of the last question */
 };
+
+/* The keeper's program, linked in. */
+extern const unsigned char keeper_program[];
+extern const size_t keeper_size;
+
+/* An emptied struct: keeper_end() of it does nothing. */
+void keeper_init(struct keeper *keeper);
+
+/*
+ * Makes the sealed memory file that keepers are run from, once a process; keeper_start() does it
+ * otherwise. 0 or negative errno.
+ */
+int keeper_warm(void);
 
 /*
  * Makes {dir}, writes plan->files, runs the "before" steps, and starts plan->command. Returns when
@@ -62,12 +91,17 @@ struct keeper {
  */
 int keeper_start(const struct keeper_start *start, struct keeper *ret, struct err *err);
 
-/* As backend->poll_exit: 1 when the tool has ended, 0 not yet, -EPIPE when the keeper died. */
+/* The tool's exit as backends tell it; only once keeper->exited. */
+struct sandbox_exit keeper_exit(const struct keeper *keeper);
+
+/* As backend->poll_exit, without blocking: 1 when the tool has ended, 0 not yet, -EPIPE when the keeper died. */
 int keeper_poll(struct keeper *keeper);
 
 /*
  * Runs argv (placeholders filled in) as the steps are run, and waits: for signals and questions
- * while the sandbox lives. output may be NULL. Returns the exit status, -ETIMEDOUT or other negative errno.
+ * while the sandbox lives. output (what it printed, both streams) may be NULL. The keeper does
+ * nothing else meanwhile, so timeout_ms (at most a minute) is also what the plan's time limit may be
+ * late by. Returns the exit status (128 + signal), -ETIMEDOUT or other negative errno.
  */
 int keeper_ask(struct keeper *keeper, char *const argv[], int timeout_ms, char *output,
 	size_t output_size);
@@ -75,11 +109,18 @@ int keeper_ask(struct keeper *keeper, char *const argv[], int timeout_ms, char *
 /* A signal to the tool itself (its process group). 0 or negative errno. */
 int keeper_signal(struct keeper *keeper, int signo);
 
-/* Kill steps, kill, wait, after steps, directory, cgroups. Accepts a zeroed one. */
+/*
+ * Kill steps (when the tool still runs), kill, wait, after steps, directory, cgroups; closes all but
+ * keeper->pty when that was taken. Accepts an emptied one, and leaves one.
+ */
 void keeper_end(struct keeper *keeper);
 
 /* What keepers that were killed left behind: undone. Returns how many, or negative errno. */
 int keeper_sweep(const struct host *host);
 
-/* text with its placeholders filled in; the caller frees. NULL: no memory. */
+/*
+ * text with {id} and {dir} filled in, and "{brace}", which stands for "{" where a text from outside
+ * would otherwise look like a placeholder (foreign_literal() puts it there). The caller frees. NULL:
+ * no memory.
+ */
 char *keeper_fill(const char *text, const struct keeper *keeper);

@@ -4,16 +4,13 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "backends/backend.h"
+#include "backends/foreign.h"
 #include "backends/linux/filter.h"
 #include "backends/linux/landlock.h"
 #include "backends/linux/launcher.h"
 #include "backends/native-view.h"
-
-#define SESSION_UID 1000
-#define PATH_DEFAULT "/usr/local/bin:/usr/bin:/bin"
 
 static int native_probe(const struct host *host, struct err *err)
 {
@@ -94,109 +91,6 @@ static void choose_namespaces(const struct spec *spec, struct plan *plan)
 	if (spec->net == NET_ENABLE) {
 		plan->namespaces &= ~(uint32_t)PLAN_NS_NET;
 	}
-}
-
-static void choose_identity(const struct host *host, struct plan *plan)
-{
-	plan->uid = plan->gid = SESSION_UID;
-	plan->id_map_count = 1;
-	if (host->root && host->id_count > 0) {
-		plan->uid_map[0] = (struct plan_id_map){.inside = 0, .count = 65536};
-	} else {
-		plan->uid_map[0] =
-			(struct plan_id_map){.inside = SESSION_UID, .count = 1, .own = true};
-	}
-}
-
-static int choose_environment(
-	const struct spec *spec, const struct native_view *view, struct plan *plan)
-{
-	const struct {
-		const char *name, *value;
-	} defaults[] = {{"PATH", PATH_DEFAULT}, {"HOME", view->home}, {"USER", plan->user},
-		{"LOGNAME", plan->user}, {"SHELL", spec->shell ? spec->shell : "/bin/sh"}};
-	int r = 0;
-
-	if (plan->without & PLAN_LAYER_ENV) {
-		r = strv_copy(spec->env, &plan->env);
-	} else {
-		r = spec_environment(spec, &plan->env);
-	}
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(defaults); i++) {
-		if (!strv_getenv(plan->env, defaults[i].name)) {
-			r = strv_setenv(&plan->env, defaults[i].name, defaults[i].value);
-		}
-	}
-	if (r == 0) {
-		strv_sort(plan->env);
-	}
-	return r;
-}
-
-static int choose_command(
-	const struct spec *spec, const struct native_view *view, struct plan *plan)
-{
-	plan->dir = strdup(spec->dir ? spec->dir : view->start);
-	plan->hostname = strdup(spec->hostname ? spec->hostname : "cloche");
-	plan->user = strdup(spec->user ? spec->user : "user");
-	if (!plan->dir || !plan->hostname || !plan->user) {
-		return -ENOMEM;
-	}
-	return strv_copy(spec->args, &plan->argv);
-}
-
-static void choose_rlimits(const struct spec *spec, struct plan *plan)
-{
-	if (plan->without & PLAN_LAYER_RLIMITS) {
-		return;
-	}
-	plan_add_rlimit(plan, "core", RLIMIT_CORE, 0, 0);
-	plan_add_rlimit(plan, "nofile", RLIMIT_NOFILE, 1024, 65536);
-	plan_add_rlimit(plan, "memlock", RLIMIT_MEMLOCK, 8 << 20, 8 << 20);
-	plan_add_rlimit(plan, "msgqueue", RLIMIT_MSGQUEUE, 819200, 819200);
-	plan_add_rlimit(plan, "sigpending", RLIMIT_SIGPENDING, 256, 256);
-	plan_add_rlimit(plan, "nice", RLIMIT_NICE, 0, 0);
-	plan_add_rlimit(plan, "rtprio", RLIMIT_RTPRIO, 0, 0);
-	/* Counted per uid and user namespace: ours alone when the ids are the session's own. */
-	if (spec->pids > 0 && !plan->uid_map[0].own) {
-		plan_add_rlimit(plan, "nproc", RLIMIT_NPROC, spec->pids, spec->pids);
-	}
-}
-
-/* A limit is promised when something that the kernel reads back enforces it. */
-static int choose_limits(const struct spec *spec, const struct host *host, struct plan *plan)
-{
-	static const struct {
-		enum cgroup_controller controller;
-		const char *caveat;
-	} missing[] = {{CGROUP_MEMORY, "res.memory.no_cgroup"}, {CGROUP_CPU, "res.cpu.no_cgroup"}};
-	const uint64_t asked[] = {spec->memory, spec->cpu_milli};
-	bool off = plan->without & PLAN_LAYER_CGROUP;
-	int r = 0;
-
-	plan->memory = spec->memory;
-	plan->pids = spec->pids;
-	plan->cpu_milli = spec->cpu_milli;
-	plan->timeout = plan->without & PLAN_LAYER_TIME ? 0 : spec->timeout;
-	for (size_t i = 0; i < CGROUP_CONTROLLERS; i++) {
-		plan->cgroup_version[i] = off ? 0 : host->cgroup[i].version;
-	}
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(missing); i++) {
-		if (asked[i] > 0 && !plan->cgroup_version[missing[i].controller]) {
-			r = plan_add_caveat(plan, missing[i].caveat);
-		}
-	}
-	if (r == 0 && spec->pids > 0 && !plan->cgroup_version[CGROUP_PIDS]) {
-		bool by_rlimit = !plan->uid_map[0].own && !(plan->without & PLAN_LAYER_RLIMITS);
-		r = plan_add_caveat(plan, by_rlimit ? "res.pids.by_rlimit" : "res.pids.no_cgroup");
-	}
-	if (r == 0 && !off && !host->cgroup_kill[0]) {
-		r = plan_add_caveat(plan, "cgroup.no_kill");
-	}
-	if (r == 0 && spec->memory > 0) {
-		r = plan_add_caveat(plan, "res.disk.shared_with_memory");
-	}
-	return r;
 }
 
 static int choose_sysctls(struct plan *plan)
@@ -349,18 +243,18 @@ static int fill(
 	int r = 0;
 
 	choose_namespaces(spec, plan);
-	choose_identity(host, plan);
-	choose_rlimits(spec, plan);
+	foreign_identity(host, plan);
+	foreign_rlimits(spec, plan);
 	plan->no_exec = spec->no_exec && !(plan->without & PLAN_LAYER_FILTER);
 	plan->filter = plan->without & PLAN_LAYER_FILTER ? NULL : filter_get(plan->no_exec);
 	if (!(plan->without & PLAN_LAYER_LANDLOCK)) {
 		landlock_compile(host->landlock_abi, false, &plan->landlock);
 	}
 	r = native_view_compile(spec, host, plan, &view, err);
-	r = r < 0 ? r : choose_command(spec, &view, plan);
-	r = r < 0 ? r : choose_environment(spec, &view, plan);
+	r = r < 0 ? r : foreign_command(spec, view.start, plan);
+	r = r < 0 ? r : foreign_environment(spec, view.home, plan);
 	r = r < 0 ? r : choose_sysctls(plan);
-	r = r < 0 ? r : choose_limits(spec, host, plan);
+	r = r < 0 ? r : foreign_limits(spec, host, plan);
 	r = r < 0 ? r : note_spec(spec, host, plan);
 	if (r == 0) {
 		choose_uses(spec, &view, plan);

@@ -194,7 +194,8 @@ struct plan {
 	 * Foreign backends: the tool that does it, and all it is told. In each text "{id}" stands for the
 	 * sandbox's id, "{dir}" for its directory on the host, "{fd:NAME}" for the number of a
 	 * descriptor it is given (see keeper.h), "{port:NAME}" for that of a loopback port something of
-	 * ours listens on: what only a start knows, and no digest covers.
+	 * ours listens on: what only a start knows, and no digest covers. Text from outside goes through
+	 * foreign_literal() first.
 	 */
 	char **command; /* argv; NULL for native */
 	char **tool_env; /* the tool's own environment, never the session's */

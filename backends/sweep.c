@@ -1,12 +1,14 @@
 #include "backends/backend.h"
+#include "backends/keeper.h"
 #include "backends/linux/cgroup.h"
 #include "backends/linux/idrange.h"
 
 int backend_sweep(const struct host *host)
 {
-	/* Groups first: what still runs in one may still use its ids. */
+	/* Groups first: what still runs in one may still use its ids, or what its tool made. */
 	int groups = cgroup_sweep(host);
+	int tools = keeper_sweep(host);
 	int ranges = idrange_sweep();
 
-	return (groups > 0 ? groups : 0) + (ranges > 0 ? ranges : 0);
+	return (groups > 0 ? groups : 0) + (tools > 0 ? tools : 0) + (ranges > 0 ? ranges : 0);
 }

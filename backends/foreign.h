@@ -1,0 +1,44 @@
+/*
+ * What Linux backends decide alike, whoever does the work: native and those that run a foreign tool
+ * (bubblewrap, gvisor, docker, ...). Each looks at spec, host and plan->without only.
+ */
+#pragma once
+
+#include "backends/host.h"
+#include "backends/plan.h"
+#include "backends/spec.h"
+
+/*
+ * The session's user inside (1000), and the map: a range of its own where the host has one to give,
+ * else our own id.
+ */
+void foreign_identity(const struct host *host, struct plan *plan);
+
+/*
+ * The session's environment: the spec's, scrubbed, with PATH, HOME, USER, LOGNAME and SHELL where
+ * they are missing, sorted. plan->user must be set (foreign_command()). 0 or -ENOMEM.
+ */
+int foreign_environment(const struct spec *spec, const char *home, struct plan *plan);
+
+/* argv, host name, user, and the directory: the spec's, or start. 0 or -ENOMEM. */
+int foreign_command(const struct spec *spec, const char *start, struct plan *plan);
+
+/*
+ * The limits a process has by itself. After foreign_identity(): RLIMIT_NPROC is only right where the
+ * ids are the session's own.
+ */
+void foreign_rlimits(const struct spec *spec, struct plan *plan);
+
+/*
+ * Memory, tasks, processors and time, with the version of the control group that will keep each
+ * (0: none) and a caveat where nothing does. A limit is promised when something that the kernel
+ * reads back enforces it. After foreign_rlimits(). For a backend whose daemon keeps the limits this
+ * is not the function. 0 or -ENOMEM.
+ */
+int foreign_limits(const struct spec *spec, const struct host *host, struct plan *plan);
+
+/*
+ * text from outside (an argument, a variable, a path) for a place where placeholders are filled in:
+ * what looks like one comes out as it was. Caller frees. NULL: no memory.
+ */
+char *foreign_literal(const char *text);

@@ -1,0 +1,128 @@
+#include "backends/linux/keeper/job.h"
+
+#include <string.h>
+
+#include "base/strv.h"
+
+#define MAGIC 0x6b70726bU
+#define STRING_MAX (1U << 20)
+
+static void put_list(struct buf *buf, char *const *list)
+{
+	size_t count = strv_length(list);
+
+	buf_put_u32(buf, (uint32_t)count);
+	for (size_t i = 0; i < count; i++) {
+		buf_put_string(buf, list[i]);
+	}
+}
+
+static char **get_list(struct reader *reader)
+{
+	uint32_t count = reader_u32(reader);
+	char **list = NULL;
+
+	if (count > KEEPER_MAX_STRINGS) {
+		reader->failed = true;
+		return NULL;
+	}
+	for (uint32_t i = 0; i < count && !reader->failed; i++) {
+		char *text = reader_string(reader, STRING_MAX);
+		if (!text || strv_consume(&list, text) < 0) {
+			reader->failed = true;
+		}
+	}
+	return list;
+}
+
+void keeper_job_put(const struct keeper_job *job, struct buf *buf)
+{
+	buf_put_u32(buf, MAGIC);
+	buf_put_u32(buf, job->flags);
+	buf_put_string(buf, job->dir);
+	buf_put_u32(buf, job->uid);
+	buf_put_u32(buf, job->gid);
+	buf_put_u64(buf, job->timeout);
+	put_list(buf, job->argv);
+	put_list(buf, job->env);
+	buf_put_u32(buf, job->fd_count);
+	buf_put_u32(buf, job->limit_count);
+	for (uint32_t i = 0; i < job->limit_count; i++) {
+		buf_put_u32(buf, job->limits[i].resource);
+		buf_put_u64(buf, job->limits[i].soft);
+		buf_put_u64(buf, job->limits[i].hard);
+	}
+	buf_put_u32(buf, job->step_count);
+	for (uint32_t i = 0; i < job->step_count; i++) {
+		buf_put_u32(buf, job->steps[i].when);
+		put_list(buf, job->steps[i].argv);
+	}
+	buf_put_blob(buf, &job->cgroup, sizeof(job->cgroup));
+	buf_put_u32(buf, job->group_count);
+}
+
+static void get_steps(struct reader *reader, struct keeper_job *job)
+{
+	uint32_t count = reader_u32(reader);
+
+	if (count > KEEPER_MAX_STEPS) {
+		reader->failed = true;
+	}
+	for (uint32_t i = 0; i < count && !reader->failed; i++) {
+		uint32_t when = reader_u32(reader);
+		job->steps[i].argv = get_list(reader);
+		job->step_count = i + 1;
+		reader->failed |= when >= PLAN_WHENS || !job->steps[i].argv;
+		job->steps[i].when = (enum plan_when)when;
+	}
+}
+
+int keeper_job_get(const void *data, size_t size, struct keeper_job *ret)
+{
+	struct reader reader = {.data = data, .left = size};
+	const void *blob = NULL;
+	size_t length = 0;
+
+	if (reader_u32(&reader) != MAGIC) {
+		return -EPROTO;
+	}
+	ret->flags = reader_u32(&reader);
+	ret->dir = reader_string(&reader, sizeof(((struct cgroup *)NULL)->kill_path));
+	ret->uid = reader_u32(&reader);
+	ret->gid = reader_u32(&reader);
+	ret->timeout = reader_u64(&reader);
+	ret->argv = get_list(&reader);
+	ret->env = get_list(&reader);
+	ret->fd_count = reader_u32(&reader);
+	ret->limit_count = reader_u32(&reader);
+	if (ret->limit_count > PLAN_MAX_RLIMITS || ret->fd_count > KEEPER_MAX_FDS) {
+		ret->limit_count = 0;
+		return -EPROTO;
+	}
+	for (uint32_t i = 0; i < ret->limit_count; i++) {
+		ret->limits[i].resource = reader_u32(&reader);
+		ret->limits[i].soft = reader_u64(&reader);
+		ret->limits[i].hard = reader_u64(&reader);
+	}
+	get_steps(&reader, ret);
+	blob = reader_blob(&reader, &length);
+	if (blob && length == sizeof(ret->cgroup)) {
+		memcpy(&ret->cgroup, blob, length);
+	} else {
+		reader.failed = true;
+	}
+	ret->group_count = reader_u32(&reader);
+	return reader_done(&reader) && ret->group_count <= CGROUP_CONTROLLERS + 1 ? 0 : -EPROTO;
+}
+
+void keeper_job_fini(struct keeper_job *job)
+{
+	free(job->dir);
+	job->dir = NULL;
+	job->argv = strv_free(job->argv);
+	job->env = strv_free(job->env);
+	for (uint32_t i = 0; i < job->step_count; i++) {
+		job->steps[i].argv = strv_free(job->steps[i].argv);
+	}
+	job->step_count = 0;
+}

@@ -1,0 +1,99 @@
+/*
+ * What the server tells a keeper: one job in a sealed memory file, its descriptors beside it, and a
+ * few messages over a SOCK_SEQPACKET pair. Both sides are built together: there is one version.
+ *
+ *	server			keeper
+ *	JOB, descriptors   ->	before steps, tool
+ *			   <-	STARTED with the tool's pidfd, or FAILED
+ *	SIGNAL, ASK	   ->
+ *			   <-	ANSWER, EXITED
+ *	END, or the end	   ->	kill steps, kill, after steps, directory, control groups; exits
+ *
+ * The copy in a tool's directory (KEEPER_UNDO_FILE) is a job too, of the steps that are left when
+ * everybody is dead.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "backends/linux/cgroup.h"
+#include "backends/plan.h"
+#include "base/buf.h"
+
+#define KEEPER_UNDO_FILE ".after"
+#define KEEPER_MAX_FDS 40 /* named descriptors for the tool */
+#define KEEPER_MAX_STRINGS 4096 /* of one argv or environment */
+#define KEEPER_MAX_STEPS 64
+#define KEEPER_JOB_MAX (4U << 20) /* bytes */
+#define KEEPER_BEFORE_MS 60000 /* one before step; an image may have to be unpacked */
+#define KEEPER_STEP_MS 10000 /* one kill or after step */
+#define KEEPER_KILL_MS 5000 /* until the killed are gone */
+
+enum keeper_flag {
+	KEEPER_HAS_STDIO = 1 << 0, /* << n: a descriptor for stdio n comes along */
+	KEEPER_TERMINAL = 1 << 3, /* stdio 0 is to be the controlling terminal */
+	KEEPER_BECOME = 1 << 4, /* change to uid and gid before the tool's exec */
+	KEEPER_UNDO = 1 << 5, /* no tool: the after steps and the directory only */
+	KEEPER_HOLDS = 1 << 6, /* a descriptor to hold until all is undone comes along */
+};
+
+struct keeper_limit {
+	uint32_t resource;
+	uint64_t soft, hard;
+};
+
+struct keeper_step {
+	enum plan_when when;
+	char **argv;
+};
+
+/*
+ * Descriptors come in this order: the directory (locked), stdio as flagged, the named ones, the
+ * control groups', what is to be held.
+ */
+struct keeper_job {
+	uint32_t flags; /* enum keeper_flag */
+	char *dir;
+	uint32_t uid, gid;
+	uint64_t timeout; /* seconds; 0: none */
+	char **argv, **env;
+	uint32_t fd_count; /* named ones: 3, 4, ... in the tool */
+	struct keeper_limit limits[PLAN_MAX_RLIMITS];
+	uint32_t limit_count;
+	struct keeper_step steps[KEEPER_MAX_STEPS];
+	uint32_t step_count;
+	/* dir[] and kill count from 0 through the control groups' descriptors while on their way */
+	struct cgroup cgroup;
+	uint32_t group_count;
+};
+
+enum keeper_message_type {
+	KEEPER_JOB = 1,
+	KEEPER_SIGNAL,
+	KEEPER_ASK,
+	KEEPER_END,
+	KEEPER_STARTED,
+	KEEPER_FAILED,
+	KEEPER_EXITED,
+	KEEPER_ANSWER,
+};
+
+struct keeper_message {
+	uint32_t type;
+	/* SIGNAL: which; ASK: milliseconds; STARTED: the tool's pid; FAILED: errno;
+	 * EXITED: wait status; ANSWER: exit status or negative errno */
+	int32_t number;
+	uint32_t flags; /* EXITED: 1 when the time was up; ASK: strings in text */
+	uint32_t serial; /* ASK: any; ANSWER: the ASK's, so that a late one is known */
+	char text[16384]; /* ASK: argv, each with its NUL; FAILED: why; ANSWER: the output */
+};
+
+/* Appends the job's bytes. Descriptor numbers are not part of them. buf->failed: no memory. */
+void keeper_job_put(const struct keeper_job *job, struct buf *buf);
+
+/* The other way round, into a zeroed job; free with keeper_job_fini(). 0 or -EPROTO. */
+int keeper_job_get(const void *data, size_t size, struct keeper_job *ret);
+
+void keeper_job_fini(struct keeper_job *job);

@@ -1,0 +1,349 @@
+/*
+ * The keeper: one process of ours beside each foreign tool. It knows what it was sent and nothing of
+ * the server: no secrets, no configuration, no descriptor but its own. See backends/keeper.h.
+ *
+ * Everything it does is bounded: a step that hangs is killed, the dead are waited for only so long.
+ */
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "backends/linux/keeper/job.h"
+#include "backends/linux/keeper/run.h"
+#include "backends/linux/keeper/tree.h"
+#include "base/io.h"
+#include "base/proc.h"
+#include "base/strv.h"
+
+#define SOCKET 3
+
+struct keeper_state {
+	struct keeper_job job;
+	struct keeper_streams streams;
+	struct keeper_tool tool;
+	struct keeper_message message; /* the one at hand; large, so not on the stack */
+	int dir, held, children;
+	uint64_t ends_at; /* microseconds; 0: no limit */
+	bool timed_out, told;
+};
+
+static struct keeper_watch watch_of(struct keeper_state *state, int socket)
+{
+	return (struct keeper_watch){
+		.children = state->children, .socket = socket, .tool = &state->tool};
+}
+
+static int say(struct keeper_state *state, enum keeper_message_type type, int number)
+{
+	state->message.type = type;
+	state->message.number = number;
+	return io_send(SOCKET, &state->message, sizeof(state->message), NULL, 0);
+}
+
+/* A step that hangs leaves the directory to the sweep, which tries once more. */
+static bool run_steps(struct keeper_state *state, enum plan_when when)
+{
+	struct keeper_watch watch = watch_of(state, -1);
+	bool fine = true;
+
+	for (uint32_t i = 0; i < state->job.step_count; i++) {
+		if (state->job.steps[i].when == when) {
+			fine &= keeper_run_step(state->job.steps[i].argv, state->job.env,
+					KEEPER_STEP_MS, &watch, NULL, 0) != -ETIMEDOUT;
+		}
+	}
+	return fine;
+}
+
+/* The last line a failing step printed says more than its exit code. */
+static const char *last_line(char *output)
+{
+	size_t length = strlen(output);
+
+	while (length > 0 && (output[length - 1] == '\n' || output[length - 1] == '\r')) {
+		output[--length] = '\0';
+	}
+	char *line = strrchr(output, '\n');
+	return line ? line + 1 : output;
+}
+
+static int run_before(struct keeper_state *state, struct err *err)
+{
+	struct keeper_watch watch = watch_of(state, SOCKET);
+	char output[4096] = "";
+
+	for (uint32_t i = 0; i < state->job.step_count; i++) {
+		const struct keeper_step *step = &state->job.steps[i];
+		if (step->when != PLAN_BEFORE) {
+			continue;
+		}
+		int r = keeper_run_step(step->argv, state->job.env, KEEPER_BEFORE_MS, &watch,
+			output, sizeof(output));
+		if (r == -ETIMEDOUT) {
+			return err_refuse(err, ETIMEDOUT, "step %s: took longer than %d s",
+				step->argv[0], KEEPER_BEFORE_MS / 1000);
+		}
+		if (r != 0) {
+			return err_refuse(err, r < 0 ? -r : EIO, "step %s: %s", step->argv[0],
+				*output ? last_line(output) : "failed without a word");
+		}
+	}
+	return 0;
+}
+
+/* Lets go of everything in the order that leaves nobody running who could make more. */
+static int undo(struct keeper_state *state)
+{
+	struct keeper_watch watch = watch_of(state, -1);
+	bool sweeping = state->job.flags & KEEPER_UNDO;
+	bool fine = true;
+
+	if (state->tool.running) {
+		fine = run_steps(state, PLAN_KILL);
+	}
+	if (state->tool.running) {
+		(void)kill(-state->tool.pid, SIGKILL);
+		(void)kill(state->tool.pid, SIGKILL);
+	}
+	(void)cgroup_kill(&state->job.cgroup);
+	keeper_kill_children(&watch);
+	fine &= run_steps(state, PLAN_AFTER);
+	keeper_kill_children(&watch);
+	int r = cgroup_remove(&state->job.cgroup);
+	if (fine || sweeping) {
+		int removed = tree_remove(state->dir, state->job.dir);
+		r = r < 0 ? r : removed;
+	}
+	return r < 0 || !fine ? 1 : 0;
+}
+
+static int place_fds(struct keeper_state *state, const int *fds, size_t count)
+{
+	size_t needed = 1 + state->job.fd_count + state->job.group_count +
+		!!(state->job.flags & KEEPER_HOLDS);
+	struct cgroup *cgroup = &state->job.cgroup;
+	size_t at = 0;
+
+	for (int i = 0; i < 3; i++) {
+		needed += !!(state->job.flags & (KEEPER_HAS_STDIO << i));
+	}
+	if (needed != count) {
+		return -EPROTO;
+	}
+	state->dir = fds[at++];
+	for (int i = 0; i < 3; i++) {
+		state->streams.stdio[i] =
+			state->job.flags & (KEEPER_HAS_STDIO << i) ? fds[at++] : -1;
+	}
+	for (uint32_t i = 0; i < state->job.fd_count; i++) {
+		state->streams.named[i] = fds[at++];
+	}
+	/* Not named any more when they were: the numbers were those of the way here. */
+	const int *groups = fds + at;
+	if (cgroup->kill >= (int)state->job.group_count) {
+		return -EPROTO;
+	}
+	cgroup->kill = cgroup->kill < 0 ? -1 : groups[cgroup->kill];
+	for (int i = 0; i < CGROUP_CONTROLLERS; i++) {
+		if (cgroup->dir[i] >= (int)state->job.group_count) {
+			return -EPROTO;
+		}
+		cgroup->dir[i] = cgroup->dir[i] < 0 ? -1 : groups[cgroup->dir[i]];
+	}
+	state->held = count - at > state->job.group_count ? fds[at + state->job.group_count] : -1;
+	return 0;
+}
+
+static int receive_job(struct keeper_state *state)
+{
+	int fds[IO_MAX_FDS];
+	size_t count = 0;
+	cleanup_free char *data = NULL;
+	size_t size = 0;
+	ssize_t n = io_receive(
+		SOCKET, &state->message, sizeof(state->message), fds, IO_MAX_FDS, &count, 0);
+
+	if (n != (ssize_t)sizeof(state->message) || state->message.type != KEEPER_JOB ||
+		count < 2) {
+		return -EPROTO;
+	}
+	cleanup_close int file = fds[0];
+	if (lseek(file, 0, SEEK_SET) != 0) {
+		return -errno;
+	}
+	int r = io_read_fd(file, KEEPER_JOB_MAX, &data, &size);
+	r = r < 0 ? r : keeper_job_get(data, size, &state->job);
+	return r < 0 ? r : place_fds(state, fds + 1, count - 1);
+}
+
+static void answer(struct keeper_state *state)
+{
+	struct keeper_watch watch = watch_of(state, SOCKET);
+	cleanup(strv_freep) char **argv = NULL;
+	int timeout = state->message.number;
+	uint32_t serial = state->message.serial;
+	const char *text = state->message.text;
+	const char *end = text + sizeof(state->message.text);
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < state->message.flags && text < end; i++) {
+		size_t length = strnlen(text, (size_t)(end - text));
+		r = text + length < end ? strv_append(&argv, text) : -EPROTO;
+		text += length + 1;
+	}
+	memset(&state->message, 0, sizeof(state->message));
+	r = r == 0 && !argv ? -EPROTO : r;
+	r = r < 0 ? r
+		  : keeper_run_step(argv, state->job.env, timeout, &watch, state->message.text,
+			    sizeof(state->message.text));
+	state->message.serial = serial;
+	(void)say(state, KEEPER_ANSWER, r);
+}
+
+/* False when it is time to end. */
+static bool obey(struct keeper_state *state)
+{
+	ssize_t n = io_receive(
+		SOCKET, &state->message, sizeof(state->message), NULL, 0, NULL, MSG_DONTWAIT);
+
+	if (n == -EAGAIN) {
+		return true;
+	}
+	if (n != (ssize_t)sizeof(state->message)) {
+		return false;
+	}
+	switch (state->message.type) {
+	case KEEPER_SIGNAL:
+		if (state->tool.running) {
+			(void)kill(-state->tool.pid, state->message.number);
+		}
+		return true;
+	case KEEPER_ASK:
+		answer(state);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void end_of_time(struct keeper_state *state)
+{
+	struct keeper_watch watch = watch_of(state, -1);
+
+	state->timed_out = true;
+	state->ends_at = 0;
+	(void)run_steps(state, PLAN_KILL);
+	if (state->tool.running) {
+		(void)kill(-state->tool.pid, SIGKILL);
+		(void)kill(state->tool.pid, SIGKILL);
+	}
+	(void)cgroup_kill(&state->job.cgroup);
+	keeper_kill_children(&watch);
+}
+
+static void watch_tool(struct keeper_state *state)
+{
+	struct pollfd polled[2] = {
+		{.fd = SOCKET, .events = POLLIN}, {.fd = state->children, .events = POLLIN}};
+
+	for (;;) {
+		uint64_t now = io_now_usec();
+		uint64_t left = state->ends_at > now ? (state->ends_at - now) / 1000 + 1 : 0;
+		int wait = !state->ends_at ? -1 : (int)(left > 60000 ? 60000 : left);
+
+		(void)poll(polled, 2, wait);
+		if (polled[1].revents) {
+			struct signalfd_siginfo info;
+			(void)!read(state->children, &info, sizeof(info));
+			keeper_reap(&state->tool);
+		}
+		if (polled[0].revents && !obey(state)) {
+			return;
+		}
+		if (state->tool.running && state->ends_at && io_now_usec() >= state->ends_at) {
+			end_of_time(state);
+		}
+		if (!state->tool.running && !state->told) {
+			state->told = true;
+			memset(&state->message, 0, sizeof(state->message));
+			state->message.flags = state->timed_out;
+			if (say(state, KEEPER_EXITED, state->tool.status) < 0) {
+				return;
+			}
+			state->ends_at = 0;
+		}
+	}
+}
+
+static void close_streams(struct keeper_state *state)
+{
+	for (int i = 0; i < 3; i++) {
+		close_fdp(&state->streams.stdio[i]);
+	}
+	for (uint32_t i = 0; i < state->job.fd_count; i++) {
+		close_fdp(&state->streams.named[i]);
+	}
+}
+
+static int tell_started(struct keeper_state *state)
+{
+	memset(&state->message, 0, sizeof(state->message));
+	state->message.type = KEEPER_STARTED;
+	state->message.number = (int32_t)state->tool.pid;
+	return io_send(SOCKET, &state->message, sizeof(state->message), &state->tool.pidfd,
+		state->tool.pidfd >= 0);
+}
+
+static int keep(struct keeper_state *state)
+{
+	struct err err = {0};
+	int r = run_before(state, &err);
+
+	r = r < 0 ? r : keeper_run_tool(&state->job, &state->streams, &state->tool, &err);
+	/* The tool's ends of pipes and terminals must close with the tool. */
+	close_streams(state);
+	if (r < 0) {
+		int left = undo(state);
+		memset(&state->message, 0, sizeof(state->message));
+		(void)snprintf(state->message.text, sizeof(state->message.text), "%s", err.msg);
+		(void)say(state, KEEPER_FAILED, -r);
+		return left;
+	}
+	if (state->job.timeout > 0 && state->job.timeout < UINT64_MAX / 2000000) {
+		state->ends_at = io_now_usec() + state->job.timeout * 1000000;
+	}
+	if (tell_started(state) == 0) {
+		watch_tool(state);
+	}
+	return undo(state);
+}
+
+int main(void)
+{
+	static struct keeper_state state = {.dir = -1, .held = -1, .streams.stdio = {-1, -1, -1}};
+	sigset_t mask;
+
+	(void)close(SOCKET + 1); /* the file this program was run from */
+	(void)prctl(PR_SET_NAME, "cloche-keeper");
+	(void)umask(077);
+	(void)signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGCHLD);
+	cgroup_init(&state.job.cgroup);
+	if (chdir("/") < 0 || sigprocmask(SIG_SETMASK, &mask, NULL) < 0 ||
+		prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) {
+		return 1;
+	}
+	state.children = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (state.children < 0 || fcntl(SOCKET, F_SETFD, FD_CLOEXEC) < 0 ||
+		receive_job(&state) < 0) {
+		return 1;
+	}
+	return state.job.flags & KEEPER_UNDO ? undo(&state) : keep(&state);
+}
