@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include "backends/capability.h"
 #include "backends/host.h"
@@ -41,6 +42,13 @@ struct sandbox {
 	pid_t pid; /* the same, for the testkit's outside view */
 	int event; /* readable when poll_exit() has something to say; owned */
 	int pty; /* master of the terminal, or -1; owned; take_fd() it to hand it on */
+};
+
+/* A socket of the sandbox's own network, for somebody outside. */
+enum sandbox_socket {
+	SANDBOX_CONNECT, /* a stream socket connected to the address */
+	SANDBOX_LISTEN, /* one that listens there */
+	SANDBOX_LISTEN_PRIVATE, /* AF_UNIX: the same, in a directory made for it with mode 0700 */
 };
 
 struct backend {
@@ -80,7 +88,31 @@ struct backend {
 
 	/* Kills what still runs, waits for it, removes what was made, frees. Accepts NULL. */
 	void (*destroy)(struct sandbox *sandbox);
+
+	/*
+	 * Optional. start() of a plan with `shared` makes a sandbox without a command; this runs one
+	 * in it, confined as the plan says. The plan must have the sandbox's plan_sandbox_digest().
+	 * *ret_joined stands for the command alone and has a backend table of its own; destroying it
+	 * ends the command, and it must be destroyed before the sandbox.
+	 */
+	int (*join)(struct sandbox *sandbox, const struct plan *plan,
+		const struct sandbox_stdio *io, struct sandbox **ret_joined, struct err *err);
+
+	/*
+	 * Optional, for shared sandboxes: a process as confined as the plan's command makes a socket.
+	 * *ret_event, the caller's, is readable when backend_take_socket() has the answer; closing it gives
+	 * up. 0 or negative errno.
+	 */
+	int (*open_socket)(struct sandbox *sandbox, const struct plan *plan,
+		enum sandbox_socket kind, const struct sockaddr *address, socklen_t size,
+		int *ret_event, struct err *err);
 };
+
+/*
+ * Without blocking, for the event of open_socket(): 1 and *ret_fd, which is a stream socket and the
+ * caller's; 0 when there is no answer yet; negative errno of the attempt.
+ */
+int backend_take_socket(int event, int *ret_fd);
 
 /* registry.c: best first, NULL last. */
 extern const struct backend *const backends[];
@@ -95,8 +127,8 @@ const struct backend *backend_find(const struct backend *const list[], const cha
  * promises more than the backend can keep. The spec must be valid. The caller frees *ret_plan. 0 or
  * negative errno.
  */
-int backend_compile(const struct backend *backend, const struct spec *spec,
-	const struct host *host, uint32_t without, struct plan **ret_plan, struct err *err);
+int backend_compile(const struct backend *backend, const struct spec *spec, const struct host *host,
+	uint32_t without, struct plan **ret_plan, struct err *err);
 
 /*
  * Chooses a backend of list and compiles spec for it. spec->backend says how: a name takes that one

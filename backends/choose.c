@@ -82,8 +82,14 @@ int backend_compile(const struct backend *backend, const struct spec *spec, cons
 	uint32_t without, struct plan **ret_plan, struct err *err)
 {
 	cleanup(plan_freep) struct plan *plan = NULL;
-	int r = backend->compile(spec, host, without, &plan, err);
+	int r = 0;
 
+	if (spec->shared && !backend->join) {
+		return err_refuse(err, ENOTSUP,
+			"share: connection: this backend cannot put several sessions into one "
+			"sandbox");
+	}
+	r = backend->compile(spec, host, without, &plan, err);
 	r = r < 0 ? r : check_claims(backend, plan, err);
 	r = r < 0 ? r : plan_check(plan, spec->require, spec->refuse_on, err);
 	r = r < 0 ? r : check_silence(spec, plan, err);

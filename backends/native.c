@@ -250,6 +250,7 @@ static int fill(
 	if (!(plan->without & PLAN_LAYER_LANDLOCK)) {
 		landlock_compile(host->landlock_abi, false, &plan->landlock);
 	}
+	plan->shared = spec->shared;
 	r = native_view_compile(spec, host, plan, &view, err);
 	r = r < 0 ? r : foreign_command(spec, view.start, plan);
 	r = r < 0 ? r : foreign_environment(spec, view.home, plan);
@@ -306,4 +307,6 @@ const struct backend backend_native = {
 	.poll_exit = launcher_poll_exit,
 	.usage = launcher_usage,
 	.destroy = launcher_destroy,
+	.join = launcher_join,
+	.open_socket = launcher_open_socket,
 };

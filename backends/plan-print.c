@@ -77,6 +77,9 @@ static void print_head(const struct plan *plan, FILE *out)
 	print_field(out, "kernel", plan_kernel_name(plan->kernel));
 	print_field(out, "digest", *plan->digest ? plan->digest : "-");
 	print_list(out, "command", plan->argv);
+	if (plan->shared) {
+		print_field(out, "shared", "with the other sessions of its connection");
+	}
 	print_field(out, "directory", plan->dir);
 	(void)snprintf(text, sizeof(text), "%s, uid %u, gid %u, on %s",
 		plan->user ? plan->user : "-", plan->uid, plan->gid,

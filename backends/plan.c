@@ -587,6 +587,8 @@ static void put_plan(struct emitter *out, const struct plan *plan, char *const *
 	put_rlimits(out, plan);
 	emit_key(out, "schema");
 	emit_text(out, PLAN_SCHEMA);
+	emit_key(out, "shared");
+	emit_bool(out, plan->shared);
 	emit_key(out, "steps");
 	put_steps(out, plan);
 	emit_key(out, "sysctls");
@@ -620,21 +622,35 @@ char *plan_to_json(const struct plan *plan)
  * What is hashed leaves out filter.rules alone: filter.digest stands for them, and listing 400 rules
  * for each login would cost more than all the rest.
  */
-int plan_seal(struct plan *plan)
+static int hash_plan(const struct plan *plan, char digest[65])
 {
 	cleanup_free char *text = NULL;
 	struct emitter out = {0};
-	uint8_t digest[DIGEST_SIZE];
+	uint8_t hash[DIGEST_SIZE];
 
 	put_plan(&out, plan, NULL);
 	text = emit_finish(&out);
 	if (!text) {
 		return -ENOMEM;
 	}
-	(void)crypto_generichash(
-		digest, sizeof(digest), (const uint8_t *)text, strlen(text), NULL, 0);
-	io_hex(digest, sizeof(digest), plan->digest);
+	(void)crypto_generichash(hash, sizeof(hash), (const uint8_t *)text, strlen(text), NULL, 0);
+	io_hex(hash, sizeof(hash), digest);
 	return 0;
+}
+
+int plan_seal(struct plan *plan)
+{
+	return hash_plan(plan, plan->digest);
+}
+
+int plan_sandbox_digest(const struct plan *plan, char digest[65])
+{
+	struct plan sandbox = *plan; /* borrows all it has */
+
+	sandbox.argv = NULL;
+	sandbox.env = NULL;
+	sandbox.dir = NULL;
+	return hash_plan(&sandbox, digest);
 }
 
 /* Is caveat one that pattern speaks of? A severity means itself and what is worse. */

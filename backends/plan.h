@@ -183,6 +183,7 @@ struct plan {
 	struct plan_landlock landlock;
 	const struct filter *filter; /* backends/linux/filter.h; NULL: no filter layer */
 	bool no_exec; /* one execve only */
+	bool shared; /* argv joins a sandbox that others join too: see backend->join */
 
 	uint64_t memory, pids, cpu_milli, disk, timeout;
 	int cgroup_version[3]; /* per enum cgroup_controller; 0: not applied */
@@ -237,6 +238,12 @@ void plan_add_rlimit(
  * plan is not changed afterwards. 0 or -ENOMEM.
  */
 int plan_seal(struct plan *plan);
+
+/*
+ * The digest of the sandbox alone, without what joins it (argv, env, dir), as 64 digits and a NUL in
+ * digest: what joins a shared sandbox must have a plan with the same. 0 or -ENOMEM.
+ */
+int plan_sandbox_digest(const struct plan *plan, char digest[65]);
 
 /*
  * Refuses a sealed plan that lacks something of require, or has a caveat named in refuse_on (by

@@ -51,6 +51,7 @@ struct spec {
 	struct capability_set require; /* refuse a plan whose uses lack one of these */
 	char **refuse_on; /* caveat codes, or severities, that are not acceptable */
 	char *backend; /* a name; NULL: the first that will do; "auto": the best of all */
+	bool shared; /* the command joins a sandbox that others join too; no key: the server decides */
 };
 
 void spec_init(struct spec *spec);

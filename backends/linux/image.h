@@ -13,6 +13,14 @@
  *	SIGNAL			    ->
  *				    <-	EXITED
  *
+ * A shared sandbox starts no command. Instead, as often as needed:
+ *
+ *	JOIN with a socket of its own,
+ *	  the image and the streams  ->
+ *				    <-	STARTED with a terminal's master or a socket, or FAILED
+ *	SIGNAL			    ->	(these three on the socket that came with JOIN; its end
+ *				    <-	EXITED	ends what joined)
+ *
  * The end of the socket ends the sandbox: cloche-init exits, and the kernel kills the rest.
  */
 #pragma once
@@ -36,6 +44,7 @@ enum image_flag {
 	IMAGE_MOUNTS = 1 << 4, /* there is a mount namespace to fill */
 	IMAGE_ONE_ID = 1 << 6, /* one uid and one gid are mapped, the session's */
 	IMAGE_OWN_PIDS = 1 << 5, /* we are pid 1 */
+	IMAGE_SHARED = 1 << 7, /* no command of its own: commands join, until the socket ends */
 };
 
 struct image_mount {
@@ -82,17 +91,29 @@ enum image_message_type {
 	IMAGE_STARTED,
 	IMAGE_FAILED,
 	IMAGE_EXITED,
+	IMAGE_JOIN, /* to a shared one; answers come on a socket of its own */
 };
+
+/* What joins. The first three end with the answer; a command's socket lives as long as it does. */
+enum image_join {
+	IMAGE_JOIN_CONNECT, /* a connected stream socket, to the address in text */
+	IMAGE_JOIN_LISTEN, /* one that listens there */
+	IMAGE_JOIN_LISTEN_PRIVATE, /* the same in a directory made for it, for a name in the file system */
+	IMAGE_JOIN_COMMAND,
+};
+
+#define IMAGE_MAX_JOINED 64
 
 struct image_message {
 	uint32_t type;
 	uint32_t
-		number; /* START: groups to enter, their `tasks` behind the streams; SIGNAL: which; EXITED: wait status; FAILED: errno */
+		number; /* START: groups to enter, their `tasks` behind the streams; SIGNAL: which; EXITED: wait status; FAILED: errno; JOIN: enum image_join */
 	uint32_t flags; /* START: bit n: stdio n has a descriptor, bit 3: a terminal is asked for;
-				 EXITED: 1 when the time was up */
-	uint32_t tree_count; /* START: how many tree descriptors will come in all */
+				 EXITED: 1 when the time was up; JOIN: as START */
+	uint32_t tree_count; /* START: how many tree descriptors will come in all; JOIN: the
+				 address's size */
 	uint64_t key[3]; /* START: the one exec's key (filter.h) */
 	struct winsize size; /* START: of the terminal */
 	char step[24]; /* FAILED: which step */
-	char text[200]; /* FAILED: what was being attempted */
+	char text[200]; /* FAILED: what was being attempted; JOIN: a socket address */
 };

@@ -493,25 +493,32 @@ static size_t count_trees(const struct sources *sources)
 	return count;
 }
 
-static int send_start(struct native_sandbox *sandbox, const struct plan *plan,
-	const struct sandbox_stdio *io, const struct sources *sources, struct err *err)
+int launcher_image(const struct plan *plan, const struct image_source *sources, struct err *err)
 {
-	struct image_message message = {
-		.type = IMAGE_START, .tree_count = (uint32_t)count_trees(sources)};
 	cleanup(buf_fini) struct buf image = {0};
-	cleanup_close int file = -1;
-	int tasks[CGROUP_CONTROLLERS];
-	int fds[1 + 3 + CGROUP_CONTROLLERS];
-	size_t count = 1;
-	int r = image_make(plan, sources->found, &image);
+	int r = image_make(plan, sources, &image);
 
 	if (r < 0) {
 		return err_set(
 			err, -r, "the plan does not fit (too many mounts, arguments or variables)");
 	}
-	file = io_sealed_memfd("cloche-plan", image.data, image.size);
+	r = io_sealed_memfd("cloche-plan", image.data, image.size);
+	return r < 0 ? err_set(err, -r, "making the launch image") : r;
+}
+
+static int send_start(struct native_sandbox *sandbox, const struct plan *plan,
+	const struct sandbox_stdio *io, const struct sources *sources, struct err *err)
+{
+	struct image_message message = {
+		.type = IMAGE_START, .tree_count = (uint32_t)count_trees(sources)};
+	cleanup_close int file = launcher_image(plan, sources->found, err);
+	int tasks[CGROUP_CONTROLLERS];
+	int fds[1 + 3 + CGROUP_CONTROLLERS];
+	size_t count = 1;
+	int r = 0;
+
 	if (file < 0) {
-		return err_set(err, -file, "making the launch image");
+		return file;
 	}
 	fds[0] = file;
 	for (int i = 0; i < 3; i++) {
@@ -603,10 +610,10 @@ static void explain_death(struct native_sandbox *sandbox, struct err *err)
 	(void)tell_failure(&message, err);
 }
 
-static int await_started(struct native_sandbox *sandbox, struct err *err)
+int launcher_await(int socket, int *ret_fd, struct err *err)
 {
 	struct image_message message = {0};
-	struct pollfd wait = {.fd = sandbox->base.event, .events = POLLIN};
+	struct pollfd wait = {.fd = socket, .events = POLLIN};
 	int fd = -1;
 	size_t count = 0;
 	int r = 0;
@@ -617,7 +624,7 @@ static int await_started(struct native_sandbox *sandbox, struct err *err)
 	if (r == 0) {
 		return err_set(err, ETIMEDOUT, "starting the sandbox");
 	}
-	ssize_t n = io_receive(sandbox->base.event, &message, sizeof(message), &fd, 1, &count, 0);
+	ssize_t n = io_receive(socket, &message, sizeof(message), &fd, 1, &count, 0);
 	if (n != (ssize_t)sizeof(message)) {
 		return err_set(
 			err, n < 0 ? (int)-n : EPIPE, "the sandbox died while it was being made");
@@ -630,7 +637,7 @@ static int await_started(struct native_sandbox *sandbox, struct err *err)
 	if (message.type != IMAGE_STARTED) {
 		return err_set(err, EPROTO, "the sandbox said something unexpected");
 	}
-	sandbox->base.pty = count > 0 ? fd : -1;
+	*ret_fd = count > 0 ? fd : -1;
 	return 0;
 }
 
@@ -729,7 +736,7 @@ static int launch(struct native_sandbox *sandbox, const struct plan *plan, const
 		explain_death(sandbox, err);
 		return r;
 	}
-	return await_started(sandbox, err);
+	return launcher_await(sandbox->base.event, &sandbox->base.pty, err);
 }
 
 int launcher_start(const struct plan *plan, const struct host *host, const struct sandbox_stdio *io,

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "backends/backend.h"
+#include "backends/linux/image-make.h"
 #include "base/buf.h"
 
 /* cloche-init's program, linked in. */
@@ -20,6 +21,21 @@ int launcher_signal(struct sandbox *sandbox, int signo);
 int launcher_poll_exit(struct sandbox *sandbox, struct sandbox_exit *ret);
 void launcher_usage(struct sandbox *sandbox, struct sandbox_usage *ret);
 void launcher_destroy(struct sandbox *sandbox);
+
+/* join.c: backend->join and backend->open_socket. */
+int launcher_join(struct sandbox *sandbox, const struct plan *plan, const struct sandbox_stdio *io,
+	struct sandbox **ret_joined, struct err *err);
+int launcher_open_socket(struct sandbox *sandbox, const struct plan *plan, enum sandbox_socket kind,
+	const struct sockaddr *address, socklen_t size, int *ret_event, struct err *err);
+
+/*
+ * What cloche-init answers on a socket of its own: waits for STARTED. *ret_fd (the caller's) is what
+ * came with it, or -1. 0 or negative errno.
+ */
+int launcher_await(int socket, int *ret_fd, struct err *err);
+
+/* The launch image of plan as a sealed memory file; sources as for image_make(). */
+int launcher_image(const struct plan *plan, const struct image_source *sources, struct err *err);
 
 /*
  * Makes the sealed memory file that cloche-init is run from, once a process. Call it before a fork

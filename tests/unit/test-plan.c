@@ -175,6 +175,7 @@ CHANGE(rule_access, plan->landlock.rules[0].access++)
 CHANGE(filter, plan->filter = filter_get(true))
 CHANGE(filter_none, plan->filter = NULL)
 CHANGE(no_exec, plan->no_exec = true)
+CHANGE(shared, plan->shared = true)
 CHANGE(memory, plan->memory++)
 CHANGE(pids, plan->pids++)
 CHANGE(cpu, plan->cpu_milli++)
@@ -222,7 +223,7 @@ static void every_field_is_in_the_digest(void **state)
 		ROW(mount_flags), ROW(mount_mode), ROW(mount_size), ROW(mount_inodes),
 		ROW(mount_content), ROW(sysctl), ROW(landlock_abi), ROW(landlock_fs),
 		ROW(landlock_net), ROW(landlock_scoped), ROW(rule_path), ROW(rule_access),
-		ROW(filter), ROW(filter_none), ROW(no_exec), ROW(memory), ROW(pids), ROW(cpu),
+		ROW(filter), ROW(filter_none), ROW(no_exec), ROW(shared), ROW(memory), ROW(pids), ROW(cpu),
 		ROW(disk), ROW(timeout), ROW(cgroup_memory), ROW(cgroup_pids), ROW(cgroup_cpu),
 		ROW(rlimit_name), ROW(rlimit_resource), ROW(rlimit_soft), ROW(rlimit_hard),
 		ROW(without), ROW(command), ROW(kernel), ROW(tool_env), ROW(file_name),

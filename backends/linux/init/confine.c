@@ -165,7 +165,9 @@ static int command_landlock(struct init *init)
 	int ruleset = -1;
 	int r = 0;
 
-	if (image->landlock_abi <= 0) {
+	/* In a shared sandbox cloche-init has entered the one domain, and what joins inherits it: in
+	 * domains of their own the commands could not see or trace each other. */
+	if (image->landlock_abi <= 0 || ((image->flags & IMAGE_SHARED) && !init->joined)) {
 		return 0;
 	}
 	init_doing(init, "making the Landlock ruleset", "");
@@ -296,6 +298,8 @@ static void exec_command(struct init *init)
 	for (uint32_t i = 0; i < image->envc; i++) {
 		env[i] = (char *)(uintptr_t)init_string(init, env_at[i]);
 	}
+	/* A longer one may have joined before. */
+	argv[image->argc] = env[image->envc] = NULL;
 	init_doing(init, "running", argv[0]);
 	for (const char *at = argv[0]; *at; at++) {
 		has_slash |= *at == '/';
@@ -307,19 +311,30 @@ static void exec_command(struct init *init)
 	}
 }
 
-static int unblock_signals(void)
+static int unblock_signals(struct init *init)
 {
 	uint64_t none = 0;
 
 	return (int)RT(rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none));
 }
 
+int init_become_user(struct init *init)
+{
+	static int (*const metres[])(struct init *) = {command_session, command_streams,
+		command_limits, close_the_rest, command_identity, no_new_privs, command_landlock,
+		unblock_signals, command_filter};
+
+	for (size_t i = 0; i < ARRAY_SIZE(metres); i++) {
+		if (metres[i](init) < 0) {
+			return -1;
+		}
+	}
+	return 0;
+}
+
 void init_become_command(struct init *init)
 {
-	if (command_session(init) == 0 && command_streams(init) == 0 && command_limits(init) == 0 &&
-		close_the_rest(init) == 0 && command_identity(init) == 0 &&
-		no_new_privs(init) == 0 && command_landlock(init) == 0 && unblock_signals() == 0 &&
-		command_filter(init) == 0) {
+	if (init_become_user(init) == 0) {
 		exec_command(init);
 	}
 	init->code = errno ? errno : EIO;
@@ -335,9 +350,14 @@ void init_become_command(struct init *init)
 	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 1),                                     \
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
 
+/* To make a terminal and change identity for each command that joins; all over its own namespace. */
+#define JOIN_CAPABILITIES                                                                          \
+	(1U << CAP_KILL | 1U << CAP_SETUID | 1U << CAP_SETGID | 1U << CAP_SETPCAP | 1U << CAP_CHOWN)
+
 /*
  * cloche-init keeps CAP_KILL over its own namespace, to pass signals on, and may from now on only
- * do what its waiting loop does.
+ * do what its waiting loop does. In a shared sandbox it goes on starting commands, so it can have no
+ * such filter; it reads nothing but messages of the launcher's, and nobody inside may trace it.
  */
 int init_confine_self(struct init *init)
 {
@@ -359,6 +379,9 @@ int init_confine_self(struct init *init)
 	};
 
 	init_doing(init, "confining cloche-init", "");
+	if (init->joined) {
+		return command_landlock(init) < 0 ? -1 : set_capabilities(JOIN_CAPABILITIES, 0);
+	}
 	if (set_capabilities(1U << CAP_KILL, 0) < 0 ||
 		RT(prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
 		return -1;

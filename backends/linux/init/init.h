@@ -9,6 +9,8 @@
 #include "backends/linux/init/rt.h"
 #include "backends/plan.h"
 
+struct joined;
+
 struct init {
 	const struct image *image;
 	struct image_message start;
@@ -21,6 +23,7 @@ struct init {
 	bool own_network;
 	long child;
 	volatile int code; /* errno of the command's failure to start, set by the child */
+	struct joined *joined; /* IMAGE_MAX_JOINED of them; NULL but in a shared sandbox */
 	char what[200]; /* what is being attempted: the text of a failure */
 };
 
@@ -34,8 +37,49 @@ void init_doing(struct init *init, const char *verb, const char *object);
 int init_make_mounts(struct init *init);
 int init_change_root(struct init *init);
 
-/* confine.c: the last metre, in the process that becomes the command. Never returns. */
+/*
+ * confine.c: the last metre, in the process that becomes the command. Never returns; a failure to run
+ * it is left in init->code.
+ */
 void init_become_command(struct init *init) __attribute__((noreturn));
+
+/* The same without a program at its end: the caller is as confined as the command. 0 or -1. */
+int init_become_user(struct init *init);
+
+/* main.c: makes the terminal that init->start asks for. 0 or -1. */
+int init_make_terminal(struct init *init);
+
+/* main.c: maps the image in fd as init->image. 0 or -1. */
+int init_map_image(struct init *init, int fd);
+
+/* main.c: starts the command of init->image. 0, or -1 with errno. */
+int init_start_command(struct init *init);
+
+/* main.c: sends on a socket, with a descriptor unless fd is -1. */
+void init_send(int socket, const struct image_message *message, int fd);
+
+/*
+ * main.c: one message from a socket and its descriptors. Returns its length, 0 at the end, -1 with
+ * errno (EMFILE for more than max).
+ */
+long init_receive(
+	int socket, struct image_message *message, int *fds, size_t max, size_t *ret_count);
+
+/* join.c: what has joined a shared sandbox. */
+struct joined {
+	int control; /* -1: the slot is free */
+	long pid;
+	bool command; /* else it ends with its answer */
+};
+
+/* Starts what message asks for; fds (consumed) came with it. Answers on the first of them. */
+void init_join(struct init *init, const struct image_message *message, int *fds, size_t count);
+
+/* A child has ended: is it one of them? */
+bool init_joined_ended(struct init *init, long pid, int status);
+
+/* Its socket can be read: a signal to pass on, or its end. */
+void init_joined_obey(struct joined *joined);
 
 /* confine.c: what is left of cloche-init itself while it waits. 0 or -1. */
 int init_confine_self(struct init *init);

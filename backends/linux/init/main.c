@@ -45,7 +45,7 @@ void init_doing(struct init *init, const char *verb, const char *object)
 	}
 }
 
-static void send_message(const struct image_message *message, int fd)
+void init_send(int socket, const struct image_message *message, int fd)
 {
 	union {
 		char bytes[CMSG_SPACE(sizeof(int))];
@@ -62,7 +62,7 @@ static void send_message(const struct image_message *message, int fd)
 		control.align.cmsg_len = CMSG_LEN(sizeof(int));
 		memcpy(CMSG_DATA(&control.align), &fd, sizeof(fd));
 	}
-	(void)RT(sendmsg, IMAGE_CONTROL_FD, &header, MSG_NOSIGNAL);
+	(void)RT(sendmsg, socket, &header, MSG_NOSIGNAL);
 }
 
 static void fail(const char *step, int code, const char *what) __attribute__((noreturn));
@@ -72,12 +72,12 @@ static void fail(const char *step, int code, const char *what)
 
 	rt_copy(message.step, step, sizeof(message.step));
 	rt_copy(message.text, what, sizeof(message.text));
-	send_message(&message, -1);
+	init_send(IMAGE_CONTROL_FD, &message, -1);
 	rt_exit(1);
 }
 
-/* One message and its descriptors. Returns its length, 0 at the end, or -1. */
-static long receive_message(struct image_message *message, int *fds, size_t max, size_t *ret_count)
+long init_receive(
+	int socket, struct image_message *message, int *fds, size_t max, size_t *ret_count)
 {
 	union {
 		char bytes[CMSG_SPACE(sizeof(int) * (IMAGE_MESSAGE_FDS + 4))];
@@ -88,7 +88,7 @@ static long receive_message(struct image_message *message, int *fds, size_t max,
 		.msg_iovlen = 1,
 		.msg_control = control.bytes,
 		.msg_controllen = sizeof(control.bytes)};
-	long n = RT(recvmsg, IMAGE_CONTROL_FD, &header, MSG_CMSG_CLOEXEC);
+	long n = RT(recvmsg, socket, &header, MSG_CMSG_CLOEXEC);
 
 	*ret_count = 0;
 	if (n <= 0) {
@@ -97,6 +97,7 @@ static long receive_message(struct image_message *message, int *fds, size_t max,
 	if (header.msg_controllen >= CMSG_LEN(0) && control.align.cmsg_type == SCM_RIGHTS) {
 		*ret_count = (control.align.cmsg_len - CMSG_LEN(0)) / sizeof(int);
 		if (*ret_count > max) {
+			*ret_count = 0;
 			errno = EMFILE;
 			return -1;
 		}
@@ -144,7 +145,7 @@ static int step_harden(struct init *init)
 	return (int)RT(prctl, PR_SET_NAME, "cloche-init", 0, 0, 0);
 }
 
-static int map_image(struct init *init, int fd)
+int init_map_image(struct init *init, int fd)
 {
 	struct statx seen = {0};
 	long at = 0;
@@ -184,7 +185,8 @@ static int step_receive(struct init *init)
 	size_t next = 1;
 
 	init_doing(init, "receiving the plan", "");
-	if (receive_message(&init->start, fds, ARRAY_SIZE(fds), &count) <= 0 || count < 1) {
+	if (init_receive(IMAGE_CONTROL_FD, &init->start, fds, ARRAY_SIZE(fds), &count) <= 0 ||
+		count < 1) {
 		return -1;
 	}
 	for (int i = 0; i < 3; i++) {
@@ -193,13 +195,13 @@ static int step_receive(struct init *init)
 	if (enter_groups(fds + next, count - next) < 0) {
 		return -1;
 	}
-	if (init->start.tree_count > IMAGE_MAX_MOUNTS || map_image(init, fds[0]) < 0) {
+	if (init->start.tree_count > IMAGE_MAX_MOUNTS || init_map_image(init, fds[0]) < 0) {
 		return -1;
 	}
 	(void)close(fds[0]);
 	while (init->tree_count < init->start.tree_count) {
 		struct image_message message;
-		if (receive_message(&message, init->trees + init->tree_count,
+		if (init_receive(IMAGE_CONTROL_FD, &message, init->trees + init->tree_count,
 			    IMAGE_MAX_MOUNTS - init->tree_count, &count) <= 0 ||
 			message.type != IMAGE_TREES || count == 0) {
 			errno = EBADMSG;
@@ -300,7 +302,7 @@ static int step_keyring(struct init *init)
 											     : 0;
 }
 
-static int step_terminal(struct init *init)
+int init_make_terminal(struct init *init)
 {
 	init_doing(init, "making a terminal", "");
 	if (!(init->start.flags & 8)) {
@@ -336,10 +338,11 @@ static __attribute__((noinline)) long spawn_command(struct init *init)
 	return pid;
 }
 
-/* Starts the command; when this returns its exec has succeeded, or init->code says why not. */
-static int step_command(struct init *init)
+/* When this returns its exec has succeeded, or init->code says why not. */
+int init_start_command(struct init *init)
 {
 	init_doing(init, "starting the command", "");
+	init->code = 0;
 	init->child = spawn_command(init);
 	/* The key of the one exec ends here. */
 	memset(init->start.key, 0, sizeof(init->start.key));
@@ -351,6 +354,21 @@ static int step_command(struct init *init)
 		errno = init->code;
 		return -1;
 	}
+	return 0;
+}
+
+/* A shared sandbox has none of its own. */
+static int step_command(struct init *init)
+{
+	static struct joined joined[IMAGE_MAX_JOINED];
+
+	if (!(init->image->flags & IMAGE_SHARED)) {
+		return init_start_command(init);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(joined); i++) {
+		joined[i].control = -1;
+	}
+	init->joined = joined;
 	return 0;
 }
 
@@ -367,7 +385,7 @@ static const struct step {
 	{"hostname", step_hostname},
 	{"loopback", step_loopback},
 	{"keyring", step_keyring},
-	{"terminal", step_terminal},
+	{"terminal", init_make_terminal},
 	{"command", step_command},
 	{"confine", init_confine_self},
 };
@@ -387,13 +405,13 @@ static void finish(int status, bool timed_out)
 	struct image_message message = {
 		.type = IMAGE_EXITED, .number = (uint32_t)status, .flags = timed_out};
 
-	send_message(&message, -1);
+	init_send(IMAGE_CONTROL_FD, &message, -1);
 	/* As pid 1 our end is everybody's. */
 	rt_exit(0);
 }
 
 /* Reaps what has ended; when the command is among it, the sandbox ends with it. */
-static void reap(const struct init *init)
+static void reap(struct init *init)
 {
 	for (;;) {
 		int status = 0;
@@ -401,22 +419,29 @@ static void reap(const struct init *init)
 		if (pid <= 0) {
 			return;
 		}
-		if (pid == init->child) {
+		if (init->joined) {
+			(void)init_joined_ended(init, pid, status);
+		} else if (pid == init->child) {
 			finish(status, false);
 		}
 	}
 }
 
-static void obey(const struct init *init)
+static void obey(struct init *init)
 {
 	struct image_message message = {0};
+	int fds[IMAGE_MESSAGE_FDS + 4];
 	size_t count = 0;
-	long n = receive_message(&message, NULL, 0, &count);
+	long n = init_receive(IMAGE_CONTROL_FD, &message, fds, ARRAY_SIZE(fds), &count);
 
 	if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN)) {
 		rt_exit(0); /* the launcher is gone */
 	}
-	if (n > 0 && message.type == IMAGE_SIGNAL && message.number < 65) {
+	if (n > 0 && message.type == IMAGE_JOIN && init->joined && count > 0) {
+		init_join(init, &message, fds, count);
+		return;
+	}
+	if (n > 0 && message.type == IMAGE_SIGNAL && message.number < 65 && !init->joined) {
 		/* The whole process group, as a terminal would; the command alone if it has left it. */
 		if (RT(kill, -init->child, message.number) < 0) {
 			(void)RT(kill, init->child, message.number);
@@ -439,9 +464,15 @@ static void wait_for_the_end(struct init *init, int signals)
 	uint64_t end = limit ? now_seconds() + limit : 0;
 
 	for (;;) {
-		struct pollfd watch[2] = {{.fd = IMAGE_CONTROL_FD, .events = POLLIN},
+		struct pollfd watch[2 + IMAGE_MAX_JOINED] = {
+			{.fd = IMAGE_CONTROL_FD, .events = POLLIN},
 			{.fd = signals, .events = POLLIN}};
+		size_t count = 2;
 		struct timespec left = {0};
+		for (size_t i = 0; init->joined && i < IMAGE_MAX_JOINED; i++) {
+			watch[count++] =
+				(struct pollfd){.fd = init->joined[i].control, .events = POLLIN};
+		}
 		uint64_t now = limit ? now_seconds() : 0;
 		if (limit && now >= end) {
 			/* -1 is everybody in a pid namespace of our own, and somebody else without one. */
@@ -450,11 +481,17 @@ static void wait_for_the_end(struct init *init, int signals)
 			finish(SIGKILL, true);
 		}
 		left.tv_sec = limit ? (time_t)(end - now) : 0;
-		(void)RT(ppoll, watch, 2, limit ? &left : NULL, NULL, SIGNALS_SIZE);
+		(void)RT(ppoll, watch, count, limit ? &left : NULL, NULL, SIGNALS_SIZE);
 		if (watch[1].revents) {
 			char drain[1024];
 			(void)RT(read, signals, drain, sizeof(drain));
 			reap(init);
+		}
+		for (size_t i = 2; i < count; i++) {
+			/* What has ended meanwhile has another answer, or another owner, by now. */
+			if (watch[i].revents && init->joined[i - 2].control == watch[i].fd) {
+				init_joined_obey(&init->joined[i - 2]);
+			}
 		}
 		if (watch[0].revents) {
 			obey(init);
@@ -498,7 +535,7 @@ void init_main(const long *stack)
 		}
 	}
 	struct image_message started = {.type = IMAGE_STARTED};
-	send_message(&started, init.master);
+	init_send(IMAGE_CONTROL_FD, &started, init.master);
 	close_all(&init);
 	wait_for_the_end(&init, signals);
 }
