@@ -144,6 +144,23 @@ static bool was_given(const struct line *line, const char *key)
 	return false;
 }
 
+/* Without a file: a profile of the configuration that stands for one, else a built-in one. */
+static int load_config(const char *path, const char *profile, struct config *ret)
+{
+	int r = config_load(path, stderr, ret);
+
+	if (r == 0 && !path && !config_find_profile(ret, profile)) {
+		struct config builtin = {0};
+		r = config_load_builtin(profile, &builtin);
+		if (r == 0) {
+			config_fini(ret);
+			*ret = builtin;
+		}
+		return r == -ENOENT ? 0 : r;
+	}
+	return r;
+}
+
 static int load_profile(const struct line *line, struct spec *spec)
 {
 	const char *name = last_value(line, OPTION_PROFILE);
@@ -155,7 +172,7 @@ static int load_profile(const struct line *line, struct spec *spec)
 	if (!name) {
 		return path ? cli_fail(CLI_USAGE, "--config needs --profile") : 0;
 	}
-	if (config_load(path, stderr, &config) < 0) {
+	if (load_config(path, name, &config) < 0) {
 		return CLI_USAGE;
 	}
 	profile = config_find_profile(&config, name);

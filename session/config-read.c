@@ -14,6 +14,7 @@
 #include "base/strv.h"
 #include "session/config-schema.h"
 #include "session/document.h"
+#include "session/home.h"
 #include "session/report.h"
 
 #define MAX_PROFILES 256
@@ -186,6 +187,27 @@ static bool spec_key_is_list(const struct spec_key *key)
 		key->type == SPEC_CAPABILITIES;
 }
 
+/* One item of a list. Only a denial may begin with "~/": too wide a one takes nothing from us. */
+static int add_item(
+	struct spec *spec, const struct spec_key *key, const char *text, struct err *err)
+{
+	cleanup(strv_freep) char **list = NULL;
+
+	if (strcmp(key->name, "read_deny") != 0) {
+		return spec_set(spec, key, text, err);
+	}
+	int r = home_expand(text, &list);
+	if (r < 0) {
+		return r == -ENOENT ? err_refuse(err, EINVAL,
+					      "'%s': whoever runs this has no home directory", text)
+				    : err_set(err, -r, "reading a list of paths");
+	}
+	STRV_FOREACH (path, list) {
+		r = r < 0 ? r : spec_set(spec, key, *path, err);
+	}
+	return r;
+}
+
 static void set_spec(struct loading *loading, const struct target *target,
 	const struct spec_key *key, const struct node *name, const struct node *value)
 {
@@ -203,7 +225,7 @@ static void set_spec(struct loading *loading, const struct target *target,
 	}
 	spec_clear(target->spec, key); /* a list replaces what was inherited */
 	for (size_t i = 0; i < value->count; i++) {
-		if (spec_set(target->spec, key, value->items[i]->text, &err) < 0 &&
+		if (add_item(target->spec, key, value->items[i]->text, &err) < 0 &&
 			refuse_value(loading, target, name, value->items[i], &err)) {
 			return;
 		}

@@ -190,6 +190,23 @@ int config_load(const char *path, FILE *out, struct config *ret)
 	return load_fd(fd, path, out, ret);
 }
 
+int config_load_builtin(const char *name, struct config *ret)
+{
+	cleanup_free char *text = NULL;
+
+	if (!parse_is_name(name)) {
+		return -ENOENT;
+	}
+	int length =
+		asprintf(&text, "profiles: {%s: {inherit: %s}}\nusers: {nobody: {profile: %s}}\n",
+			name, name, name);
+	if (length < 0) {
+		return -ENOMEM;
+	}
+	int r = config_parse(text, (size_t)length, "built-in profiles", NULL, ret);
+	return r == -EINVAL ? -ENOENT : r;
+}
+
 /* ---- -o ---- */
 
 /* Users who name no key files follow the server's list. 0 or -ENOMEM. */

@@ -83,6 +83,12 @@ int config_override(struct config *config, const char *assignment, struct err *e
 
 void config_fini(struct config *config);
 
+/*
+ * The built-in profile of this name as a configuration that has nothing else. 0 and *ret (the
+ * caller's to fini), -ENOENT or -ENOMEM.
+ */
+int config_load_builtin(const char *name, struct config *ret);
+
 /* Prints the effective configuration as YAML that config_parse() reads back the same. */
 void config_print(const struct config *config, FILE *out);
 

@@ -988,10 +988,17 @@ static void limit_state(struct look *look, const char *arg)
 	}
 }
 
-/* The room of every writable place that is not bound to something of a fixed size. */
-static bool measure_room(const struct outside *theirs, uint64_t *ret_room, char *where, size_t size)
+/*
+ * The room of every writable place that is not bound to something of a fixed size. The scope that we
+ * added is no place of the profile's: one with scopes of its own does not declare a bound.
+ */
+static bool measure_room(const struct outside *theirs, const struct ground *ground,
+	uint64_t *ret_room, char *where, size_t size)
 {
 	uint64_t room = 0;
+	char scope[96];
+
+	(void)snprintf(scope, sizeof(scope), "%s/scope", ground->root);
 
 	for (size_t i = 0; i < theirs->mount_count; i++) {
 		const struct outside_mount *mount = &theirs->mounts[i];
@@ -999,7 +1006,7 @@ static bool measure_room(const struct outside *theirs, uint64_t *ret_room, char 
 		struct statvfs space;
 		bool counted = false;
 		if (!mount->writable || !keeps_files(mount->type) ||
-			strcmp(mount->type, "overlay") == 0) {
+			strcmp(mount->type, "overlay") == 0 || strcmp(mount->target, scope) == 0) {
 			continue; /* an overlay's upper layer lies in one of the others */
 		}
 		(void)snprintf(path, sizeof(path), "/proc/%d/root%s", theirs->pid, mount->target);
@@ -1029,14 +1036,15 @@ static bool measure_room(const struct outside *theirs, uint64_t *ret_room, char 
 static void disk_state(struct look *look, const char *arg)
 {
 	const struct limits *limits = look->context->limits;
+	const struct outside *theirs = &look->context->run->outside;
 	uint64_t room = 0;
 	char where[128] = "";
 
 	(void)arg;
-	if (look->context->run->outside.mount_count == 0) {
+	if (theirs->mount_count == 0) {
 		return;
 	}
-	if (!measure_room(&look->context->run->outside, &room, where, sizeof(where))) {
+	if (!measure_room(theirs, look->context->ground, &room, where, sizeof(where))) {
 		conclude(look, true, LEVEL_STATE);
 		detail(look, "%s", where);
 		return;

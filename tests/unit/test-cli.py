@@ -470,6 +470,20 @@ def _():
     check("+" not in rows["net.disable"], f"{rows['net.disable']}")
 
 
+@case("built-in profiles need no file")
+def _():
+    for name in ("tight", "lab"):
+        equal(run("plan", "--profile", name, "--", "true")[0], 0, name)
+    plan = json.loads(run("plan", "--json", "--profile", "agent", "--net", "disable",
+                          "--env", "CI_TOKEN=x", "--", "true")[1])
+    check({"fs.read.deny", "env.scrub", "fs.write.ephemeral"} <= set(plan["uses"]), "agent")
+    check(not [e for e in plan["env"] if e.startswith("CI_TOKEN")], "a secret in the environment")
+    code, _, err = run("plan", "--profile", "agent", "--", "true")
+    check(code == 0 or "net.outbound" in err, err)
+    code, _, err = run("plan", "--profile", "nonesuch", "--", "true")
+    check(code == 2 and "has no profile 'nonesuch'" in err, err)
+
+
 @case("a plan is printed in the form that is asked for, or it is said who has it")
 def _():
     json_form = run("plan", "--json", "--", "true")[1]

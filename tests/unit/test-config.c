@@ -292,6 +292,54 @@ static void built_in_profiles_are_there_when_asked_for(void **state)
 	config_fini(&config);
 }
 
+/* What isobox's profile of that name denies, but for the home directory before it. */
+static const char *const credentials[] = {".ssh", ".gnupg", ".aws", ".azure", ".docker", ".kube",
+	".npmrc", ".pypirc", ".netrc", ".git-credentials", ".config/gcloud", ".config/gh",
+	".config/op", ".config/1Password", "Library/Keychains",
+	"Library/Application Support/1Password"};
+static const char *const secrets[] = {"CI_TOKEN", "API_KEY", "MY_SECRET", "AWS_REGION",
+	"GITHUB_SHA", "ANTHROPIC_X", "OPENAI_X", "SSH_AUTH_SOCK"};
+
+static void agents_get_a_network_and_no_credentials(void **state)
+{
+	struct config config = {0};
+	char path[128];
+
+	assert_int_equal(setenv("HOME", "/srv/somebody", 1), 0);
+	assert_int_equal(config_load_builtin("agent", &config), 0);
+	assert_int_equal(config.profile_count, 1);
+	const struct spec *spec = &config_find_profile(&config, "agent")->spec;
+	assert_int_equal(spec->net, NET_OUTBOUND);
+	assert_int_equal(spec->write, WRITE_OVERLAY);
+	for (size_t i = 0; i < ARRAY_SIZE(credentials); i++) {
+		(void)snprintf(path, sizeof(path), "/srv/somebody/%s", credentials[i]);
+		assert_true(strv_contains(spec->read_deny, path));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(secrets); i++) {
+		assert_true(strv_matches(spec->env_deny, secrets[i]));
+	}
+	assert_false(strv_matches(spec->env_deny, "PATH"));
+	config_fini(&config);
+	assert_int_equal(config_load_builtin("nonesuch", &config), -ENOENT);
+	assert_int_equal(config_load_builtin("a: {b", &config), -ENOENT);
+}
+
+static void only_denials_know_home_directories(void **state)
+{
+	struct config config = {0};
+
+	assert_int_equal(setenv("HOME", "/srv/somebody", 1), 0);
+	parse_good("profiles: {p: {read_deny: [~/x, /y]}}\n" USERS, &config);
+	const struct spec *spec = &config_find_profile(&config, "p")->spec;
+	/* That of the password file, and HOME, which is another one here; then what is absolute. */
+	assert_true(strv_contains(spec->read_deny, "/srv/somebody/x"));
+	assert_true(strv_contains(spec->read_deny, "/y"));
+	assert_int_equal(strv_length(spec->read_deny), 3);
+	config_fini(&config);
+	assert_refused("profiles: {p: {readable: [~/x]}}\n" USERS, "absolute");
+	assert_refused("profiles: {p: {read_deny: [~/../x]}}\n" USERS, "..");
+}
+
 static void circles_are_refused(void **state)
 {
 	assert_refused("profiles: {a: {inherit: a}}\n" USERS, "there is no profile \"a\"");
@@ -947,6 +995,8 @@ int main(void)
 		cmocka_unit_test(profiles_inherit_and_lists_replace),
 		cmocka_unit_test(a_profile_without_a_parent_is_the_empty_spec),
 		cmocka_unit_test(built_in_profiles_are_there_when_asked_for),
+		cmocka_unit_test(agents_get_a_network_and_no_credentials),
+		cmocka_unit_test(only_denials_know_home_directories),
 		cmocka_unit_test(circles_are_refused),
 		cmocka_unit_test(mistakes_are_named_with_their_place),
 		cmocka_unit_test(all_mistakes_come_at_once_and_in_order),
