@@ -90,10 +90,10 @@ struct backend {
 	void (*destroy)(struct sandbox *sandbox);
 
 	/*
-	 * Optional. start() of a plan with `shared` makes a sandbox without a command; this runs one
-	 * in it, confined as the plan says. The plan must have the sandbox's plan_sandbox_digest().
-	 * *ret_joined stands for the command alone and has a backend table of its own; destroying it
-	 * ends the command, and it must be destroyed before the sandbox.
+	 * Optional. start() of a plan with `shared`, and io NULL, makes a sandbox without a command;
+	 * this runs one in it, confined as the plan says. The plan must have the sandbox's
+	 * plan_sandbox_digest(). *ret_joined stands for the command alone; destroying it ends the
+	 * command, and it must be destroyed before the sandbox.
 	 */
 	int (*join)(struct sandbox *sandbox, const struct plan *plan,
 		const struct sandbox_stdio *io, struct sandbox **ret_joined, struct err *err);

@@ -174,6 +174,13 @@ const struct caveat_info caveat_table[] = {
 		"other users of that host may list",
 		"keep secrets out of env, or take them out with env_deny"},
 
+	/* What the server decides */
+	{"session.shared", CAPABILITY_SESSION_FRESH, CAVEAT_WEAKER,
+		"sessions of one connection share one sandbox: files, processes and the network "
+		"inside are "
+		"theirs together",
+		"set share: session"},
+
 	/* Layers left out with --without */
 	{"layer.removed", NONE, CAVEAT_MISSING,
 		"a layer of the sandbox was left out on request; see \"without\" in the plan",

@@ -155,6 +155,7 @@ static int note_spec(const struct spec *spec, const struct host *host, struct pl
 		{true, "host.conceal.uptime"},
 		{true, "host.conceal.mountinfo"},
 		{true, "session.fresh.host_quotas"},
+		{spec->shared, "session.shared"},
 		{spec->memory == 0, "res.disk.memfd"},
 	};
 	int r = note_landlock(host, plan);
@@ -224,7 +225,7 @@ static void choose_uses(const struct spec *spec, const struct native_view *view,
 			PLAN_LAYER_UTS | PLAN_LAYER_MASKS | PLAN_LAYER_KEYRING | PLAN_LAYER_PID |
 				PLAN_LAYER_CGROUP | PLAN_LAYER_DEV | PLAN_LAYER_FILTER,
 			own_mounts},
-		{CAPABILITY_SESSION_FRESH, !persistent,
+		{CAPABILITY_SESSION_FRESH, !persistent && !spec->shared,
 			PLAN_LAYER_IPC | PLAN_LAYER_PID | PLAN_LAYER_KEYRING | PLAN_LAYER_CLOSE_FDS,
 			own_mounts && own_net},
 	};

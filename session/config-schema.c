@@ -156,6 +156,13 @@ static int read_kind(const char *text, char **ret, struct err *err)
 	return read_word(kinds, text, ret, err);
 }
 
+static int read_share(const char *text, char **ret, struct err *err)
+{
+	static const char *const units[] = {"session", "connection", NULL};
+
+	return read_word(units, text, ret, err);
+}
+
 /* What other files call false is no, and true is yes. */
 static int read_sftp(const char *text, char **ret, struct err *err)
 {
@@ -298,6 +305,10 @@ const struct config_key config_profile_keys[] = {
 		.help = "the user is told this long before a time limit; 0: not told"},
 	{"accept_env", CONFIG_LIST, FIELD(accept_env), .read = read_glob,
 		.preset = "TERM,LANG,LC_*", .help = "variables the client may set"},
+	{"share", CONFIG_TEXT, FIELD(share), .read = read_share, .preset = "session",
+		.help = "session: each has a sandbox of its own; connection: those of one "
+			"connection "
+			"meet in one"},
 	{"sessions", CONFIG_LIST, FIELD(sessions), .read = read_kind, .preset = "shell,exec,sftp",
 		.help = "kinds of sessions that are offered: shell, exec, sftp"},
 	{"sftp", CONFIG_TEXT, FIELD(sftp), .read = read_sftp, .preset = "yes",

@@ -65,6 +65,11 @@ bool policy_accepts_term(const char *term)
 	return length > 0 && length <= 64 && !term[length];
 }
 
+bool policy_shares(const struct config_profile *profile)
+{
+	return profile->share && strcmp(profile->share, "connection") == 0;
+}
+
 bool policy_allows_pty(const struct policy_login *login)
 {
 	return !login->key || login->key->pty;
@@ -198,6 +203,7 @@ static int fill_spec(const struct policy_login *login, const struct policy_reque
 	const char *command = forced ? forced : request->command;
 	int r = 0;
 
+	spec->shared = policy_shares(login->profile);
 	if (!spec->user) {
 		spec->user = strdup(login->name);
 	}
@@ -246,6 +252,7 @@ int policy_trial_spec(const struct config_profile *profile, char *const *argv, s
 	if (r < 0) {
 		return r;
 	}
+	spec.shared = policy_shares(profile);
 	spec.args = strv_free(spec.args);
 	r = strv_copy(argv, &spec.args);
 	if (r == 0 && !strv_getenv(spec.env, "PATH")) {

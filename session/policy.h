@@ -50,6 +50,9 @@ bool policy_accepts_env(const struct config_profile *profile, const char *name, 
 /* Is text usable as TERM? */
 bool policy_accepts_term(const char *term);
 
+/* Do all sessions of one connection meet in one sandbox? */
+bool policy_shares(const struct config_profile *profile);
+
 /* May this login have a terminal? */
 bool policy_allows_pty(const struct policy_login *login);
 

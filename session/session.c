@@ -238,6 +238,23 @@ static int make_plan(const struct session_context *context, const struct session
 	return r;
 }
 
+/* The connection's one sandbox is made when the first session comes. */
+static int join_shared(const struct session_context *context, struct session *session,
+	const struct plan *plan, const struct sandbox_stdio *io, struct err *err)
+{
+	struct session_shared *shared = context->shared;
+	int r = 0;
+
+	if (!shared->sandbox) {
+		cleanup(plan_freep) struct plan *own = NULL;
+		const struct backend *backend = NULL;
+		r = make_plan(context, session, POLICY_SHELL, NULL, &backend, &own, err);
+		r = r < 0 ? r : session_shared_start(shared, backend, &own, context->host, err);
+	}
+	r = r < 0 ? r : session_shared_check(shared, plan, err);
+	return r < 0 ? r : shared->backend->join(shared->sandbox, plan, io, &session->sandbox, err);
+}
+
 static int start_sandbox(const struct session_context *context, struct session *session,
 	const struct plan *plan, int ret_fds[3], size_t *ret_count, struct err *err)
 {
@@ -249,7 +266,9 @@ static int start_sandbox(const struct session_context *context, struct session *
 	};
 	int r = session->pty ? 0 : make_pipes(io.fds, ours, err);
 
-	if (r == 0) {
+	if (r == 0 && plan->shared) {
+		r = join_shared(context, session, plan, &io, err);
+	} else if (r == 0) {
 		r = session->backend->start(plan, context->host, &io, &session->sandbox, err);
 	}
 	close_three(io.fds);

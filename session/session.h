@@ -18,6 +18,7 @@
 #include "session/audit.h"
 #include "session/limits.h"
 #include "session/policy.h"
+#include "session/shared.h"
 
 /* Whether a profile may be used, and what was measured. */
 struct session_gate {
@@ -38,6 +39,7 @@ struct session_context {
 	struct audit *audit;
 	struct limits *limits;
 	size_t slot;
+	struct session_shared *shared; /* the connection's one sandbox, where the profile shares */
 };
 
 enum session_state { SESSION_OPEN, SESSION_RUNNING, SESSION_ENDING, SESSION_OVER };

@@ -46,6 +46,7 @@ struct monitor {
 	const struct config *config;
 	struct auth auth;
 	struct session_context context;
+	struct session_shared shared;
 	enum wire_state state;
 	char address[INET6_ADDRSTRLEN];
 	char version[128];
@@ -262,6 +263,7 @@ static void log_in(struct monitor *monitor)
 		.audit = monitor->options->audit,
 		.limits = monitor->options->limits,
 		.slot = monitor->options->slot,
+		.shared = &monitor->shared,
 	};
 	if (auth->by_key) {
 		(void)fingerprint_format(auth->key.blob, auth->key.blob_size, print, sizeof(print));
@@ -881,6 +883,7 @@ int monitor_run(const struct monitor_options *options)
 	while (monitor.session_count > 0) {
 		forget_session(&monitor, monitor.sessions[0]);
 	}
+	session_shared_fini(&monitor.shared);
 	audit(&monitor, "disconnect", json_pack("{s:b}", "logged_in", (int)monitor.logged_in));
 	auth_fini(&monitor.auth);
 	free(monitor.sessions);

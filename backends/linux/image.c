@@ -148,7 +148,8 @@ static uint32_t flags_of(const struct plan *plan)
 		(plan->namespaces & PLAN_NS_MOUNT ? IMAGE_MOUNTS : 0) |
 		(plan->namespaces & PLAN_NS_PID ? IMAGE_OWN_PIDS : 0) |
 		(plan->id_map_count && plan->uid_map[0].own ? IMAGE_ONE_ID : 0) |
-		(plan->shared ? IMAGE_SHARED : 0) | (plan->no_exec ? IMAGE_NO_EXEC : 0) | (plan->filter ? IMAGE_HAS_FILTER : 0);
+		(plan->shared ? IMAGE_SHARED : 0) | (plan->no_exec ? IMAGE_NO_EXEC : 0) |
+		(plan->filter ? IMAGE_HAS_FILTER : 0);
 }
 
 int image_make(const struct plan *plan, const struct image_source *sources, struct buf *ret)

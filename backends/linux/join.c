@@ -7,23 +7,9 @@
 #include <string.h>
 
 #include "backends/linux/launcher.h"
+#include "backends/linux/sandbox.h"
 #include "base/cleanup.h"
 #include "base/io.h"
-
-struct native_joined {
-	struct sandbox base;
-	struct sandbox *sandbox; /* that it joined; borrowed */
-	bool exited;
-	struct sandbox_exit how;
-};
-
-static const struct backend joined_table;
-
-static struct native_joined *joined(struct sandbox *sandbox)
-{
-	assert(sandbox->backend == &joined_table);
-	return (struct native_joined *)sandbox;
-}
 
 /* The image of what joins has no mounts: those are there. */
 static int make_image(const struct plan *plan, struct err *err)
@@ -83,10 +69,11 @@ int launcher_join(struct sandbox *sandbox, const struct plan *plan, const struct
 	struct sandbox **ret_joined, struct err *err)
 {
 	struct image_message message = {.number = IMAGE_JOIN_COMMAND};
-	cleanup_free struct native_joined *made = calloc(1, sizeof(*made));
+	struct native_sandbox *holder = launcher_native(sandbox);
+	cleanup_free struct native_sandbox *made = calloc(1, sizeof(*made));
 	cleanup_close int event = -1;
 
-	assert(sandbox->backend == &backend_native && plan->shared);
+	assert(plan->shared && !holder->joined);
 	if (!made) {
 		return err_set(err, ENOMEM, "joining the sandbox");
 	}
@@ -98,12 +85,26 @@ int launcher_join(struct sandbox *sandbox, const struct plan *plan, const struct
 	if (r < 0) {
 		return r;
 	}
-	made->base.backend = &joined_table;
+	made->base.backend = sandbox->backend;
 	memcpy(made->base.id, sandbox->id, sizeof(made->base.id));
 	made->base.pidfd = -1;
+	made->base.pid = sandbox->pid;
 	made->base.event = take_fd(&event);
-	made->sandbox = sandbox;
+	made->joined = holder;
 	*ret_joined = &take_ptr(&made)->base;
+	return 0;
+}
+
+int launcher_join_alone(struct sandbox *sandbox, const struct plan *plan,
+	const struct sandbox_stdio *io, struct sandbox **ret_joined, struct err *err)
+{
+	int r = launcher_join(sandbox, plan, io, ret_joined, err);
+
+	if (r < 0) {
+		launcher_destroy(sandbox);
+		return r;
+	}
+	launcher_native(*ret_joined)->alone = true;
 	return 0;
 }
 
@@ -117,7 +118,7 @@ int launcher_open_socket(struct sandbox *sandbox, const struct plan *plan, enum 
 	};
 	struct image_message message = {.number = kinds[kind], .tree_count = size};
 
-	assert(sandbox->backend == &backend_native && plan->shared);
+	assert(launcher_native(sandbox) && plan->shared);
 	if (size > sizeof(message.text)) {
 		return err_refuse(err, EINVAL, "that address is too long");
 	}
@@ -161,59 +162,3 @@ int backend_take_socket(int event, int *ret_fd)
 	*ret_fd = take_fd(&fd);
 	return 1;
 }
-
-static int joined_signal(struct sandbox *base, int signo)
-{
-	struct image_message message = {.type = IMAGE_SIGNAL, .number = (uint32_t)signo};
-
-	return io_send(joined(base)->base.event, &message, sizeof(message), NULL, 0);
-}
-
-static int joined_poll_exit(struct sandbox *base, struct sandbox_exit *ret)
-{
-	struct native_joined *self = joined(base);
-	struct image_message message = {0};
-
-	if (!self->exited) {
-		ssize_t n = io_receive(
-			base->event, &message, sizeof(message), NULL, 0, NULL, MSG_DONTWAIT);
-		if (n == -EAGAIN) {
-			return 0;
-		}
-		if (n != (ssize_t)sizeof(message) || message.type != IMAGE_EXITED) {
-			return -EPIPE;
-		}
-		self->exited = true;
-		self->how.status = (int)message.number;
-	}
-	*ret = self->how;
-	return 1;
-}
-
-/* All that joined share one account. */
-static void joined_usage(struct sandbox *base, struct sandbox_usage *ret)
-{
-	struct sandbox *sandbox = joined(base)->sandbox;
-
-	sandbox->backend->usage(sandbox, ret);
-}
-
-static void joined_destroy(struct sandbox *base)
-{
-	struct native_joined *self = base ? joined(base) : NULL;
-
-	if (self) {
-		close_fdp(&self->base.event);
-		close_fdp(&self->base.pty);
-		free(self);
-	}
-}
-
-static const struct backend joined_table = {
-	.name = "native",
-	.summary = "a command in a shared sandbox",
-	.signal = joined_signal,
-	.poll_exit = joined_poll_exit,
-	.usage = joined_usage,
-	.destroy = joined_destroy,
-};

@@ -35,9 +35,9 @@
 
 #include "backends/linux/cgroup.h"
 #include "backends/linux/filter.h"
-#include "backends/linux/idrange.h"
 #include "backends/linux/image-make.h"
 #include "backends/linux/kernel.h"
+#include "backends/linux/sandbox.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/proc.h"
@@ -47,15 +47,6 @@
 
 /* For children that share our memory: errno is ours. */
 #define RAW(name, ...) raw_call(SYS_##name, __VA_ARGS__, 0)
-
-struct native_sandbox {
-	struct sandbox base;
-	struct cgroup cgroup;
-	struct idrange ids;
-	uint32_t namespaces;
-	bool exited;
-	struct sandbox_exit how;
-};
 
 /* Sources, opened: what a start needs besides the plan. */
 struct sources {
@@ -82,7 +73,7 @@ int launcher_warm(void)
 	return init_memfd < 0 ? -errno : 0;
 }
 
-static struct native_sandbox *native(struct sandbox *sandbox)
+struct native_sandbox *launcher_native(struct sandbox *sandbox)
 {
 	assert(sandbox->backend == &backend_native);
 	return (struct native_sandbox *)sandbox;
@@ -743,6 +734,7 @@ int launcher_start(const struct plan *plan, const struct host *host, const struc
 	struct sandbox **ret_sandbox, struct err *err)
 {
 	struct native_sandbox *sandbox = calloc(1, sizeof(*sandbox));
+	const struct sandbox_stdio nothing = {.fds = {-1, -1, -1}};
 	unsigned char id[16];
 	int r = 0;
 
@@ -756,7 +748,10 @@ int launcher_start(const struct plan *plan, const struct host *host, const struc
 	cgroup_init(&sandbox->cgroup);
 	io_random(id, sizeof(id));
 	(void)io_hex(id, sizeof(id), sandbox->base.id);
-	r = launch(sandbox, plan, host, io, err);
+	r = launch(sandbox, plan, host, plan->shared ? &nothing : io, err);
+	if (r == 0 && plan->shared && io) {
+		return launcher_join_alone(&sandbox->base, plan, io, ret_sandbox, err);
+	}
 	if (r < 0) {
 		launcher_destroy(&sandbox->base);
 		return r;
@@ -769,12 +764,12 @@ int launcher_signal(struct sandbox *base, int signo)
 {
 	struct image_message message = {.type = IMAGE_SIGNAL, .number = (uint32_t)signo};
 
-	return io_send(native(base)->base.event, &message, sizeof(message), NULL, 0);
+	return io_send(base->event, &message, sizeof(message), NULL, 0);
 }
 
 int launcher_poll_exit(struct sandbox *base, struct sandbox_exit *ret)
 {
-	struct native_sandbox *sandbox = native(base);
+	struct native_sandbox *sandbox = launcher_native(base);
 	struct image_message message = {0};
 	ssize_t n = 0;
 
@@ -798,8 +793,11 @@ int launcher_poll_exit(struct sandbox *base, struct sandbox_exit *ret)
 
 void launcher_usage(struct sandbox *base, struct sandbox_usage *ret)
 {
+	const struct native_sandbox *sandbox = launcher_native(base);
+
+	/* All that joined share one account. */
 	*ret = (struct sandbox_usage){0};
-	cgroup_usage(&native(base)->cgroup, ret);
+	cgroup_usage(&(sandbox->joined ? sandbox->joined : sandbox)->cgroup, ret);
 }
 
 void launcher_destroy(struct sandbox *base)
@@ -811,10 +809,17 @@ void launcher_destroy(struct sandbox *base)
 	if (!base) {
 		return;
 	}
-	sandbox = native(base);
+	sandbox = launcher_native(base);
 	/* Closing our end already ends pid 1, and with it the namespace; the rest is for certainty. */
 	close_fdp(&base->event);
 	close_fdp(&base->pty);
+	if (sandbox->joined) {
+		if (sandbox->alone) {
+			launcher_destroy(&sandbox->joined->base);
+		}
+		free(sandbox);
+		return;
+	}
 	if (base->pidfd >= 0) {
 		(void)proc_signal(base->pidfd, SIGKILL);
 		gone = proc_wait(base->pidfd, DEATH_TIMEOUT_MS, &status) == 0 &&

@@ -45,7 +45,6 @@ static struct plan *compile(struct world *world, const char *script)
 static int set_up(void **state)
 {
 	static struct world world;
-	const struct sandbox_stdio io = {.fds = {-1, -1, -1}};
 	struct err err = {0};
 
 	world = (struct world){0};
@@ -55,7 +54,7 @@ static int set_up(void **state)
 	world.spec.write = WRITE_EPHEMERAL;
 	assert_int_equal(strv_append(&world.spec.readable, "/usr"), 0);
 	world.plan = compile(&world, "unused");
-	if (backend_native.start(world.plan, &world.host, &io, &world.sandbox, &err) < 0) {
+	if (backend_native.start(world.plan, &world.host, NULL, &world.sandbox, &err) < 0) {
 		fail_msg("%s", err.msg);
 	}
 	*state = &world;
@@ -331,6 +330,27 @@ static void a_malformed_address_is_refused(void **state)
 		ask_socket(world, SANDBOX_LISTEN_PRIVATE, &bare, sizeof(bare), &fd), -EINVAL);
 }
 
+/* What measures and runs plans need not know that they are shared. */
+static void a_shared_plan_can_be_started_with_its_one_command(void **state)
+{
+	struct world *world = *state;
+	struct plan *plan = compile(world, "test -e /tmp/note || exit 5");
+	const struct sandbox_stdio io = {.fds = {-1, -1, -1}};
+	struct sandbox *sandbox = NULL;
+	struct sandbox_usage usage = {0};
+	struct err err = {0};
+	char text[64];
+
+	assert_int_equal(run(world, "touch /tmp/note", text, sizeof(text)), 0);
+	assert_int_equal(backend_native.start(plan, &world->host, &io, &sandbox, &err), 0);
+	plan_free(plan);
+	int status = await_exit(sandbox);
+	backend_native.usage(sandbox, &usage);
+	backend_native.destroy(sandbox);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 5);
+	assert_true(usage.cpu_usec > 0 || world->host.cgroup[CGROUP_CPU].version == 0);
+}
+
 static void there_is_an_end_to_what_can_join(void **state)
 {
 	struct world *world = *state;
@@ -368,6 +388,7 @@ int main(void)
 		CASE(sockets_reach_the_sandbox_s_network_and_not_the_host_s),
 		CASE(a_private_socket_is_for_the_session_s_user),
 		CASE(a_malformed_address_is_refused),
+		CASE(a_shared_plan_can_be_started_with_its_one_command),
 		CASE(there_is_an_end_to_what_can_join),
 	};
 

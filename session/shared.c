@@ -1,0 +1,54 @@
+#include "session/shared.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+
+int session_shared_start(struct session_shared *shared, const struct backend *backend,
+	struct plan **plan, const struct host *host, struct err *err)
+{
+	int r = 0;
+
+	assert(!shared->sandbox && (*plan)->shared);
+	if (plan_sandbox_digest(*plan, shared->digest) < 0) {
+		return err_set(err, ENOMEM, "making the connection's sandbox");
+	}
+	r = backend->start(*plan, host, NULL, &shared->sandbox, err);
+	if (r < 0) {
+		return r;
+	}
+	shared->backend = backend;
+	shared->plan = take_ptr(plan);
+	return 0;
+}
+
+int session_shared_check(struct session_shared *shared, const struct plan *plan, struct err *err)
+{
+	struct sandbox_exit ended = {0};
+	char digest[65];
+
+	if (shared->backend->poll_exit(shared->sandbox, &ended) != 0) {
+		return err_refuse(err, EPIPE,
+			"the sandbox of this connection has ended%s; connect again",
+			ended.timed_out ? " with its time limit" : "");
+	}
+	if (plan_sandbox_digest(plan, digest) < 0) {
+		return err_set(err, ENOMEM, "joining the connection's sandbox");
+	}
+	if (strcmp(digest, shared->digest) != 0) {
+		return err_refuse(err, ENOTSUP,
+			"this would need another sandbox than the connection has; connect again");
+	}
+	return 0;
+}
+
+void session_shared_fini(struct session_shared *shared)
+{
+	if (shared->sandbox) {
+		shared->backend->destroy(shared->sandbox);
+	}
+	plan_free(shared->plan);
+	*shared = (struct session_shared){0};
+}
