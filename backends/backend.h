@@ -118,6 +118,9 @@ int backend_take_socket(int event, int *ret_fd);
 extern const struct backend *const backends[];
 extern const struct backend backend_native;
 
+/* For other systems: compiled here, never started here. */
+extern const struct backend backend_seatbelt;
+
 /* The backend called name, or NULL. */
 const struct backend *backend_find(const struct backend *const list[], const char *name);
 

@@ -154,6 +154,72 @@ const struct caveat_info caveat_table[] = {
 	/* microvm */
 
 	/* seatbelt */
+	{"seatbelt.single_uid", CAPABILITY_SESSION_FRESH, CAVEAT_WEAKER,
+		"all sessions run under the server's own user id, which is not root's, and can "
+		"look at "
+		"what others of that user leave behind",
+		"run the server as a user of its own"},
+	{"seatbelt.paths.as_text", NONE, CAVEAT_WEAKER,
+		"paths are compared as text with the real path of a file: no symbolic link in them "
+		"is followed but /tmp, /var and /etc, and case and accents count as on the disk",
+		"give paths as realpath(1) prints them on that system"},
+	{"seatbelt.sockets.by_path_denied", NONE, CAVEAT_INFO,
+		"sockets that have a path (agents, databases, container engines, and the session's "
+		"own) can be neither reached nor made, whatever net says",
+		NULL},
+	{"seatbelt.profile.by_release", NONE, CAVEAT_INFO,
+		"the profile denies by default, and what programs need to start differs between "
+		"releases of macOS: one may fail to start",
+		"leave readable out"},
+	{"seatbelt.read_deny.hard_links", CAPABILITY_FS_READ_DENY, CAVEAT_WEAKER,
+		"paths are denied by name: another hard link to the same file is not denied",
+		"keep secrets where no second link to them can be read"},
+	{"seatbelt.net.loopback_denied", CAPABILITY_NET_DISABLE, CAVEAT_INFO,
+		"without a network there is no loopback either", NULL},
+	{"seatbelt.outbound.any_host", CAPABILITY_NET_OUTBOUND, CAVEAT_INFO,
+		"any host can be reached, those of the local network and services on this host's "
+		"loopback included; listening is possible on the loopback at most",
+		"use net egress"},
+	{"seatbelt.egress.by_proxy", CAPABILITY_NET_EGRESS, CAVEAT_MISSING,
+		"a profile knows no host names and no networks: it lets connections go to one "
+		"loopback port alone, and the list is kept by the proxy that listens there; the "
+		"services that check certificates are outside and may fetch on their own",
+		"list localhost:PORT only, or choose another backend"},
+	{"seatbelt.trust_services", CAPABILITY_MACH_RESTRICT, CAVEAT_INFO,
+		"with a network the three services that check TLS certificates can be looked up "
+		"without being listed",
+		NULL},
+	{"seatbelt.ephemeral.clone", CAPABILITY_FS_WRITE_EPHEMERAL, CAVEAT_WEAKER,
+		"throw-away writes are taken by a clone of the working directory, which has "
+		"another "
+		"path; writes elsewhere are refused, not thrown away",
+		"name the place that is to take writes with dir"},
+	{"seatbelt.overlay.denied", CAPABILITY_FS_WRITE_EPHEMERAL, CAVEAT_MISSING,
+		"there is no overlay: writes outside the writable paths are refused, not thrown "
+		"away",
+		"use write scope, or ephemeral"},
+	{"seatbelt.no_exec.by_path", CAPABILITY_PROC_NO_EXEC, CAVEAT_MISSING,
+		"other programs are refused by path alone: the command itself, and bash and env, "
+		"which start it, can be started again",
+		"choose another backend"},
+	{"seatbelt.cpu.unlimited", CAPABILITY_RES_CPU, CAVEAT_MISSING,
+		"this system has nothing that limits processor time for a group of processes",
+		"choose a backend with a machine or container of its own"},
+	{"seatbelt.memory.unlimited", CAPABILITY_RES_MEMORY, CAVEAT_MISSING,
+		"this system has nothing that limits memory for a group of processes",
+		"choose a backend with a machine or container of its own"},
+	{"seatbelt.pids.unlimited", CAPABILITY_RES_PIDS, CAVEAT_MISSING,
+		"this system has nothing that limits the number of a group's processes",
+		"choose a backend with a machine or container of its own"},
+	{"seatbelt.disk.unlimited", CAPABILITY_RES_DISK, CAVEAT_MISSING,
+		"the clone that takes throw-away writes is not limited in size",
+		"choose a backend with a machine or container of its own"},
+	{"seatbelt.time.orphans", CAPABILITY_RES_TIME, CAVEAT_MISSING,
+		"at the end of its time the session's process group is killed; a process that left "
+		"the group stays",
+		"choose a backend with a machine or container of its own"},
+	{"seatbelt.hostname", CAPABILITY_HOST_CONCEAL, CAVEAT_INFO,
+		"the session sees the host's own name", NULL},
 
 	/* appcontainer */
 

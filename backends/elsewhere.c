@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backends/foreign.h"
+
 static int fill_environment(
 	const struct elsewhere *where, const struct spec *spec, struct plan *plan)
 {
@@ -124,7 +126,7 @@ bool elsewhere_is_covered(const char *path, char *const *list)
 
 static int check_placeholder(const char *what, const char *text, struct err *err)
 {
-	static const char *const placeholders[] = {"{id}", "{dir}", "{fd:", "{port:"};
+	static const char *const placeholders[] = {"{id}", "{dir}", "{fd:", "{port:", "{brace}"};
 
 	for (size_t i = 0; text && i < ARRAY_SIZE(placeholders); i++) {
 		if (strstr(text, placeholders[i])) {
@@ -162,6 +164,18 @@ int elsewhere_check_placeholders(const struct spec *spec, struct err *err)
 	return r;
 }
 
+/* Texts from outside, so that they arrive as they were written. */
+static int append_literals(char ***list, char *const *items)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && items && items[i]; i++) {
+		char *text = foreign_literal(items[i]);
+		r = text ? strv_consume(list, text) : -ENOMEM;
+	}
+	return r;
+}
+
 static int append_all(char ***list, char *const *items)
 {
 	int r = 0;
@@ -187,9 +201,9 @@ int elsewhere_add_session(
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(words); i++) {
 		r = strv_append(&plan->command, words[i]);
 	}
-	r = r < 0 ? r : append_all(&plan->command, plan->env);
+	r = r < 0 ? r : append_literals(&plan->command, plan->env);
 	r = r < 0 ? r : append_all(&plan->command, extra);
-	r = r < 0 ? r : append_all(&plan->command, plan->argv);
+	r = r < 0 ? r : append_literals(&plan->command, plan->argv);
 	r = r < 0 ? r : plan_add_caveat(plan, "env.in_arguments");
 	return r < 0 ? err_set(err, -r, "compiling the plan") : 0;
 }
@@ -197,7 +211,7 @@ int elsewhere_add_session(
 int elsewhere_refuse(const struct elsewhere *where, struct err *err)
 {
 	return err_refuse(err, ENOTSUP,
-		"runs on %s only; here its plans can be made and read (cloche plan --backend=%s)",
+		"it runs on %s only; here its plans are made and read: cloche plan --backend=%s",
 		where->system, where->backend);
 }
 

@@ -54,15 +54,15 @@ bool elsewhere_is_below(const char *path, const char *above);
 bool elsewhere_is_covered(const char *path, char *const *list);
 
 /*
- * Refuses a spec with a text that a start would take for a placeholder ({id}, {dir}, {fd:, {port:):
- * a path or an argument must arrive as it was written. 0 or -ENOTSUP.
+ * Refuses a spec with a text that a start would take for a placeholder, for backends that do not put
+ * texts through foreign_literal(). 0 or -ENOTSUP.
  */
 int elsewhere_check_placeholders(const struct spec *spec, struct err *err);
 
 /*
  * Appends to plan->command what sets up the session inside, on systems with sh(1) and env(1): shell
  * goes to dir and env starts plan->argv with plan->env and extra (NAME=VALUE; may be NULL) and
- * nothing else. 0, -ENOTSUP for a command that env(1) would take for a variable, or -ENOMEM.
+ * nothing else. dir and extra may have placeholders. 0, -ENOTSUP for a command that env(1) would take for a variable, or -ENOMEM.
  */
 int elsewhere_add_session(
 	struct plan *plan, const char *shell, const char *dir, char *const *extra, struct err *err);

@@ -67,6 +67,37 @@ static int compile(const struct cli_options *options, struct compiled *ret)
 	return r < 0 ? refuse(options, ret, &err) : 0;
 }
 
+/* A backend that is named shows its plan whether it can run here or not; the latter is said. */
+static int preview(const struct cli_options *options, struct compiled *ret)
+{
+	const char *name = options->spec.backend;
+	const struct backend *backend = name ? backend_find(backends, name) : NULL;
+	struct err err = {0};
+	int r = 0;
+
+	if (!backend) {
+		return compile(options, ret);
+	}
+	ret->backend = backend;
+	r = host_probe(&ret->host, &err);
+	r = r < 0 ? r : spec_validate(&options->spec, &err);
+	if (r == 0) {
+		r = backend_compile(
+			backend, &options->spec, &ret->host, options->without, &ret->plan, &err);
+		r = r < 0 ? err_wrap(&err, "%s", name) : 0;
+	}
+	if (r == -EINVAL) {
+		return cli_fail(CLI_USAGE, "%s", err.msg);
+	}
+	if (r < 0) {
+		return refuse(options, ret, &err);
+	}
+	if (!options->quiet && backend->probe(&ret->host, &err) < 0) {
+		cli_warn("%s cannot be run here: %s", name, err.msg);
+	}
+	return 0;
+}
+
 /* Was it asked for? Then its absence is worth a line; the rest is in `plan`. */
 static bool is_asked(const struct spec *spec, enum capability capability)
 {
@@ -166,7 +197,7 @@ int command_plan(int argc, char **argv)
 		format = "json";
 	}
 	r = cli_export_check(format);
-	r = r ? r : compile(&options, &compiled);
+	r = r ? r : preview(&options, &compiled);
 	r = r ? r : cli_export(format, compiled.plan, &options.spec, &compiled.host);
 	plan_free(compiled.plan);
 	return cli_flush() ? r : CLI_FAILED;

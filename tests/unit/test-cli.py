@@ -156,7 +156,10 @@ def _():
         for command in ("plan", "run"):
             code, out, err = run(command, *options, "--", "true")
             equal((code, out), (125, ""), f"{command} {options}")
-            check(says in err and err.count("\n") == 1, f"{options}: {err}")
+            # One line, or one for each backend behind the first.
+            lines = err.splitlines()
+            check(says in err and lines[0].startswith("cloche: refused: "), f"{options}: {err}")
+            check(all(line.startswith("cloche:   ") for line in lines[1:]), f"{options}: {err}")
 
 
 # --- exit codes -------------------------------------------------------------------------------
