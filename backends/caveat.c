@@ -88,16 +88,9 @@ const struct caveat_info caveat_table[] = {
 		"the session shares the host's network: services on its loopback, its other "
 		"interfaces and its abstract sockets are in reach",
 		"use net disable"},
-	{"net.outbound.not_yet", CAPABILITY_NET_OUTBOUND, CAVEAT_MISSING,
-		"this backend cannot yet let connections out and none in",
-		"use net disable or enable"},
 	{"root.image.not_yet", NONE, CAVEAT_MISSING,
 		"this backend cannot yet take its root file system from an image",
 		"unpack the image and use root: directory"},
-	{"net.egress.not_yet", CAPABILITY_NET_EGRESS, CAVEAT_MISSING,
-		"this backend cannot yet limit connections to listed hosts", "use net disable"},
-	{"net.inbound.not_yet", CAPABILITY_NET_INBOUND, CAVEAT_MISSING,
-		"this backend cannot yet let in connections to listed ports", NULL},
 
 	/* Processes */
 	{"proc.no_exec.loader", CAPABILITY_PROC_NO_EXEC, CAVEAT_WEAKER,
@@ -228,6 +221,30 @@ const struct caveat_info caveat_table[] = {
 	/* jail */
 
 	/* Network modes */
+	{"net.link.no_ipv6", NONE, CAVEAT_INFO,
+		"the session's link to the outside has IPv4 only; IPv6 is off on it", NULL},
+	{"net.link.forwarding", NONE, CAVEAT_INFO,
+		"the host forwards packets (net.ipv4.ip_forward is on, and stays on), and other "
+		"tables of its firewall must let the sessions' links (cl-*) through",
+		"if the host is on networks that it must not join, say so in its own firewall"},
+	{"net.outbound.not_a_filter", CAPABILITY_NET_OUTBOUND, CAVEAT_INFO,
+		"any public address can be reached, and what is read can be sent there: this is "
+		"no filter of destinations",
+		"use net egress"},
+	{"net.outbound.resolver", CAPABILITY_NET_OUTBOUND, CAVEAT_INFO,
+		"names are resolved by the host's resolvers, also those that only the host's "
+		"network knows; their addresses stay out of reach",
+		NULL},
+	{"net.egress.names_by_proxy", CAPABILITY_NET_EGRESS, CAVEAT_INFO,
+		"hosts listed by name, and IPv6 networks, are reached through the proxy on "
+		"127.0.0.1:1080 "
+		"(SOCKS 5 and HTTP CONNECT; the usual variables are set), and there is no "
+		"resolver: programs that know no proxy reach listed IPv4 networks only",
+		"list networks, or tell the program about the proxy"},
+	{"net.inbound.from_host", CAPABILITY_NET_INBOUND, CAVEAT_INFO,
+		"listed ports are reached from the host itself, at the session's own address, "
+		"and from no other machine",
+		"forward a port of the host to it, by ssh -L for instance"},
 
 	/* Backends of other systems */
 	{"backend.never_executed", NONE, CAVEAT_WEAKER,

@@ -324,6 +324,13 @@ static bool links_into_usr(const char *path, const char *where)
 	return length == (ssize_t)strlen(where) && memcmp(text, where, (size_t)length) == 0;
 }
 
+static void learn_resolv_conf(struct host *host)
+{
+	cleanup_free char *path = realpath("/etc/resolv.conf", NULL);
+
+	copy(host->resolv_conf, sizeof(host->resolv_conf), path ? path : "");
+}
+
 int host_probe(struct host *ret, struct err *err)
 {
 	struct facts facts = {0};
@@ -354,6 +361,8 @@ int host_probe(struct host *ret, struct err *err)
 	host.merged_usr = links_into_usr("/bin", "usr/bin") && links_into_usr("/lib", "usr/lib");
 	host.legacy_tiocsti = read_switch("/proc/sys/dev/tty/legacy_tiocsti", 1) != 0;
 	host.audit_landlock = host.landlock_abi >= 7 && has_audit();
+	learn_resolv_conf(&host);
+	host.nft = access("/usr/sbin/nft", X_OK) == 0;
 	host.processors = count_processors();
 	*ret = host;
 	return 0;
@@ -505,6 +514,8 @@ void host_init_ideal(struct host *host, int abi)
 		.overlay = true,
 		.clone_into_cgroup = true,
 		.landlock_abi = abi,
+		.resolv_conf = "/etc/resolv.conf",
+		.nft = true,
 		.audit_landlock = abi >= 7,
 		.cgroup_kill = "/sys/fs/cgroup/cloche",
 		.processors = 4,

@@ -38,6 +38,8 @@ struct host {
 	int landlock_abi; /* 0: none */
 	bool merged_usr; /* /bin, /sbin and /lib* are links into /usr */
 	bool legacy_tiocsti;
+	char resolv_conf[256]; /* where /etc/resolv.conf leads to; "" there is none */
+	bool nft; /* rules for a network of the session's own can be loaded */
 	bool audit_landlock; /* Landlock denials can be read (ABI 7 and audit) */
 	struct host_cgroup cgroup[CGROUP_CONTROLLERS];
 	char cgroup_kill

@@ -187,12 +187,21 @@ static void bind_all_readable(struct builder *b)
 	}
 }
 
+/* What /etc/resolv.conf says where the way out is our own. */
+static const char *resolver_text(const struct builder *b)
+{
+	return b->plan->net.resolver ? "nameserver 127.0.0.1\n"
+				     : "# Names are resolved by the proxy on 127.0.0.1:1080.\n";
+}
+
 /* Enough of /etc that programs find their user, their names and their libraries. */
 static void make_etc(struct builder *b)
 {
 	static const char *const from_host[] = {
 		"/etc/alternatives", "/etc/ld.so.cache", "/etc/bash.bashrc", "/etc/localtime"};
-	static const char *const with_net[] = {"/etc/resolv.conf", "/etc/ssl", "/etc/services"};
+	static const char *const with_net[] = {"/etc/ssl", "/etc/services", "/etc/resolv.conf"};
+	const bool own_names =
+		plan_has_way_out(b->plan); /* the host's resolv.conf means nothing inside */
 	const struct spec *spec = b->spec;
 	const char *name = spec->hostname ? spec->hostname : "cloche";
 	const char *user = spec->user ? spec->user : "user";
@@ -218,11 +227,15 @@ static void make_etc(struct builder *b)
 				bind_flags(b) | PLAN_OPTIONAL | PLAN_FOLLOW);
 		}
 	}
-	for (size_t i = 0; spec->net == NET_ENABLE && i < ARRAY_SIZE(with_net); i++) {
+	for (size_t i = 0;
+		spec->net != NET_DISABLE && i < ARRAY_SIZE(with_net) - (own_names ? 1 : 0); i++) {
 		if (!is_covered(spec->readable, with_net[i])) {
 			add(b, PLAN_MOUNT_BIND, with_net[i], with_net[i],
 				bind_flags(b) | PLAN_OPTIONAL | PLAN_FOLLOW);
 		}
+	}
+	if (own_names) {
+		add_file(b, "/etc/resolv.conf", resolver_text(b));
 	}
 	allow(b, "/etc", reading(b));
 }
@@ -261,6 +274,24 @@ static bool wants_overlay(const struct builder *b)
 	return b->view->broad || is_covered(b->spec->readable, dir);
 }
 
+/* Over the host's own, or at the end of its link into /run, which is covered. */
+static void cover_resolver(struct builder *b)
+{
+	const char *path = b->host->resolv_conf;
+
+	if (!plan_has_way_out(b->plan) || !*path) {
+		return;
+	}
+	if (is_below(path, "/run")) {
+		add_file(b, path, resolver_text(b));
+		return;
+	}
+	add_file(b, "/run/.cloche-resolv.conf", resolver_text(b));
+	/* Where there is such a file, there is one here too: the tree is the host's. */
+	add(b, PLAN_MOUNT_BIND, "/run/.cloche-resolv.conf", path,
+		PLAN_INSIDE | PLAN_READ_ONLY | PLAN_NOSUID | PLAN_NODEV | PLAN_NOEXEC);
+}
+
 static void broad_root(struct builder *b)
 {
 	add(b, PLAN_MOUNT_BIND, "/", "/", bind_flags(b));
@@ -270,6 +301,7 @@ static void broad_root(struct builder *b)
 		add(b, PLAN_MOUNT_BIND, "/tmp", "/var/tmp", PLAN_INSIDE | PLAN_NOSUID | PLAN_NODEV);
 	}
 	add(b, PLAN_MOUNT_MASK, NULL, "/sys", PLAN_OPTIONAL);
+	cover_resolver(b);
 	b->view->host_sockets = true;
 	allow(b, "/", reading(b));
 	allow(b, "/var/tmp", writing(b));

@@ -10,6 +10,7 @@
 #include "backends/linux/filter.h"
 #include "backends/linux/landlock.h"
 #include "backends/linux/launcher.h"
+#include "backends/native-net.h"
 #include "backends/native-view.h"
 
 static int native_probe(const struct host *host, struct err *err)
@@ -34,16 +35,6 @@ static int native_probe(const struct host *host, struct err *err)
 /* What this backend does not do yet is refused by name, never done halfway. */
 static int refuse_unsupported(const struct spec *spec, const struct host *host, struct err *err)
 {
-	if (spec->net == NET_OUTBOUND) {
-		return err_refuse(err, ENOTSUP,
-			"net.outbound: the native backend cannot do this yet; use net: disable or "
-			"net: enable");
-	}
-	if (spec->net == NET_EGRESS || strv_length(spec->egress) > 0) {
-		return err_refuse(err, ENOTSUP,
-			"net.egress: the native backend cannot do this yet; use net: disable or "
-			"net: enable");
-	}
 	if (spec->root == ROOT_IMAGE) {
 		return err_refuse(err, ENOTSUP,
 			"root: image: the native backend cannot do this yet; unpack it and use "
@@ -59,10 +50,6 @@ static int refuse_unsupported(const struct spec *spec, const struct host *host, 
 		return err_refuse(err, ENOTSUP,
 			"ids: single would make the session root's own; use range, or start as a "
 			"user");
-	}
-	if (strv_length(spec->inbound) > 0) {
-		return err_refuse(
-			err, ENOTSUP, "net.inbound: the native backend cannot do this yet");
 	}
 	return 0;
 }
@@ -189,6 +176,12 @@ static void choose_uses(const struct spec *spec, const struct native_view *view,
 	} table[] = {
 		{CAPABILITY_NET_DISABLE, spec->net == NET_DISABLE, PLAN_LAYER_NET, own_net},
 		{CAPABILITY_NET_ENABLE, spec->net == NET_ENABLE, 0, true},
+		{CAPABILITY_NET_OUTBOUND, spec->net == NET_OUTBOUND,
+			PLAN_LAYER_NET | PLAN_LAYER_NET_RULES | PLAN_LAYER_CAPS, own_net},
+		{CAPABILITY_NET_EGRESS, spec->net == NET_EGRESS,
+			PLAN_LAYER_NET | PLAN_LAYER_NET_RULES | PLAN_LAYER_CAPS, own_net},
+		{CAPABILITY_NET_INBOUND, spec->inbound != NULL,
+			PLAN_LAYER_NET | PLAN_LAYER_NET_RULES | PLAN_LAYER_CAPS, own_net},
 		{CAPABILITY_FS_READ_HOST, view->broad, 0, true},
 		{CAPABILITY_FS_READ_SCOPE, !view->broad, 0, own_mounts},
 		{CAPABILITY_FS_READ_DENY, strv_length(spec->read_deny) > 0, PLAN_LAYER_READ_DENY,
@@ -252,9 +245,11 @@ static int fill(
 		landlock_compile(host->landlock_abi, false, &plan->landlock);
 	}
 	plan->shared = spec->shared;
-	r = native_view_compile(spec, host, plan, &view, err);
+	r = native_net_compile(spec, host, plan, err);
+	r = r < 0 ? r : native_view_compile(spec, host, plan, &view, err);
 	r = r < 0 ? r : foreign_command(spec, view.start, plan);
 	r = r < 0 ? r : foreign_environment(spec, view.home, plan);
+	r = r < 0 ? r : native_net_environment(plan, &plan->env);
 	r = r < 0 ? r : choose_sysctls(plan);
 	r = r < 0 ? r : foreign_limits(spec, host, plan);
 	r = r < 0 ? r : note_spec(spec, host, plan);
@@ -295,10 +290,11 @@ const struct backend backend_native = {
 	.name = "native",
 	.summary =
 		"Linux namespaces, Landlock, seccomp and control groups, launched by cloche itself",
-	.enforces = {HAS(NET_DISABLE) | HAS(NET_ENABLE) | HAS(FS_READ_HOST) | HAS(FS_READ_SCOPE) |
-		HAS(FS_READ_DENY) | HAS(FS_WRITE_DENY) | HAS(FS_WRITE_SCOPE) |
-		HAS(FS_WRITE_EPHEMERAL) | HAS(ENV_SCRUB) | HAS(PROC_NO_EXEC) | HAS(IPC_RESTRICT) |
-		HAS(RES_CPU) | HAS(RES_MEMORY) | HAS(RES_PIDS) | HAS(RES_DISK) | HAS(RES_TIME) |
+	.enforces = {HAS(NET_DISABLE) | HAS(NET_ENABLE) | HAS(NET_OUTBOUND) | HAS(NET_EGRESS) |
+		HAS(NET_INBOUND) | HAS(FS_READ_HOST) | HAS(FS_READ_SCOPE) | HAS(FS_READ_DENY) |
+		HAS(FS_WRITE_DENY) | HAS(FS_WRITE_SCOPE) | HAS(FS_WRITE_EPHEMERAL) |
+		HAS(ENV_SCRUB) | HAS(PROC_NO_EXEC) | HAS(IPC_RESTRICT) | HAS(RES_CPU) |
+		HAS(RES_MEMORY) | HAS(RES_PIDS) | HAS(RES_DISK) | HAS(RES_TIME) |
 		HAS(PROC_ISOLATION) | HAS(KERNEL_FILTER) | HAS(PRIV_NONE) | HAS(DEV_MINIMAL) |
 		HAS(TTY_ISOLATE) | HAS(HOST_CONCEAL) | HAS(SESSION_FRESH)},
 	.probe = native_probe,

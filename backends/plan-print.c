@@ -228,6 +228,40 @@ static void print_filter(const struct plan *plan, FILE *out)
 	print_field(out, "", filter_digest_hex(plan->filter));
 }
 
+/* Rules are for reading: line by line, tabs as blanks. */
+static void print_rules(FILE *out, const char *name, const char *rules)
+{
+	for (const char *line = rules; line && *line;) {
+		size_t length = strcspn(line, "\n");
+		size_t tabs = strspn(line, "\t");
+		char text[160];
+		(void)snprintf(text, sizeof(text), "%*s%.*s", (int)(2 * tabs), "",
+			(int)(length - tabs), line + tabs);
+		print_field(out, line == rules ? name : "", text);
+		line += length + (line[length] == '\n');
+	}
+}
+
+static void print_net(const struct plan *plan, FILE *out)
+{
+	if (!plan_has_way_out(plan)) {
+		return;
+	}
+	(void)fputs("\nthe way out of its network\n", out);
+	if (plan->net.pool) {
+		print_field(out, "addresses", plan->net.pool);
+	}
+	if (plan->net.resolver) {
+		print_field(out, "resolver", "127.0.0.1:53, of the host's /etc/resolv.conf");
+	}
+	if (plan->net.proxy) {
+		print_field(out, "proxy", "127.0.0.1:1080, SOCKS 5 and HTTP CONNECT, to");
+		print_list(out, "", plan->net.proxy);
+	}
+	print_rules(out, "rules inside", plan->net.rules);
+	print_rules(out, "on the host", plan->net.host_rules);
+}
+
 static void print_kernel(const struct plan *plan, FILE *out)
 {
 	static const char *const names[] = {"user", "mount", "pid", "net", "ipc", "uts", "cgroup"};
@@ -302,6 +336,7 @@ void plan_print(const struct plan *plan, FILE *out)
 	print_promises(plan, out);
 	print_files(plan, out);
 	print_kernel(plan, out);
+	print_net(plan, out);
 	print_limits(plan, out);
 	print_tool(plan, out);
 	(void)fputc('\n', out);

@@ -38,9 +38,10 @@ const char *const plan_layer_names[] = {
 	"read_deny",
 	"disk",
 	"time",
+	"net_rules",
 	NULL,
 };
-static_assert(PLAN_LAYER_TIME == 1 << (ARRAY_SIZE(plan_layer_names) - 2), "one name a layer");
+static_assert(PLAN_LAYER_NET_RULES == 1 << (ARRAY_SIZE(plan_layer_names) - 2), "one name a layer");
 
 static const char *const mount_kinds[] = {
 	[PLAN_MOUNT_TMPFS] = "tmpfs",
@@ -169,6 +170,10 @@ struct plan *plan_free(struct plan *plan)
 	strv_free(plan->argv);
 	strv_free(plan->env);
 	strv_free(plan->sysctls);
+	free(plan->net.pool);
+	free(plan->net.rules);
+	free(plan->net.host_rules);
+	strv_free(plan->net.proxy);
 	free_tool(plan);
 	free(plan->dir);
 	free(plan->hostname);
@@ -262,6 +267,11 @@ int plan_add_step(struct plan *plan, enum plan_when when, char *const argv[])
 		plan->step_count++;
 	}
 	return r;
+}
+
+bool plan_has_way_out(const struct plan *plan)
+{
+	return plan->net.pool || plan->net.resolver || plan->net.proxy;
 }
 
 static const struct caveat_info *find_caveat(const char *code)
@@ -481,6 +491,26 @@ static void put_mounts(struct emitter *out, const struct plan *plan)
 	emit_close(out, ']');
 }
 
+static void put_net(struct emitter *out, const struct plan *plan)
+{
+	if (!plan_has_way_out(plan)) {
+		emit_text(out, NULL);
+		return;
+	}
+	emit_open(out, '{');
+	emit_key(out, "host_rules");
+	emit_text(out, plan->net.host_rules);
+	emit_key(out, "pool");
+	emit_text(out, plan->net.pool);
+	emit_key(out, "proxy");
+	emit_list(out, plan->net.proxy);
+	emit_key(out, "resolver");
+	emit_bool(out, plan->net.resolver);
+	emit_key(out, "rules");
+	emit_text(out, plan->net.rules);
+	emit_close(out, '}');
+}
+
 static void put_rlimits(struct emitter *out, const struct plan *plan)
 {
 	emit_open(out, '[');
@@ -581,6 +611,8 @@ static void put_plan(struct emitter *out, const struct plan *plan, char *const *
 	put_mounts(out, plan);
 	emit_key(out, "namespaces");
 	put_bits(out, plan->namespaces, namespace_names);
+	emit_key(out, "net");
+	put_net(out, plan);
 	emit_key(out, "no_exec");
 	emit_bool(out, plan->no_exec);
 	emit_key(out, "rlimits");

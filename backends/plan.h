@@ -121,6 +121,7 @@ enum plan_layer {
 	PLAN_LAYER_READ_DENY = 1 << 19,
 	PLAN_LAYER_DISK = 1 << 20, /* tmpfs not sized */
 	PLAN_LAYER_TIME = 1 << 21,
+	PLAN_LAYER_NET_RULES = 1 << 22, /* what may be reached through a network of its own */
 };
 extern const char *const plan_layer_names[]; /* by bit number, NULL-terminated */
 
@@ -142,6 +143,19 @@ enum plan_when {
 struct plan_step {
 	enum plan_when when;
 	char **argv;
+};
+
+/*
+ * The network of a sandbox that has one of its own and a way out of it. "{address}", "{gateway}" and
+ * "{host}" (the host's own addresses, with commas) stand in the rules for what only a start knows.
+ * All NULL and false: there is no way out, or no network of its own.
+ */
+struct plan_net {
+	char *pool; /* where the link's addresses are taken from; NULL: no link */
+	char *rules; /* nftables, loaded inside before anything runs there; not the sandbox's to change */
+	char *host_rules; /* nftables of the host, one table for all sessions */
+	bool resolver; /* 127.0.0.1:53 inside leads to the resolvers of the host's /etc/resolv.conf */
+	char **proxy; /* what SOCKS 5 and HTTP CONNECT on 127.0.0.1:1080 inside lead to; NULL: none */
 };
 
 /* Whose kernel serves the system calls: the value of kernel.isolation. */
@@ -178,6 +192,7 @@ struct plan {
 	size_t id_map_count;
 	struct plan_mount *mounts; /* in the order they are made */
 	size_t mount_count;
+	struct plan_net net;
 	char **sysctls; /* "user.max_user_namespaces=0": written inside, in order */
 
 	struct plan_landlock landlock;
@@ -220,6 +235,9 @@ int plan_add_file(struct plan *plan, const char *name, const char *content, mode
 
 /* Appends a step with a copy of argv. 0 or -ENOMEM. */
 int plan_add_step(struct plan *plan, enum plan_when when, char *const argv[]);
+
+/* Does somebody have to make a way out of this sandbox's network before it starts? */
+bool plan_has_way_out(const struct plan *plan);
 
 /* Appends a Landlock rule. 0 or -ENOMEM. */
 int plan_add_path_rule(struct plan *plan, const char *path, uint64_t access);

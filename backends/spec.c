@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backends/linux/netd/rules.h"
 #include "backends/plan.h"
 #include "backends/spec-keys.h"
 #include "base/parse.h"
@@ -144,27 +145,13 @@ static int check_port(const char *text, struct err *err)
 	return 0;
 }
 
-static bool is_address_text(const char *text, size_t length)
-{
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				      "0123456789.-_*:[]/";
-
-	return length > 0 && strspn(text, allowed) >= length;
-}
-
-/* host[:port], network[/bits][:port], [v6]:port. Names are resolved by whoever enforces this. */
+/* Read here as whoever enforces it will read it: a rule that means nothing is refused at once. */
 static int check_egress(const char *text, struct err *err)
 {
-	const char *colon = strrchr(text, ':');
-	const char *bracket = strrchr(text, ']');
-	bool has_port = colon && (bracket ? colon == bracket + 1 : strchr(text, ':') == colon);
-	size_t length = has_port ? (size_t)(colon - text) : strlen(text);
+	struct rule rule;
+	const char *problem = rule_parse(text, &rule);
 
-	if (!is_address_text(text, length)) {
-		return err_refuse(err, EINVAL,
-			"'%s' is not of the form host[:port] or network/bits[:port]", text);
-	}
-	return has_port ? check_port(colon + 1, err) : 0;
+	return problem ? err_refuse(err, EINVAL, "'%s': %s", text, problem) : 0;
 }
 
 /* The codes are a table, so a mistyped one would never refuse anything: it is an error here. */
@@ -197,7 +184,8 @@ const struct spec_key spec_keys[] = {
 	{"net", SPEC_CHOICE, FIELD(net), net_modes, .metavar = "MODE",
 		.help = "network: disable, enable, outbound or egress"},
 	{"egress", SPEC_STRINGS, FIELD(egress), .metavar = "HOST[:PORT]", .check = check_egress,
-		.help = "with --net=egress: may be reached (host[:port], network/bits[:port])"},
+		.help = "with --net=egress: may be reached (host[:port], *.host[:port], "
+			"network/bits[:port])"},
 	{"inbound", SPEC_STRINGS, FIELD(inbound), .metavar = "PORT", .check = check_port,
 		.help = "port inside that may be reached from outside"},
 	{"write", SPEC_CHOICE, FIELD(write), write_modes, .metavar = "MODE",

@@ -16,7 +16,10 @@ static const struct {
 	[CAPABILITY_NET_DISABLE] = {"a network namespace with nothing but its own loopback",
 		PLAN_LAYER_NET},
 	[CAPABILITY_NET_ENABLE] = {"the host's network namespace", 0},
-	[CAPABILITY_NET_OUTBOUND] = {"not kept by the native backend yet", 0},
+	[CAPABILITY_NET_OUTBOUND] =
+		{"a network namespace that is not the session's own, with a link "
+		 "whose rules let out what is for the public, and nothing in",
+			PLAN_LAYER_NET | PLAN_LAYER_NET_RULES | PLAN_LAYER_CAPS},
 	[CAPABILITY_FS_READ_HOST] = {"a read-only view of the host's tree", 0},
 	[CAPABILITY_FS_READ_SCOPE] = {"a mount namespace whose root is empty but for the listed "
 				      "paths, and Landlock rules for the same paths",
@@ -45,8 +48,14 @@ static const struct {
 	[CAPABILITY_RES_PIDS] = {"the pids controller of a control group, and RLIMIT_NPROC where "
 				 "the session has ids of its own",
 		PLAN_LAYER_CGROUP | PLAN_LAYER_RLIMITS},
-	[CAPABILITY_NET_EGRESS] = {"not kept by the native backend yet", 0},
-	[CAPABILITY_NET_INBOUND] = {"not kept by the native backend yet", 0},
+	[CAPABILITY_NET_EGRESS] =
+		{"a network namespace that is not the session's own; rules for the "
+		 "listed networks, and a proxy that resolves the listed names",
+			PLAN_LAYER_NET | PLAN_LAYER_NET_RULES | PLAN_LAYER_CAPS},
+	[CAPABILITY_NET_INBOUND] =
+		{"rules on the session's link that let in what is for the listed "
+		 "ports, from the host",
+			PLAN_LAYER_NET | PLAN_LAYER_NET_RULES | PLAN_LAYER_CAPS},
 	[CAPABILITY_RES_DISK] = {"tmpfs mounts with a size and a number of inodes",
 		PLAN_LAYER_DISK | PLAN_LAYER_MOUNT},
 	[CAPABILITY_RES_TIME] = {"a timer outside the sandbox that ends it", PLAN_LAYER_TIME},
@@ -97,6 +106,7 @@ static const char *const layer_texts[] = {
 	"masks over the denied paths",
 	"sizes on every tmpfs",
 	"the wall-clock limit",
+	"the rules on the session's link and proxy: what may be reached, and by whom",
 };
 
 static void print_label(const char *label, const char *text)
@@ -303,7 +313,8 @@ int command_explain(int argc, char **argv)
 {
 	int r = CLI_OK;
 
-	static_assert(PLAN_LAYER_TIME == 1 << (ARRAY_SIZE(layer_texts) - 1), "one text a layer");
+	static_assert(
+		PLAN_LAYER_NET_RULES == 1 << (ARRAY_SIZE(layer_texts) - 1), "one text a layer");
 	if (argc == 1) {
 		list_all();
 	} else if (strcmp(argv[1], "--markdown") == 0) {

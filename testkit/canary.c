@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <grp.h>
+#include <ifaddrs.h>
 #include <linux/keyctl.h>
 #include <mqueue.h>
 #include <poll.h>
@@ -55,6 +56,7 @@ enum listener {
 	LISTENER_TCP4,
 	LISTENER_TCP6,
 	LISTENER_ALIAS,
+	LISTENER_OWN,
 	LISTENER_UDP4,
 	LISTENER_UDP6,
 	LISTENER_PATH,
@@ -69,11 +71,12 @@ static const struct {
 	enum listener listener;
 	const char *setting;
 	int family, type;
-	const char *address;
+	const char *address; /* NULL: one of the host's own that is no loopback, where it has one */
 } net_listeners[] = {
 	{LISTENER_TCP4, "tcp4", AF_INET, SOCK_STREAM, "127.0.0.1"},
 	{LISTENER_TCP6, "tcp6", AF_INET6, SOCK_STREAM, "::1"},
 	{LISTENER_ALIAS, "alias", AF_INET, SOCK_STREAM, "127.0.0.2"},
+	{LISTENER_OWN, "own", AF_INET, SOCK_STREAM, NULL},
 	{LISTENER_UDP4, "udp4", AF_INET, SOCK_DGRAM, "127.0.0.1"},
 	{LISTENER_UDP6, "udp6", AF_INET6, SOCK_DGRAM, "::1"},
 };
@@ -667,8 +670,34 @@ static void make_odd_files(struct canary *canary)
 	}
 }
 
+/* What reaches it is at the host itself: such packets never leave it. */
+static void find_own_address(struct canary *canary, char out[INET_ADDRSTRLEN])
+{
+	struct ifaddrs *list = NULL;
+
+	if (getifaddrs(&list) < 0) {
+		return;
+	}
+	for (const struct ifaddrs *at = list; at && !*out; at = at->ifa_next) {
+		if (at->ifa_addr && at->ifa_addr->sa_family == AF_INET) {
+			uint32_t own =
+				ntohl(((const struct sockaddr_in *)at->ifa_addr)->sin_addr.s_addr);
+			if (own >> 24 != IN_LOOPBACKNET) {
+				(void)inet_ntop(AF_INET,
+					&((const struct sockaddr_in *)at->ifa_addr)->sin_addr, out,
+					INET_ADDRSTRLEN);
+				canary_set(canary, "own.address", "%u", own);
+			}
+		}
+	}
+	freeifaddrs(list);
+}
+
 static void listen_net(struct canary *canary)
 {
+	char own[INET_ADDRSTRLEN] = "";
+
+	find_own_address(canary, own);
 	for (size_t i = 0; i < ARRAY_SIZE(net_listeners); i++) {
 		union {
 			struct sockaddr any;
@@ -680,7 +709,8 @@ static void listen_net(struct canary *canary)
 		cleanup_close int fd = socket(net_listeners[i].family,
 			net_listeners[i].type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 		if (fd < 0 ||
-			inet_pton(net_listeners[i].family, net_listeners[i].address,
+			inet_pton(net_listeners[i].family,
+				net_listeners[i].address ? net_listeners[i].address : own,
 				v4 ? (void *)&address.v4.sin_addr
 				   : (void *)&address.v6.sin6_addr) != 1 ||
 			bind(fd, &address.any, v4 ? sizeof(address.v4) : sizeof(address.v6)) < 0 ||

@@ -1151,6 +1151,7 @@ static const struct {
 	{"N.udp4", message, "udp4"},
 	{"N.udp6", message, "udp6"},
 	{"N.alias", message_and_token, "alias"},
+	{"N.own", message_and_token, "own"},
 	{"N.zero", message_and_token, "tcp4"},
 	{"N.mapped", message_and_token, "tcp4"},
 	{"N.fastopen", message_and_token, "tcp4"},

@@ -14,6 +14,7 @@ const struct probe probe_table[] = {
 	{"N.udp4", Q | V, "send a datagram to 127.0.0.1"},
 	{"N.udp6", Q | V, "send a datagram to ::1"},
 	{"N.alias", Q, "connect to 127.0.0.2"},
+	{"N.own", Q, "connect to an address of the host that is no loopback"},
 	{"N.zero", 0, "connect to 0.0.0.0, which means this host"},
 	{"N.mapped", 0, "connect to ::ffff:127.0.0.1"},
 	{"N.fastopen", 0, "connect without connect(2), by MSG_FASTOPEN"},

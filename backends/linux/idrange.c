@@ -3,74 +3,16 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "backends/linux/lockdir.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/parse.h"
 
-/*
- * One file a range, named by its first id, locked by the holder. A file may be unlinked by its
- * holder (release) or by the sweep, each only while holding its lock; so whoever gets a lock looks
- * whether the name still leads to the file that is locked, and otherwise tries again. Nothing here
- * depends on anyone cleaning up: a file without a holder is as good as none.
- */
-
-/* /run/cloche/ids, made if need be, and nobody else's. Returns a descriptor. */
-static int open_directory(void)
-{
-	cleanup_close int fd = -1;
-	struct stat status;
-
-	if (mkdir("/run/cloche", 0711) < 0 && errno != EEXIST) {
-		return -errno;
-	}
-	if (mkdir(IDRANGE_DIRECTORY, 0700) < 0 && errno != EEXIST) {
-		return -errno;
-	}
-	fd = open(IDRANGE_DIRECTORY, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &status) < 0) {
-		return -errno;
-	}
-	if (status.st_uid != geteuid() || (status.st_mode & 022)) {
-		return -EPERM;
-	}
-	return take_fd(&fd);
-}
-
-static bool is_still_named(int directory, const char *name, int fd)
-{
-	struct stat named, opened;
-
-	return fstatat(directory, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
-		fstat(fd, &opened) == 0 && named.st_ino == opened.st_ino &&
-		named.st_dev == opened.st_dev;
-}
-
-/* Returns the locked file, -EWOULDBLOCK when someone has it, or another negative errno. */
-static int lock_file(int directory, const char *name, int flags)
-{
-	for (int i = 0; i < 8; i++) {
-		cleanup_close int fd =
-			openat(directory, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | flags, 0600);
-
-		if (fd < 0) {
-			return -errno;
-		}
-		if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-			return -errno;
-		}
-		if (is_still_named(directory, name, fd)) {
-			return take_fd(&fd);
-		}
-	}
-	return -EWOULDBLOCK;
-}
+/* One file a range, named by its first id; how the files are held is in lockdir.h. */
 
 int idrange_take(const struct host *host, struct idrange *ret, struct err *err)
 {
@@ -81,7 +23,7 @@ int idrange_take(const struct host *host, struct idrange *ret, struct err *err)
 	if (slots == 0) {
 		return err_refuse(err, ENOTSUP, "this host has no ids for a session of its own");
 	}
-	directory = open_directory();
+	directory = lockdir_open(IDRANGE_DIRECTORY);
 	if (directory < 0) {
 		return err_set(err, -directory, "opening %s", IDRANGE_DIRECTORY);
 	}
@@ -91,7 +33,7 @@ int idrange_take(const struct host *host, struct idrange *ret, struct err *err)
 		char name[16];
 
 		(void)snprintf(name, sizeof(name), "%u", base);
-		int fd = lock_file(directory, name, O_CREAT);
+		int fd = lockdir_lock(directory, name, O_CREAT);
 		if (fd >= 0) {
 			*ret = (struct idrange){.base = base, .lock = fd};
 			return 0;
@@ -118,7 +60,7 @@ void idrange_release(struct idrange *range)
 
 int idrange_sweep(void)
 {
-	cleanup_close int directory = open_directory();
+	cleanup_close int directory = lockdir_open(IDRANGE_DIRECTORY);
 	uint64_t base;
 	int count = 0;
 
@@ -133,7 +75,7 @@ int idrange_sweep(void)
 		if (parse_u64(entry->d_name, &base) < 0) {
 			continue;
 		}
-		cleanup_close int fd = lock_file(directory, entry->d_name, 0);
+		cleanup_close int fd = lockdir_lock(directory, entry->d_name, 0);
 		if (fd >= 0 && unlinkat(directory, entry->d_name, 0) == 0) {
 			count++;
 		}

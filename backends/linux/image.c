@@ -144,7 +144,8 @@ static uint32_t put_rlimits(struct buf *buf, const struct plan *plan)
 static uint32_t flags_of(const struct plan *plan)
 {
 	return (plan->namespaces & PLAN_NS_CGROUP ? IMAGE_UNSHARE_CGROUP : 0) |
-		(plan->namespaces & PLAN_NS_NET ? IMAGE_LOOPBACK : 0) |
+		/* A network with a way out was made by the launcher, and its loopback is up. */
+		(plan->namespaces & PLAN_NS_NET && !plan_has_way_out(plan) ? IMAGE_LOOPBACK : 0) |
 		(plan->namespaces & PLAN_NS_MOUNT ? IMAGE_MOUNTS : 0) |
 		(plan->namespaces & PLAN_NS_PID ? IMAGE_OWN_PIDS : 0) |
 		(plan->id_map_count && plan->uid_map[0].own ? IMAGE_ONE_ID : 0) |

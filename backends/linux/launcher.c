@@ -2,6 +2,7 @@
  * From a plan to a running sandbox. The order is that of the launch recipe:
  *
  *	ids, group	the names it will have on the host
+ *	network		if it has a way out: the namespace, its link, its rules (network.c)
  *	clone3		into the v2 group, signals cleared, with a pidfd
  *	maps, go	never to host root when we are root; the child execs cloche-init from the sealed
  *			file and makes its network namespace, which takes longest, while we do this:
@@ -37,6 +38,7 @@
 #include "backends/linux/filter.h"
 #include "backends/linux/image-make.h"
 #include "backends/linux/kernel.h"
+#include "backends/linux/network.h"
 #include "backends/linux/sandbox.h"
 #include "base/cleanup.h"
 #include "base/io.h"
@@ -44,6 +46,7 @@
 
 #define START_TIMEOUT_MS 10000
 #define DEATH_TIMEOUT_MS 5000
+#define NETD_ID 65000 /* cloche-netd's, within the session's range; nobody inside can have it */
 
 /* For children that share our memory: errno is ours. */
 #define RAW(name, ...) raw_call(SYS_##name, __VA_ARGS__, 0)
@@ -671,10 +674,13 @@ static int give_birth(struct native_sandbox *sandbox, const struct plan *plan,
 	birth = (struct birth){.control = theirs,
 		.launchers_end = sandbox->base.event,
 		.program = init_memfd,
-		.net = plan->namespaces & PLAN_NS_NET,
+		.net = plan->namespaces & PLAN_NS_NET && !plan_has_way_out(plan),
 		.keep_fds = plan->without & PLAN_LAYER_CLOSE_FDS,
 		.root = !plan->id_map_count || !plan->uid_map[0].own};
-	r = clone_child(sandbox, plan, ret_cloned, err);
+	/* Born in the network that was made for it, which stays ours. */
+	r = network_enter(&sandbox->network, err);
+	r = r < 0 ? r : clone_child(sandbox, plan, ret_cloned, err);
+	network_leave(&sandbox->network);
 	if (r < 0 || (r = write_maps(sandbox, plan, host, err)) < 0) {
 		return r;
 	}
@@ -717,7 +723,13 @@ static int launch(struct native_sandbox *sandbox, const struct plan *plan, const
 		return err_set(err, -r, "making cloche-init's file");
 	}
 	r = take_names(sandbox, plan, host, err);
+	if (r == 0 && plan_has_way_out(plan)) {
+		r = network_prepare(plan, sandbox->base.id, &sandbox->network, err);
+	}
 	r = r < 0 ? r : give_birth(sandbox, plan, host, &cloned, err);
+	if (r == 0 && plan_has_way_out(plan)) {
+		r = network_serve(plan, sandbox->ids.base + NETD_ID, &sandbox->network, err);
+	}
 	/* From here on two processes work at once. */
 	r = r < 0 ? r : open_sources(plan, host, &sources, err);
 	r = r < 0 ? r : limit(sandbox, plan, host, cloned, err);
@@ -746,6 +758,7 @@ int launcher_start(const struct plan *plan, const struct host *host, const struc
 	sandbox->ids.lock = -1;
 	sandbox->namespaces = plan->namespaces;
 	cgroup_init(&sandbox->cgroup);
+	network_init(&sandbox->network);
 	io_random(id, sizeof(id));
 	(void)io_hex(id, sizeof(id), sandbox->base.id);
 	r = launch(sandbox, plan, host, plan->shared ? &nothing : io, err);
@@ -831,6 +844,7 @@ void launcher_destroy(struct sandbox *base)
 		(void)cgroup_kill(&sandbox->cgroup);
 	}
 	(void)cgroup_remove(&sandbox->cgroup);
+	network_end(&sandbox->network);
 	idrange_release(&sandbox->ids);
 	free(sandbox);
 }

@@ -15,6 +15,10 @@
 extern const unsigned char launcher_init_program[];
 extern const size_t launcher_init_size;
 
+/* And cloche-netd's. */
+extern const unsigned char launcher_netd_program[];
+extern const size_t launcher_netd_size;
+
 int launcher_start(const struct plan *plan, const struct host *host, const struct sandbox_stdio *io,
 	struct sandbox **ret_sandbox, struct err *err);
 int launcher_signal(struct sandbox *sandbox, int signo);

@@ -6,11 +6,13 @@
 #include "backends/backend.h"
 #include "backends/linux/cgroup.h"
 #include "backends/linux/idrange.h"
+#include "backends/linux/network.h"
 
 struct native_sandbox {
 	struct sandbox base;
 	struct cgroup cgroup;
 	struct idrange ids;
+	struct network network;
 	uint32_t namespaces;
 	bool exited;
 	struct sandbox_exit how;

@@ -1,5 +1,5 @@
 /*
- * Network probes. Targets are canaries the host bound on its loopback; routes and links are asked
+ * Network probes. Targets are canaries the host bound on its own addresses; routes and links are asked
  * of the kernel. Nothing is ever sent to any other address.
  */
 #include "testkit/client/client.h"
@@ -115,6 +115,17 @@ static void net_alias(struct result *result)
 	struct sockaddr_in address = address4(0x7f000002, "alias");
 
 	stream_to(result, 0, &address, sizeof(address), "N.alias");
+}
+
+static void net_own(struct result *result)
+{
+	struct sockaddr_in address = address4((uint32_t)job_number("own.address"), "own");
+
+	if (!address.sin_port) {
+		result_absent(result, 0); /* the host has no such address */
+		return;
+	}
+	stream_to(result, 0, &address, sizeof(address), "N.own");
 }
 
 static void net_zero(struct result *result)
@@ -369,6 +380,7 @@ const struct client_probe probes_net[] = {
 	{"N.udp4", net_udp4},
 	{"N.udp6", net_udp6},
 	{"N.alias", net_alias},
+	{"N.own", net_own},
 	{"N.zero", net_zero},
 	{"N.mapped", net_mapped},
 	{"N.fastopen", net_fastopen},

@@ -5,11 +5,15 @@
  * Where two layers stand behind the same promise, one of them alone shows nothing: such rows expect
  * nothing broken, and the row with both of them follows.
  */
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "backends/backend.h"
+#include "backends/linux/links.h"
 #include "base/cleanup.h"
 #include "tests/test.h"
 #include "tests/testkit/harness.h"
@@ -46,6 +50,11 @@ static const struct row rows[] = {
 	{"masks", {"--write=none"}, "host.conceal"},
 	{"close_fds", {"--write=none"}, "session.fresh"},
 	{"net", {"--write=none"}, "net.disable"},
+	{NULL, {"--write=none", "--net=outbound", "--inbound=8080"}, ""},
+	{NULL, {"--write=none", "--net=egress", "--egress=10.1.2.3:80"}, ""},
+	{"net", {"--write=none", "--net=outbound", "--inbound=8080"}, "net.inbound net.outbound"},
+	{"net", {"--write=none", "--net=egress", "--egress=10.1.2.3:80"}, "net.egress"},
+	{"net_rules", {"--write=none", "--net=egress", "--egress=10.1.2.3:80"}, "net.egress"},
 	{"pid", {"--write=none"}, "host.conceal proc.isolation"},
 	{"ipc", {"--write=none"}, "ipc.restrict"},
 	{"uts", {"--write=none"}, "host.conceal"},
@@ -162,6 +171,27 @@ static void a_grant_that_is_not_given_is_seen(void **state)
 	}
 }
 
+/*
+ * The host's network, as far as the sandboxes of this test know: an address, and a way to the world
+ * that ends at the other end of a link of ours, where nobody is.
+ */
+static int make_network(void)
+{
+	cleanup_close int own = -1;
+
+	if (unshare(CLONE_NEWNET) < 0) {
+		return -1;
+	}
+	own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (own < 0 || links_add_pair("up0", "down0", own) < 0 || links_up("lo", 0, 0) < 0 ||
+		links_up("down0", 0, 0) < 0 ||
+		links_up("up0", htonl(0xcb007101U), htonl(0xffffff00U)) < 0 ||
+		links_add_default_route(htonl(0xcb007102U)) < 0) {
+		return -1;
+	}
+	return 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -173,6 +203,10 @@ int main(void)
 	struct host host;
 	struct err err = {0};
 
+	if (geteuid() == 0 && make_network() < 0) {
+		perror("making a network for the test");
+		return 1;
+	}
 	if (geteuid() != 0 || host_probe(&host, &err) < 0 ||
 		backend_native.probe(&host, &err) < 0 || !host.overlay || host.landlock_abi < 6 ||
 		!host.cgroup[CGROUP_MEMORY].version) {

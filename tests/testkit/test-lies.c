@@ -165,7 +165,7 @@ static void no_client_keeps_the_host(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(hostile); i++) {
 		cleanup_free char *text = target("", "TESTKIT_HOSTILE", hostile[i].mode);
 		struct measured measured = run_host(text, "--quick", "--run-timeout=1s",
-			"--declare=net.outbound", (char *)NULL);
+			"--declare=proc.no_exec", (char *)NULL);
 		if (measured.code != hostile[i].code) {
 			fail_msg("%s: exit %d", hostile[i].mode, measured.code);
 		}

@@ -151,7 +151,7 @@ def _():
     for options, says in ((["--require", "kernel.isolation"], "lacks kernel.isolation"),
                           (["--refuse-on", "host.conceal.uptime"], "host.conceal.uptime"),
                           (["--refuse-on", "info"], "refused caveat"),
-                          (["--net", "egress"], "net.egress"),
+                          (["--net", "enable", "--inbound", "80"], "net.inbound"),
                           (["--backend", "nonesuch"], "there are: native")):
         for command in ("plan", "run"):
             code, out, err = run(command, *options, "--", "true")
