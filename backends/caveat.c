@@ -215,8 +215,141 @@ const struct caveat_info caveat_table[] = {
 		"the session sees the host's own name", NULL},
 
 	/* appcontainer */
+	{"appcontainer.ambient_grants", NONE, CAVEAT_WEAKER,
+		"what the system lets every restricted package read, write or connect to (files, "
+		"registry, pipes open to S-1-15-2-2) is open to the session too",
+		"look for such entries on what is to be kept from sessions"},
+	{"appcontainer.lists_change", NONE, CAVEAT_WEAKER,
+		"grants are entries in the access lists of the host's files while the session "
+		"runs; "
+		"after a crash they stay until the journal is undone",
+		"cloche-launcher --undo JOURNAL"},
+	{"appcontainer.no_host_files", CAPABILITY_FS_READ_HOST, CAVEAT_MISSING,
+		"a container cannot be given all that its user may read: only listed paths and the "
+		"system's own files are",
+		"list what may be read with readable"},
+	{"appcontainer.read_deny_best_effort", CAPABILITY_FS_READ_DENY, CAVEAT_WEAKER,
+		"denied paths get entries against the session, which do not stand before a grant "
+		"to "
+		"all restricted packages on a file itself, nor on what lies behind a link",
+		"leave them out of readable"},
+	{"appcontainer.ephemeral_copy", CAPABILITY_FS_WRITE_EPHEMERAL, CAVEAT_INFO,
+		"throw-away writes are taken by a copy of the working directory, links left out; "
+		"all else is read-only",
+		NULL},
+	{"appcontainer.overlay_denies", CAPABILITY_FS_WRITE_EPHEMERAL, CAVEAT_MISSING,
+		"there is no overlay: writes outside the writable paths fail",
+		"use write ephemeral or scope"},
+	{"appcontainer.temp_is_private", CAPABILITY_FS_WRITE_SCOPE, CAVEAT_INFO,
+		"TEMP and TMP name a directory of the session's own; nothing of it stays", NULL},
+	{"appcontainer.disk_unbounded", CAPABILITY_RES_DISK, CAVEAT_MISSING,
+		"what is written is not limited in size", "put it on a volume with quotas"},
+	{"appcontainer.no_loopback", CAPABILITY_NET_DISABLE, CAVEAT_INFO,
+		"the loopback interface cannot be used either", NULL},
+	{"appcontainer.internet_only", CAPABILITY_NET_OUTBOUND, CAVEAT_INFO,
+		"connections go to the internet only: not to private networks, not to loopback",
+		NULL},
+	{"appcontainer.egress_closed", CAPABILITY_NET_EGRESS, CAVEAT_MISSING,
+		"a container knows no lists of destinations: none of the listed ones is let "
+		"through",
+		"use net disable or outbound"},
+	{"appcontainer.ipc_by_network", CAPABILITY_IPC_RESTRICT, CAVEAT_MISSING,
+		"what the system opens to containers with a network capability can be reached",
+		"use net disable"},
+	{"appcontainer.inbound_unlisted", CAPABILITY_NET_INBOUND, CAVEAT_MISSING,
+		"ports are let in by the system's firewall, not by the plan's list", NULL},
+	{"appcontainer.brokers", CAPABILITY_PROC_NO_EXEC, CAVEAT_WEAKER,
+		"no child process at all can be made, but a service of the system may start one "
+		"when asked",
+		NULL},
+	{"appcontainer.memory_is_commit", CAPABILITY_RES_MEMORY, CAVEAT_INFO,
+		"the limit is on committed memory: what is over it fails to be allocated, and "
+		"mapped files do not count",
+		NULL},
+	{"appcontainer.cpu_of_all", CAPABILITY_RES_CPU, CAVEAT_INFO,
+		"the limit is a share of all processors of the machine, in hundredths of a percent",
+		NULL},
+	{"appcontainer.hostname_ignored", NONE, CAVEAT_INFO,
+		"a container has the host's name: hostname has no effect", NULL},
 
 	/* apple-container */
+	{"container.image_required", CAPABILITY_FS_READ_HOST, CAVEAT_MISSING,
+		"a guest has no view of the host's system: all but the shared paths comes from the "
+		"image cloche.invalid/default:latest",
+		"name a saved image with root: image and root_path"},
+	{"container.image_by_name", NONE, CAVEAT_INFO,
+		"the image is the one of that name in the tool's store when the session starts; it "
+		"is not pinned by digest",
+		"let only the operator load images"},
+	{"container.no_host_files", CAPABILITY_FS_READ_HOST, CAVEAT_MISSING,
+		"none of the host's files can be read in the guest",
+		"share directories with readable"},
+	{"container.image_readable", CAPABILITY_FS_READ_SCOPE, CAVEAT_INFO,
+		"all of the image can be read besides the listed paths", NULL},
+	{"container.read_deny_spelling", CAPABILITY_FS_READ_DENY, CAVEAT_MISSING,
+		"a denied path below a shared one can be read by a spelling with other case, as "
+		"the "
+		"Mac's file systems take both for the same and the guest does not",
+		"share only directories that hold nothing to deny"},
+	{"container.shares_read_only", CAPABILITY_FS_WRITE_EPHEMERAL, CAVEAT_INFO,
+		"throw-away writes are taken by the image's files; shared paths stay read-only",
+		NULL},
+	{"container.disk_unbounded", CAPABILITY_RES_DISK, CAVEAT_MISSING,
+		"throw-away writes go to the guest's disk, which is not limited by the plan",
+		"use write none or scope"},
+	{"container.temp_is_private", CAPABILITY_FS_WRITE_SCOPE, CAVEAT_INFO,
+		"/tmp is the guest's own and takes writes; nothing of it reaches the host's", NULL},
+	{"container.cpu_rounded", CAPABILITY_RES_CPU, CAVEAT_WEAKER,
+		"a guest has whole processors: the number is rounded up",
+		"give a whole number of cpus"},
+	{"container.memory_is_guest", CAPABILITY_RES_MEMORY, CAVEAT_INFO,
+		"memory is the guest's, in whole MiB: its kernel takes a part, and what it once "
+		"used is given back to the host in part only",
+		NULL},
+	{"container.pids_by_ulimit", CAPABILITY_RES_PIDS, CAVEAT_WEAKER,
+		"tasks are limited for the session's user in the guest by RLIMIT_NPROC, not "
+		"counted as a whole",
+		NULL},
+	{"container.gateway_reachable", NONE, CAVEAT_WEAKER,
+		"what listens on the Mac, and on the networks it is in, can be reached by the "
+		"network's gateway",
+		"use net disable"},
+	{"container.host_reaches_listeners", CAPABILITY_NET_OUTBOUND, CAVEAT_MISSING,
+		"the Mac can connect to what listens in the guest, by the guest's address",
+		"use net disable"},
+	{"container.inbound_unfiltered", CAPABILITY_NET_INBOUND, CAVEAT_MISSING,
+		"listed ports are published on the Mac's loopback, but the Mac can reach all "
+		"others by the guest's address",
+		NULL},
+	{"container.egress_unfiltered", CAPABILITY_NET_EGRESS, CAVEAT_MISSING,
+		"the tool has no lists of destinations: the session gets an internal network and "
+		"none of its listed ones is let through",
+		"use net disable, or another backend"},
+	{"container.net_internal_leaky", CAPABILITY_NET_EGRESS, CAVEAT_MISSING,
+		"an internal network has been seen to let connections out by address "
+		"(apple/container issue 2062)",
+		"use net disable"},
+	{"container.no_exec_unsupported", CAPABILITY_PROC_NO_EXEC, CAVEAT_MISSING,
+		"starting further programs cannot be forbidden in the guest", NULL},
+	{"container.hostname_is_id", NONE, CAVEAT_INFO,
+		"the guest is called by the session's id: hostname has no effect", NULL},
+	{"container.no_filter", CAPABILITY_KERNEL_FILTER, CAVEAT_MISSING,
+		"the tool takes no system call filter: the guest's kernel serves all calls", NULL},
+	{"container.no_new_privs_unknown", CAPABILITY_PRIV_NONE, CAVEAT_MISSING,
+		"all capabilities are dropped, but no option forbids gaining some in a user "
+		"namespace or by a set-id program of the image",
+		"use an image without set-id programs"},
+	{"container.vsock", CAPABILITY_IPC_RESTRICT, CAVEAT_MISSING,
+		"the guest has a socket family to the host (AF_VSOCK), by which the tool serves "
+		"it",
+		NULL},
+	{"compliance.writable_volumes", NONE, CAVEAT_INFO,
+		"paths of the host are shared writable (tag writable-volumes)",
+		"use write none or ephemeral"},
+	{"compliance.unlimited_resources", NONE, CAVEAT_INFO,
+		"neither processors nor memory were limited by the profile (tag "
+		"unlimited-resources): the backend's own limits of 4 and 1 GiB apply",
+		"set cpus and memory"},
 
 	/* jail */
 

@@ -89,7 +89,8 @@ int backend_compile(const struct backend *backend, const struct spec *spec, cons
 			"share: connection: this backend cannot put several sessions into one "
 			"sandbox");
 	}
-	r = backend->compile(spec, host, without, &plan, err);
+	r = spec_check_paths(spec, backend->name, err);
+	r = r < 0 ? r : backend->compile(spec, host, without, &plan, err);
 	r = r < 0 ? r : check_claims(backend, plan, err);
 	r = r < 0 ? r : plan_check(plan, spec->require, spec->refuse_on, err);
 	r = r < 0 ? r : check_silence(spec, plan, err);

@@ -12,7 +12,8 @@ static int fill_environment(
 {
 	cleanup_free char *home = NULL;
 	int r = spec->home ? asprintf(&home, "%s", spec->home)
-			   : asprintf(&home, "%s/%s", where->homes, plan->user);
+			   : asprintf(&home, "%s%c%s", where->homes,
+				     strchr(where->homes, '\\') ? '\\' : '/', plan->user);
 
 	if (r < 0) {
 		home = NULL;

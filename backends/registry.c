@@ -4,5 +4,7 @@ const struct backend *const backends[] = {
 	&backend_native,
 	/* For other systems: never available here. */
 	&backend_seatbelt,
+	&backend_apple_container,
+	&backend_appcontainer,
 	NULL,
 };

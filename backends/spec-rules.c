@@ -30,6 +30,16 @@ static int validate_command(const struct spec *spec, struct err *err)
 	return 0;
 }
 
+static int validate_paths(const struct spec *spec, struct err *err)
+{
+	struct err why = {0};
+
+	if (spec_check_paths(spec, spec->backend, &why) < 0) {
+		return err_refuse(err, EINVAL, "%s", why.msg);
+	}
+	return 0;
+}
+
 static int validate_writes(const struct spec *spec, struct err *err)
 {
 	bool scoped = spec->write == WRITE_SCOPE || spec->write == WRITE_OVERLAY;
@@ -85,34 +95,34 @@ bool spec_backend_is_windows(const char *name)
 
 /* Paths are of the system they will be looked up on: which one, only the named backend says. */
 static int validate_path(
-	const struct spec *spec, const struct spec_key *key, const char *path, struct err *err)
+	const char *backend, const struct spec_key *key, const char *path, struct err *err)
 {
-	bool windows = spec_backend_is_windows(spec->backend);
+	bool windows = spec_backend_is_windows(backend);
 
 	if (parse_is_windows_path(path) == windows) {
 		return 0;
 	}
 	if (windows) {
-		return err_refuse(err, EINVAL,
+		return err_refuse(err, ENOTSUP,
 			"%s: '%s' is no path of Windows; backend %s takes those, such as C:\\work",
-			key->name, path, spec->backend);
+			key->name, path, backend);
 	}
-	return err_refuse(err, EINVAL,
+	return err_refuse(err, ENOTSUP,
 		"%s: '%s' is a path of Windows, which only backend appcontainer takes", key->name,
 		path);
 }
 
-static int validate_paths(const struct spec *spec, struct err *err)
+int spec_check_paths(const struct spec *spec, const char *backend, struct err *err)
 {
 	for (const struct spec_key *key = spec_keys; key->name; key++) {
 		const void *field = spec_const_field(spec, key);
 		int r = 0;
 		if (key->type == SPEC_PATH && *(char *const *)field) {
-			r = validate_path(spec, key, *(char *const *)field, err);
+			r = validate_path(backend, key, *(char *const *)field, err);
 		}
 		for (char *const *at = key->type == SPEC_PATHS ? *(char **const *)field : NULL;
 			at && *at && r == 0; at++) {
-			r = validate_path(spec, key, *at, err);
+			r = validate_path(backend, key, *at, err);
 		}
 		if (r < 0) {
 			return r;

@@ -115,6 +115,9 @@ bool spec_path_is_below(const char *path, const char *above);
 /* Does the backend called name run on Windows, and so take its paths ("C:\\work")? NULL: no. */
 bool spec_backend_is_windows(const char *name);
 
+/* Are all paths of the system that the backend called name runs on? 0, or -ENOTSUP with err. */
+int spec_check_paths(const struct spec *spec, const char *backend, struct err *err);
+
 /*
  * Checks the rules between keys (part 1.4 of the reference): argument list, blank entries, limits,
  * writable without a mode that has it, dir outside what can be read, strict. 0 or -EINVAL.

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "backends/plan.h"
+#include "base/parse.h"
 #include "session/config.h"
 
 #define MAX_KEYS 64
@@ -231,7 +232,7 @@ static int make_absolute(const char *text, char path[PATH_MAX])
 {
 	size_t used = 0;
 
-	if (text[0] == '/') {
+	if (text[0] == '/' || parse_is_windows_path(text)) {
 		return snprintf(path, PATH_MAX, "%s", text) < PATH_MAX ? 0 : -1;
 	}
 	if (realpath(text, path)) {
