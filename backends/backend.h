@@ -121,6 +121,7 @@ extern const struct backend backend_appcontainer, backend_apple_container;
 
 /* For other systems: compiled here, never started here. */
 extern const struct backend backend_seatbelt;
+extern const struct backend backend_jail;
 
 /* The backend called name, or NULL. */
 const struct backend *backend_find(const struct backend *const list[], const char *name);

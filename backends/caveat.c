@@ -352,6 +352,54 @@ const struct caveat_info caveat_table[] = {
 		"set cpus and memory"},
 
 	/* jail */
+	{"jail.single_uid", CAPABILITY_SESSION_FRESH, CAVEAT_WEAKER,
+		"all sessions run as that host's user nobody; between them stand the jails alone",
+		NULL},
+	{"jail.rctl.tunable", NONE, CAVEAT_INFO,
+		"limits need a kernel that was booted with kern.racct.enable=1; without it a "
+		"session "
+		"is refused",
+		"put kern.racct.enable=1 into /boot/loader.conf"},
+	{"jail.cpu.by_percent", CAPABILITY_RES_CPU, CAVEAT_INFO,
+		"processor time is limited in whole per cent and measured over seconds: a short "
+		"burst "
+		"passes",
+		NULL},
+	{"jail.pf.anchors", NONE, CAVEAT_INFO,
+		"pf must be on and its rules must have nat-anchor \"cloche/*\" and anchor "
+		"\"cloche/*\" before any quick rule; without them a session is refused",
+		"add both to that host's /etc/pf.conf"},
+	{"jail.net.ipv4_only", NONE, CAVEAT_INFO, "the jail's interface passes IPv4 alone", NULL},
+	{"jail.outbound.no_local", CAPABILITY_NET_OUTBOUND, CAVEAT_INFO,
+		"private networks and the host itself cannot be reached, a resolver there included",
+		"name a resolver outside in the root's /etc/resolv.conf"},
+	{"jail.inbound.from_host", CAPABILITY_NET_INBOUND, CAVEAT_INFO,
+		"the listed ports answer at the jail's own address, which its host alone has a way "
+		"to",
+		"forward them on that host with rdr"},
+	{"jail.enable.host_network", CAPABILITY_NET_ENABLE, CAVEAT_WEAKER,
+		"the jail shares its host's network: services on its loopback are in reach",
+		"use net outbound, or list ports with inbound"},
+	{"jail.paths.directories", CAPABILITY_FS_READ_SCOPE, CAVEAT_INFO,
+		"readable and writable paths must be directories that exist; else a session is "
+		"refused",
+		NULL},
+	{"jail.read_deny.directories", CAPABILITY_FS_READ_DENY, CAVEAT_INFO,
+		"denied paths that would be seen must be directories that exist, as they are "
+		"covered "
+		"by an empty one; else a session is refused",
+		"deny the directory of a file"},
+	{"jail.write_scope.by_mode", CAPABILITY_FS_WRITE_SCOPE, CAVEAT_INFO,
+		"writable paths are writable as far as their modes let nobody write", NULL},
+	{"jail.disk.scratch_only", CAPABILITY_RES_DISK, CAVEAT_WEAKER,
+		"the limit holds for throw-away writes; those that persist are not limited",
+		"give the writable paths datasets with a quota"},
+	{"jail.clone.dataset", CAPABILITY_FS_WRITE_EPHEMERAL, CAVEAT_INFO,
+		"throw-away writes go to a ZFS clone, so the root must be the mount point of a "
+		"dataset, and datasets mounted below it are not seen",
+		NULL},
+	{"jail.no_exec", CAPABILITY_PROC_NO_EXEC, CAVEAT_MISSING,
+		"a jail cannot forbid that programs are started", "choose another backend"},
 
 	/* Network modes */
 	{"net.link.no_ipv6", NONE, CAVEAT_INFO,

@@ -6,5 +6,6 @@ const struct backend *const backends[] = {
 	&backend_seatbelt,
 	&backend_apple_container,
 	&backend_appcontainer,
+	&backend_jail,
 	NULL,
 };
