@@ -84,10 +84,10 @@ int backend_compile(const struct backend *backend, const struct spec *spec, cons
 	cleanup(plan_freep) struct plan *plan = NULL;
 	int r = 0;
 
-	if (spec->shared && !backend->join) {
+	if (spec->share != SHARE_NONE && !backend->join) {
 		return err_refuse(err, ENOTSUP,
-			"share: connection: this backend cannot put several sessions into one "
-			"sandbox");
+			"share: connection and agent forwarding: this backend cannot let a command "
+			"join a sandbox");
 	}
 	r = spec_check_paths(spec, backend->name, err);
 	r = r < 0 ? r : backend->compile(spec, host, without, &plan, err);

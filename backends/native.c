@@ -142,7 +142,7 @@ static int note_spec(const struct spec *spec, const struct host *host, struct pl
 		{true, "host.conceal.uptime"},
 		{true, "host.conceal.mountinfo"},
 		{true, "session.fresh.host_quotas"},
-		{spec->shared, "session.shared"},
+		{spec->share == SHARE_CONNECTION, "session.shared"},
 		{spec->memory == 0, "res.disk.memfd"},
 	};
 	int r = note_landlock(host, plan);
@@ -218,7 +218,7 @@ static void choose_uses(const struct spec *spec, const struct native_view *view,
 			PLAN_LAYER_UTS | PLAN_LAYER_MASKS | PLAN_LAYER_KEYRING | PLAN_LAYER_PID |
 				PLAN_LAYER_CGROUP | PLAN_LAYER_DEV | PLAN_LAYER_FILTER,
 			own_mounts},
-		{CAPABILITY_SESSION_FRESH, !persistent && !spec->shared,
+		{CAPABILITY_SESSION_FRESH, !persistent && spec->share != SHARE_CONNECTION,
 			PLAN_LAYER_IPC | PLAN_LAYER_PID | PLAN_LAYER_KEYRING | PLAN_LAYER_CLOSE_FDS,
 			own_mounts && own_net},
 	};
@@ -244,7 +244,7 @@ static int fill(
 	if (!(plan->without & PLAN_LAYER_LANDLOCK)) {
 		landlock_compile(host->landlock_abi, false, &plan->landlock);
 	}
-	plan->shared = spec->shared;
+	plan->shared = spec->share != SHARE_NONE;
 	r = native_net_compile(spec, host, plan, err);
 	r = r < 0 ? r : native_view_compile(spec, host, plan, &view, err);
 	r = r < 0 ? r : foreign_command(spec, view.start, plan);

@@ -19,6 +19,9 @@ enum root_kind { ROOT_HOST, ROOT_DIRECTORY, ROOT_IMAGE }; /* where /usr and the 
 /* AUTO: a range of the session's own where the host has one to give, else the caller's one id. */
 enum id_kind { IDS_AUTO, IDS_RANGE, IDS_SINGLE };
 
+/* Does the command join a sandbox that was made before it, and may others join too? */
+enum share_mode { SHARE_NONE, SHARE_ALONE, SHARE_CONNECTION };
+
 struct spec {
 	char **args; /* the command; args[0] is the program, found by PATH inside */
 	char *dir; /* working directory inside; NULL: the home directory if there is one, else / */
@@ -51,7 +54,7 @@ struct spec {
 	struct capability_set require; /* refuse a plan whose uses lack one of these */
 	char **refuse_on; /* caveat codes, or severities, that are not acceptable */
 	char *backend; /* a name; NULL: the first that will do; "auto": the best of all */
-	bool shared; /* the command joins a sandbox that others join too; no key: the server decides */
+	enum share_mode share; /* no key: the server decides */
 };
 
 void spec_init(struct spec *spec);

@@ -23,6 +23,7 @@
 
 #include "base/parse.h"
 #include "base/strv.h"
+#include "keys/address.h"
 
 #define RSA_MIN_BITS 2048
 #define RSA_MAX_BITS 16384
@@ -497,6 +498,35 @@ static int set_profile(struct reading *reading, const char *value)
 	return reading->options->profile ? 0 : err_set(reading->err, ENOMEM, "reading profile=");
 }
 
+/* "host:port", or for listening a port alone. */
+static int add_permit(
+	struct reading *reading, const char *name, bool alone, const char *value, char ***list)
+{
+	cleanup_free char *pattern = NULL;
+
+	if (asprintf(&pattern, "%s%s", alone && !strchr(value, ':') ? "*:" : "", value) < 0) {
+		pattern = NULL;
+		return err_set(reading->err, ENOMEM, "reading %s=", name);
+	}
+	if (!address_pattern_is_valid(pattern)) {
+		return err_refuse(
+			reading->err, EINVAL, "%s=: \"%s\" is not host:port", name, value);
+	}
+	return strv_consume(list, take_ptr(&pattern)) < 0
+		? err_set(reading->err, ENOMEM, "reading %s=", name)
+		: 0;
+}
+
+static int set_permit_open(struct reading *reading, const char *value)
+{
+	return add_permit(reading, "permitopen", false, value, &reading->options->permit_open);
+}
+
+static int set_permit_listen(struct reading *reading, const char *value)
+{
+	return add_permit(reading, "permitlisten", true, value, &reading->options->permit_listen);
+}
+
 static const struct option options[] = {
 	{"restrict", .kind = OPTION_RESTRICT},
 	{"pty", offsetof(struct key_options, pty), .kind = OPTION_SWITCH},
@@ -509,11 +539,13 @@ static const struct option options[] = {
 	{"environment", .set = set_environment, .kind = OPTION_VALUE},
 	{"expiry-time", .set = set_expiry, .kind = OPTION_VALUE},
 	{"profile", .set = set_profile, .kind = OPTION_VALUE},
+	{"permitopen", .set = set_permit_open, .kind = OPTION_VALUE},
+	{"permitlisten", .set = set_permit_listen, .kind = OPTION_VALUE},
 };
 
 /* sshd's, which we do not enforce: a key that relies on one of them is not used at all. */
-static const char *const not_enforced[] = {"cert-authority", "permitopen", "permitlisten",
-	"principals", "tunnel", "no-touch-required", "verify-required"};
+static const char *const not_enforced[] = {
+	"cert-authority", "principals", "tunnel", "no-touch-required", "verify-required"};
 
 static int set_switch(struct reading *reading, const struct option *option, bool on)
 {
@@ -653,6 +685,8 @@ void authorized_key_fini(struct authorized_key *key)
 	free(key->comment);
 	free(key->options.command);
 	key->options.from = strv_free(key->options.from);
+	key->options.permit_open = strv_free(key->options.permit_open);
+	key->options.permit_listen = strv_free(key->options.permit_listen);
 	key->options.environment = strv_free(key->options.environment);
 	free(key->options.profile);
 	*key = (struct authorized_key){0};

@@ -26,6 +26,7 @@ struct key_options {
 	char **environment; /* NAME=VALUE, added to the session */
 	time_t expiry; /* 0: none; seconds since 1970, UTC */
 	bool restricted; /* "restrict" was said */
+	char **permit_open, **permit_listen; /* HOST:PORT; empty: whatever the profile permits */
 	char *profile; /* profile="..." (ours): use this profile instead of the user's */
 };
 

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/parse.h"
 #include "base/strv.h"
+#include "keys/address.h"
 #include "keys/password.h"
 #include "session/config.h"
 #include "session/sftp.h"
@@ -154,6 +155,21 @@ static int read_kind(const char *text, char **ret, struct err *err)
 	static const char *const kinds[] = {"shell", "exec", "sftp", NULL};
 
 	return read_word(kinds, text, ret, err);
+}
+
+static int read_forward(const char *text, char **ret, struct err *err)
+{
+	static const char *const kinds[] = {"local", "remote", "agent", NULL};
+
+	return read_word(kinds, text, ret, err);
+}
+
+static int read_address(const char *text, char **ret, struct err *err)
+{
+	return address_pattern_is_valid(text)
+		? keep(text, ret, err)
+		: err_refuse(err, EINVAL,
+			  "'%s' is not HOST:PORT such as localhost:8080, [::1]:22 or *:443", text);
 }
 
 static int read_share(const char *text, char **ret, struct err *err)
@@ -309,6 +325,14 @@ const struct config_key config_profile_keys[] = {
 		.help = "session: each has a sandbox of its own; connection: those of one "
 			"connection "
 			"meet in one"},
+	{"forward", CONFIG_LIST, FIELD(forward), .read = read_forward, .preset_says = "none",
+		.help = "kinds of forwarding that are offered: local (-L, -D, -W), remote (-R), "
+			"agent "
+			"(-A)"},
+	{"permit_open", CONFIG_LIST, FIELD(permit_open), .read = read_address, .preset = "*:*",
+		.help = "HOST:PORT that local forwarding may reach, inside; * for any"},
+	{"permit_listen", CONFIG_LIST, FIELD(permit_listen), .read = read_address, .preset = "*:*",
+		.help = "HOST:PORT that remote forwarding may listen on, inside; * for any"},
 	{"sessions", CONFIG_LIST, FIELD(sessions), .read = read_kind, .preset = "shell,exec,sftp",
 		.help = "kinds of sessions that are offered: shell, exec, sftp"},
 	{"sftp", CONFIG_TEXT, FIELD(sftp), .read = read_sftp, .preset = "yes",

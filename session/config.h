@@ -20,6 +20,8 @@ struct config_profile {
 	uint64_t warning; /* seconds before a limit at which the user is told */
 	char **accept_env; /* patterns over names the client may set */
 	char *share; /* "session": each has a sandbox of its own; "connection" */
+	char **forward; /* kinds of forwarding that are offered: local, remote, agent */
+	char **permit_open, **permit_listen; /* patterns, HOST:PORT; empty: nothing */
 	char **sessions; /* kinds that are offered: shell, exec, sftp */
 	char *sftp; /* "no", "read-only", "yes" */
 	char *sftp_server; /* path inside; NULL: where distributions put it */

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/strv.h"
+#include "keys/address.h"
 #include "session/sftp.h"
 
 static const char default_path[] = "/usr/local/bin:/usr/bin:/bin";
@@ -25,6 +26,7 @@ const char *policy_kind_name(enum policy_kind kind)
 		[POLICY_SHELL] = "shell",
 		[POLICY_EXEC] = "exec",
 		[POLICY_SUBSYSTEM] = "subsystem",
+		[POLICY_SANDBOX] = "sandbox",
 	};
 	return names[kind];
 }
@@ -63,6 +65,53 @@ bool policy_accepts_term(const char *term)
 		strspn(term, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-._");
 
 	return length > 0 && length <= 64 && !term[length];
+}
+
+static bool key_permits(
+	const struct key_options *key, enum policy_forward kind, const char *host, uint32_t port)
+{
+	char *const *list = kind == POLICY_FORWARD_LOCAL ? key->permit_open : key->permit_listen;
+
+	if (kind == POLICY_FORWARD_AGENT) {
+		return key->agent_forwarding;
+	}
+	return key->port_forwarding && (!list || address_matches(list, host, port));
+}
+
+int policy_check_forward(const struct policy_login *login, enum policy_forward kind,
+	const char *host, uint32_t port, struct err *err)
+{
+	static const char *const names[] = {
+		[POLICY_FORWARD_LOCAL] = "local",
+		[POLICY_FORWARD_REMOTE] = "remote",
+		[POLICY_FORWARD_AGENT] = "agent",
+	};
+	const struct config_profile *profile = login->profile;
+	char *const *list =
+		kind == POLICY_FORWARD_LOCAL ? profile->permit_open : profile->permit_listen;
+
+	if (!strv_contains(profile->forward, names[kind])) {
+		return err_refuse(err, EPERM, "profile %s does not offer %s forwarding",
+			profile->name, names[kind]);
+	}
+	if (login->key && !key_permits(login->key, kind, host, port)) {
+		return err_refuse(
+			err, EPERM, "the key that was used does not permit this forwarding");
+	}
+	if (kind == POLICY_FORWARD_AGENT) {
+		return 0;
+	}
+	if (!policy_shares(profile)) {
+		return err_refuse(err, EPERM,
+			"ports are forwarded to the sandbox of a connection: profile %s needs "
+			"share: connection",
+			profile->name);
+	}
+	if (!address_matches(list, host, port)) {
+		return err_refuse(err, EPERM, "profile %s does not permit %s:%u", profile->name,
+			host, (unsigned)port);
+	}
+	return 0;
 }
 
 bool policy_shares(const struct config_profile *profile)
@@ -154,6 +203,7 @@ static int set_environment(const struct policy_login *login, const struct policy
 	} facts[] = {
 		{"SSH_TTY", request->pty ? "/dev/pts/0" : NULL},
 		{"SSH_ORIGINAL_COMMAND", original},
+		{"SSH_AUTH_SOCK", request->agent},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(base) && r == 0; i++) {
 		r = base[i].value ? strv_setenv(&env, base[i].name, base[i].value) : 0;
@@ -186,7 +236,8 @@ static int check_kind(const struct policy_login *login, const struct policy_requ
 	const char *kind = is_sftp(request, forced) ? "sftp" : policy_kind_name(request->kind);
 	cleanup_free char *offered = NULL;
 
-	if (forced || strv_contains(login->profile->sessions, kind)) {
+	if (forced || request->kind == POLICY_SANDBOX ||
+		strv_contains(login->profile->sessions, kind)) {
 		return 0;
 	}
 	if (request->kind == POLICY_SUBSYSTEM && !is_sftp(request, forced)) {
@@ -203,7 +254,9 @@ static int fill_spec(const struct policy_login *login, const struct policy_reque
 	const char *command = forced ? forced : request->command;
 	int r = 0;
 
-	spec->shared = policy_shares(login->profile);
+	spec->share = policy_shares(login->profile) ? SHARE_CONNECTION
+		: request->agent                    ? SHARE_ALONE
+						    : SHARE_NONE;
 	if (!spec->user) {
 		spec->user = strdup(login->name);
 	}
@@ -252,7 +305,7 @@ int policy_trial_spec(const struct config_profile *profile, char *const *argv, s
 	if (r < 0) {
 		return r;
 	}
-	spec.shared = policy_shares(profile);
+	spec.share = policy_shares(profile) ? SHARE_CONNECTION : SHARE_NONE;
 	spec.args = strv_free(spec.args);
 	r = strv_copy(argv, &spec.args);
 	if (r == 0 && !strv_getenv(spec.env, "PATH")) {

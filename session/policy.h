@@ -14,7 +14,8 @@
 #define POLICY_MAX_ENV 64 /* variables one session may be sent */
 #define POLICY_MAX_ENV_VALUE 4096
 
-enum policy_kind { POLICY_SHELL, POLICY_EXEC, POLICY_SUBSYSTEM };
+/* SANDBOX: none of these, but a sandbox that they join. */
+enum policy_kind { POLICY_SHELL, POLICY_EXEC, POLICY_SUBSYSTEM, POLICY_SANDBOX };
 
 const char *policy_kind_name(enum policy_kind kind);
 
@@ -34,6 +35,7 @@ struct policy_request {
 	const char *command; /* of exec, or the name of a subsystem; NULL for a shell */
 	bool pty;
 	const char *term; /* with pty */
+	const char *agent; /* path inside of the forwarded agent's socket, or NULL */
 	char *const *env; /* NAME=VALUE that policy_accepts_env() has passed */
 };
 
@@ -52,6 +54,15 @@ bool policy_accepts_term(const char *term);
 
 /* Do all sessions of one connection meet in one sandbox? */
 bool policy_shares(const struct config_profile *profile);
+
+enum policy_forward { POLICY_FORWARD_LOCAL, POLICY_FORWARD_REMOTE, POLICY_FORWARD_AGENT };
+
+/*
+ * May this login forward to (or listen on) host and port inside? Agents have neither. 0, or -EPERM with
+ * err in words for the user.
+ */
+int policy_check_forward(const struct policy_login *login, enum policy_forward kind,
+	const char *host, uint32_t port, struct err *err);
 
 /* May this login have a terminal? */
 bool policy_allows_pty(const struct policy_login *login);

@@ -66,6 +66,7 @@ int session_new(uint32_t channel, struct session **ret)
 		return -ENOMEM;
 	}
 	session->channel = channel;
+	session->agent = -1;
 	session->size = (struct winsize){.ws_row = 24, .ws_col = 80};
 	*ret = session;
 	return 0;
@@ -93,6 +94,21 @@ int session_set_pty(const struct session_context *context, struct session *sessi
 	session->size = *size;
 	(void)snprintf(session->term, sizeof(session->term), "%s",
 		policy_accepts_term(term) ? term : "dumb");
+	return 0;
+}
+
+int session_set_agent(const struct session_context *context, struct session *session)
+{
+	unsigned char name[8];
+	char hex[2 * sizeof(name) + 1];
+	struct err err = {0};
+
+	if (policy_check_forward(&context->login, POLICY_FORWARD_AGENT, "", 0, &err) < 0) {
+		return -EPERM;
+	}
+	io_random(name, sizeof(name));
+	(void)snprintf(session->agent_path, sizeof(session->agent_path), "/tmp/ssh-%s/agent",
+		io_hex(name, sizeof(name), hex));
 	return 0;
 }
 
@@ -180,6 +196,16 @@ static void audit_limit(
 	(void)audit_event(context->audit, "limit_hit", fields, NULL);
 }
 
+static int add_to_limits(const struct session_context *context, const char **ret_reason)
+{
+	const struct config *config = context->login.config;
+	uint64_t max_user = context->login.user->max_sessions ? context->login.user->max_sessions
+							      : config->max_user_sessions;
+
+	return limits_add_session(
+		context->limits, context->slot, config->max_total_sessions, max_user, ret_reason);
+}
+
 /* Is the profile open, and does this plan keep all that was measured for it? */
 static int check_gate(const struct session_gate *gate, const struct plan *plan, struct err *err)
 {
@@ -225,6 +251,7 @@ static int make_plan(const struct session_context *context, const struct session
 		.command = command,
 		.pty = session->pty,
 		.term = session->term,
+		.agent = session->agent_path[0] ? session->agent_path : NULL,
 		.env = session->env,
 	};
 	int r = policy_spec(&context->login, &request, &spec, err);
@@ -238,20 +265,62 @@ static int make_plan(const struct session_context *context, const struct session
 	return r;
 }
 
-/* The connection's one sandbox is made when the first session comes. */
+/* A sandbox to join, from a plan whose command is nobody's. */
+static int make_shared(const struct session_context *context, const struct session *session,
+	struct session_shared *shared, struct err *err)
+{
+	cleanup(plan_freep) struct plan *plan = NULL;
+	const struct backend *backend = NULL;
+	int r = make_plan(context, session, POLICY_SANDBOX, NULL, &backend, &plan, err);
+
+	r = r < 0 ? r : check_gate(context->gate, plan, err);
+	return r < 0 ? r : session_shared_start(shared, backend, &plan, context->host, err);
+}
+
+int session_share(const struct session_context *context, struct err *err)
+{
+	const struct session nobody = {.agent = -1};
+	const char *reason = NULL;
+
+	if (context->shared->sandbox) {
+		return 0;
+	}
+	if (!context->gate->open) {
+		return err_refuse(err, ENOTSUP, "%s", context->gate->reason);
+	}
+	/* It counts like a session, since it can be there without any. */
+	int r = add_to_limits(context, &reason);
+	if (r < 0) {
+		return err_refuse(err, EUSERS, "%s", reason);
+	}
+	r = make_shared(context, &nobody, context->shared, err);
+	if (r < 0) {
+		limits_remove_session(context->limits, context->slot);
+	}
+	return r;
+}
+
+void session_unshare(const struct session_context *context)
+{
+	if (context->shared && context->shared->sandbox) {
+		session_shared_fini(context->shared);
+		limits_remove_session(context->limits, context->slot);
+	}
+}
+
+/* The agent's socket is there before the command that is to find it. */
 static int join_shared(const struct session_context *context, struct session *session,
 	const struct plan *plan, const struct sandbox_stdio *io, struct err *err)
 {
-	struct session_shared *shared = context->shared;
-	int r = 0;
+	bool connection = policy_shares(context->login.profile);
+	struct session_shared *shared = connection ? context->shared : &session->own;
+	int r = connection ? session_share(context, err)
+			   : make_shared(context, session, shared, err);
 
-	if (!shared->sandbox) {
-		cleanup(plan_freep) struct plan *own = NULL;
-		const struct backend *backend = NULL;
-		r = make_plan(context, session, POLICY_SHELL, NULL, &backend, &own, err);
-		r = r < 0 ? r : session_shared_start(shared, backend, &own, context->host, err);
-	}
 	r = r < 0 ? r : session_shared_check(shared, plan, err);
+	if (r == 0 && session->agent_path[0]) {
+		r = session_shared_listen(shared, session->agent_path, &session->agent, err);
+	}
 	return r < 0 ? r : shared->backend->join(shared->sandbox, plan, io, &session->sandbox, err);
 }
 
@@ -316,6 +385,10 @@ static int start_checked(const struct session_context *context, struct session *
 		return r;
 	}
 	r = start_sandbox(context, session, plan, ret_fds, ret_count, err);
+	if (r < 0) {
+		close_fdp(&session->agent);
+		session_shared_fini(&session->own);
+	}
 	return r < 0 ? err_wrap(err, "the sandbox could not be made") : 0;
 }
 
@@ -323,14 +396,10 @@ int session_start(const struct session_context *context, struct session *session
 	enum policy_kind kind, const char *command, int ret_fds[3], size_t *ret_count,
 	struct err *err)
 {
-	const struct config *config = context->login.config;
-	uint64_t max_user = context->login.user->max_sessions ? context->login.user->max_sessions
-							      : config->max_user_sessions;
 	const char *reason = NULL;
 
 	assert(session->state == SESSION_OPEN);
-	int r = limits_add_session(
-		context->limits, context->slot, config->max_total_sessions, max_user, &reason);
+	int r = add_to_limits(context, &reason);
 	if (r < 0) {
 		(void)err_refuse(err, EUSERS, "%s", reason);
 		audit_limit(context, session, "sessions");
@@ -524,6 +593,8 @@ static void let_go(const struct session_context *context, struct session *sessio
 {
 	session->backend->destroy(session->sandbox);
 	session->sandbox = NULL;
+	close_fdp(&session->agent);
+	session_shared_fini(&session->own);
 	limits_remove_session(context->limits, context->slot);
 }
 

@@ -52,7 +52,10 @@ struct session {
 	bool pty;
 	char term[65];
 	struct winsize size;
+	char agent_path[64]; /* inside; "": no agent */
 	/* what runs */
+	int agent; /* listening socket of the agent, to be accepted from; -1: none */
+	struct session_shared own; /* a sandbox to join that is nobody else's */
 	const struct backend *backend;
 	struct sandbox *sandbox;
 	bool deaf; /* forced command or subsystem: the client's signals are not passed on */
@@ -83,6 +86,17 @@ int session_set_env(const struct session_context *context, struct session *sessi
 	const char *name, const char *value);
 int session_set_pty(const struct session_context *context, struct session *session,
 	const char *term, const struct winsize *size);
+/* The client's agent is to be reached from inside: once started, session->agent is the listener. */
+int session_set_agent(const struct session_context *context, struct session *session);
+
+/*
+ * Makes the connection's one sandbox, if it is not there, for what is forwarded to it. 0, or negative
+ * errno with err fit for the user.
+ */
+int session_share(const struct session_context *context, struct err *err);
+
+/* Ends it, after the last session. */
+void session_unshare(const struct session_context *context);
 
 /*
  * Starts the command in a fresh sandbox, after the audit log has the plan. On success *ret_count

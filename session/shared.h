@@ -7,8 +7,7 @@
 #include "backends/backend.h"
 #include "base/err.h"
 
-/* Zeroed: there is none yet. */
-struct session_shared {
+struct session_shared { /* zeroed: there is none yet */
 	const struct backend *backend;
 	struct plan *plan; /* what the sandbox is; its argv is nobody's */
 	struct sandbox *sandbox;
@@ -24,6 +23,13 @@ int session_shared_start(struct session_shared *shared, const struct backend *ba
  * sandbox has ended; err is fit for the user.
  */
 int session_shared_check(struct session_shared *shared, const struct plan *plan, struct err *err);
+
+/*
+ * A socket that listens at path inside, in a directory of its own, for the session's user. *ret_fd is
+ * the caller's. 0 or negative errno.
+ */
+int session_shared_listen(
+	struct session_shared *shared, const char *path, int *ret_fd, struct err *err);
 
 /* Ends it. Everything that joined must be gone. Accepts a zeroed one. */
 void session_shared_fini(struct session_shared *shared);

@@ -31,6 +31,7 @@
 #include "base/log.h"
 #include "base/proc.h"
 #include "sshd/auth.h"
+#include "sshd/forward.h"
 #include "sshd/wire.h"
 
 #define USEC UINT64_C(1000000)
@@ -47,6 +48,7 @@ struct monitor {
 	struct auth auth;
 	struct session_context context;
 	struct session_shared shared;
+	struct forwards forwards;
 	enum wire_state state;
 	char address[INET6_ADDRSTRLEN];
 	char version[128];
@@ -374,12 +376,14 @@ static int make_room(struct monitor *monitor)
 	if (monitor->session_count < monitor->session_room) {
 		return 0;
 	}
+	/* Two for each session: it, and its agent. */
 	struct session **sessions = reallocarray(monitor->sessions, room, sizeof(struct session *));
 	if (!sessions) {
 		return -ENOMEM;
 	}
 	monitor->sessions = sessions;
-	struct pollfd *fds = reallocarray(monitor->fds, room + FIXED_FDS, sizeof(struct pollfd));
+	struct pollfd *fds = reallocarray(
+		monitor->fds, 2 * room + FORWARD_MAX + FIXED_FDS, sizeof(struct pollfd));
 	if (!fds) {
 		return -ENOMEM;
 	}
@@ -388,11 +392,18 @@ static int make_room(struct monitor *monitor)
 	return 0;
 }
 
+/* Numbers are net's to choose, each once. */
+static bool is_taken(const struct monitor *monitor, uint32_t channel)
+{
+	return channel >= WIRE_FIRST_INCOMING || find_session(monitor, channel) ||
+		forwards_have(&monitor->forwards, channel);
+}
+
 static void on_open(struct monitor *monitor, const struct wire *wire)
 {
 	struct session *session = NULL;
 
-	if (find_session(monitor, wire->channel)) {
+	if (is_taken(monitor, wire->channel)) {
 		break_rule(monitor, "channel opened twice");
 		return;
 	}
@@ -524,6 +535,9 @@ static void on_close(struct monitor *monitor, const struct wire *wire)
 {
 	struct session *session = find_session(monitor, wire->channel);
 
+	if (forwards_close(&monitor->forwards, &monitor->context, wire->channel)) {
+		return;
+	}
 	/* Closing what is closed is no crime: our EXIT and its CLOSE may cross. */
 	if (!session) {
 		return;
@@ -542,6 +556,39 @@ static void on_active(struct monitor *monitor, const struct wire *wire)
 	if (session) {
 		session_touch(session);
 	}
+}
+
+static void on_agent(struct monitor *monitor, const struct wire *wire)
+{
+	struct session *session = find_open(monitor, wire);
+
+	if (session) {
+		int r = session_set_agent(&monitor->context, session);
+		send_result(monitor, wire->channel, r == 0, r == 0 ? "" : "not offered");
+	}
+}
+
+static void on_forward(struct monitor *monitor, const struct wire *wire)
+{
+	struct err err = {0};
+	int r = 0;
+
+	if (is_taken(monitor, wire->channel)) {
+		break_rule(monitor, "channel opened twice");
+		return;
+	}
+	if (monitor->draining) {
+		r = err_refuse(&err, EAGAIN, "the server is stopping");
+	} else if (make_room(monitor) < 0) {
+		r = err_set(&err, ENOMEM, "forwarding");
+	} else {
+		r = forwards_ask(&monitor->forwards, &monitor->context, wire, &err);
+	}
+	if (r < 0) {
+		log_info("forwarding of %s to %s port %u refused: %s", monitor->auth.name,
+			wire->text, wire->number, err.msg);
+	}
+	send_result(monitor, wire->channel, r == 0, r == 0 ? "" : err.msg);
 }
 
 static void on_kex(struct monitor *monitor, const struct wire *wire)
@@ -574,6 +621,9 @@ static void (*const handlers[])(struct monitor *monitor, const struct wire *wire
 	[WIRE_CLOSE] = on_close,
 	[WIRE_ACTIVE] = on_active,
 	[WIRE_BYE] = on_bye,
+	[WIRE_AGENT] = on_agent,
+	[WIRE_FORWARD] = on_forward,
+	[WIRE_LISTEN] = on_forward,
 };
 
 /* ---- the loop ---- */
@@ -713,6 +763,27 @@ static void step_sessions(struct monitor *monitor)
 	}
 }
 
+/* Sockets of the sandbox that are to be net's. */
+static void step_forwards(struct monitor *monitor)
+{
+	struct wire wire;
+
+	while (monitor->socket >= 0 &&
+		forwards_step(&monitor->forwards, &monitor->context, &wire) > 0) {
+		send_wire(monitor, &wire);
+		wire_fini(&wire);
+	}
+	for (size_t i = 0; i < monitor->session_count && monitor->socket >= 0; i++) {
+		const struct session *session = monitor->sessions[i];
+		while (session->agent >= 0 && monitor->socket >= 0 &&
+			forwards_accept_agent(
+				&monitor->forwards, session->agent, session->channel, &wire) == 0) {
+			send_wire(monitor, &wire);
+			wire_fini(&wire);
+		}
+	}
+}
+
 static bool any_running(const struct monitor *monitor)
 {
 	for (size_t i = 0; i < monitor->session_count; i++) {
@@ -803,14 +874,19 @@ static void turn(struct monitor *monitor)
 {
 	struct pollfd first[FIXED_FDS];
 	struct pollfd *fds = monitor->fds ? monitor->fds : first;
+	nfds_t count = FIXED_FDS;
 
 	fds[0] = (struct pollfd){.fd = monitor->socket, .events = POLLIN};
 	fds[1] = (struct pollfd){.fd = monitor->signals, .events = POLLIN};
 	for (size_t i = 0; i < monitor->session_count; i++) {
-		fds[FIXED_FDS + i] = (struct pollfd){
+		fds[count++] = (struct pollfd){
 			.fd = session_event_fd(monitor->sessions[i]), .events = POLLIN};
+		fds[count++] = (struct pollfd){.fd = monitor->sessions[i]->agent, .events = POLLIN};
 	}
-	if (poll(fds, FIXED_FDS + monitor->session_count, next_timeout(monitor)) < 0) {
+	if (monitor->fds) {
+		count += forwards_prepare(&monitor->forwards, fds + count);
+	}
+	if (poll(fds, count, next_timeout(monitor)) < 0) {
 		if (errno != EINTR) {
 			log_error("poll: %s", strerror(errno));
 			drop_net(monitor, "trouble");
@@ -827,6 +903,7 @@ static void turn(struct monitor *monitor)
 		on_socket(monitor);
 	}
 	step_sessions(monitor);
+	step_forwards(monitor);
 	watch_clock(monitor);
 }
 
@@ -876,6 +953,7 @@ int monitor_run(const struct monitor_options *options)
 		log_error("connection refused: %s", strerror(-r));
 		return 2;
 	}
+	forwards_init(&monitor.forwards);
 	begin(&monitor);
 	while (monitor.socket >= 0 || any_running(&monitor)) {
 		turn(&monitor);
@@ -883,7 +961,8 @@ int monitor_run(const struct monitor_options *options)
 	while (monitor.session_count > 0) {
 		forget_session(&monitor, monitor.sessions[0]);
 	}
-	session_shared_fini(&monitor.shared);
+	forwards_fini(&monitor.forwards);
+	session_unshare(&monitor.context);
 	audit(&monitor, "disconnect", json_pack("{s:b}", "logged_in", (int)monitor.logged_in));
 	auth_fini(&monitor.auth);
 	free(monitor.sessions);

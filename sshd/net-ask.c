@@ -118,6 +118,35 @@ int net_ask(struct net_conn *conn, const struct wire *request, struct wire *ret_
 	}
 }
 
+const struct wire net_refused = {.type = WIRE_FAILED};
+
+static const struct wire *find_about(const struct net_conn *conn, uint32_t channel)
+{
+	for (const struct net_message *message = conn->inbox; message; message = message->next) {
+		if (message->wire.channel == channel) {
+			return &message->wire;
+		}
+	}
+	return NULL;
+}
+
+const struct wire *net_await_about(struct net_conn *conn, uint32_t channel, uint64_t usec)
+{
+	uint64_t deadline = io_now_usec() + usec;
+
+	for (;;) {
+		struct pollfd wait = {.fd = conn->monitor, .events = POLLIN};
+		uint64_t now = 0;
+		net_collect(conn);
+		const struct wire *found = find_about(conn, channel);
+		now = io_now_usec();
+		if (found || conn->bye || now >= deadline) {
+			return found;
+		}
+		(void)poll(&wait, 1, (int)((deadline - now) / 1000 + 1));
+	}
+}
+
 void net_tell(struct net_conn *conn, enum wire_type type, uint32_t channel, const char *text)
 {
 	int r = wire_send_simple(conn->monitor, type, channel, 0, text);

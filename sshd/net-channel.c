@@ -125,6 +125,17 @@ void net_channel_start(struct net_channel *channel, struct wire *started)
 	}
 }
 
+void net_channel_attach(struct net_channel *channel, struct wire *wire)
+{
+	channel->started = true;
+	channel->conn->up = true;
+	for (size_t i = 0; i < wire->fd_count; i++) {
+		(void)io_set_nonblocking(wire->fds[i], true);
+	}
+	channel->in = take_fd(&wire->fds[0]);
+	channel->out = take_fd(&wire->fds[1]);
+}
+
 void net_channel_refuse(struct net_channel *channel, const char *text, uint32_t status)
 {
 	channel->started = true;
@@ -174,6 +185,22 @@ static void send_exit(struct net_channel *channel)
  * libssh's ssh_channel_close() gives up half-way when EOF could not be sent at once, so EOF is sent
  * by itself first; both are in its queue when it says so, even where it says "again".
  */
+/* Of a socket each way ends by itself, and the channel when both have. */
+static void finish_forward(struct net_channel *channel)
+{
+	if (!channel->started || channel->out >= 0 || channel->kept || channel->sent_close) {
+		return;
+	}
+	if (!channel->sent_eof) {
+		channel->sent_eof = true;
+		(void)ssh_channel_send_eof(channel->ssh);
+	}
+	if (channel->in < 0) {
+		channel->sent_close = true;
+		(void)ssh_channel_close(channel->ssh);
+	}
+}
+
 static void finish(struct net_channel *channel, uint64_t now)
 {
 	bool silent = channel->out < 0 && channel->err < 0 && !channel->kept && !channel->notice;
@@ -223,6 +250,12 @@ static void tell_monitor(struct net_channel *channel, uint64_t now)
 void net_channel_pump(
 	struct net_channel *channel, const struct pollfd *fds, size_t count, uint64_t now)
 {
+	if (channel->opening) {
+		net_forward_open(channel);
+	}
+	if (channel->opening) {
+		return;
+	}
 	net_relay_in(channel,
 		net_relay_revents(fds, count, channel->in) & (POLLOUT | POLLHUP | POLLERR));
 	net_relay_out(channel, fds, count);
@@ -231,10 +264,14 @@ void net_channel_pump(
 		net_relay_close_out(channel);
 		close_fdp(&channel->err);
 	}
-	if (channel->client_closed) {
+	if (channel->client_closed || channel->failed) {
 		abandon(channel);
 	}
-	finish(channel, now);
+	if (channel->forward) {
+		finish_forward(channel);
+	} else {
+		finish(channel, now);
+	}
 	tell_monitor(channel, now);
 }
 

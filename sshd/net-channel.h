@@ -23,6 +23,11 @@ struct net_channel {
 	struct ssh_channel_callbacks_struct callbacks;
 
 	bool pty, started;
+	bool forward; /* a socket, not a session: no exit status, and each way ends by itself */
+	bool failed; /* the socket will not come */
+	enum { NET_NOT_OPENING, NET_OPENING_REMOTE, NET_OPENING_AGENT } opening;
+	char bound[256], origin[80]; /* what the client is told of a remote forwarding */
+	uint32_t bound_port, origin_port;
 	struct winsize size;
 	int in; /* the session's stdin; with a pty the same number as out */
 	int out, err; /* owned, like in; -1 at their end */
@@ -61,6 +66,9 @@ void net_channel_reap(struct net_conn *conn);
 
 /* Takes the descriptors of a STARTED message. */
 void net_channel_start(struct net_channel *channel, struct wire *started);
+
+/* Takes the sockets of a SOCKET or INCOMING message. */
+void net_channel_attach(struct net_channel *channel, struct wire *wire);
 
 /* Starts a session that never ran: text is shown, and the exit status is status. */
 void net_channel_refuse(struct net_channel *channel, const char *text, uint32_t status);

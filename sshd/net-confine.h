@@ -7,7 +7,7 @@
 #include "base/err.h"
 #include "sshd/net.h"
 
-#define NET_MAX_FDS 256 /* of one net process: five of its own, three a session */
+#define NET_MAX_FDS 512 /* of one net process: its own, three a session, two a forwarding */
 
 /*
  * The zygote's part: namespaces of its own, an empty read-only root, no groups, limits, no

@@ -334,6 +334,18 @@ static void channel_signal(ssh_session session, ssh_channel ssh, const char *sig
 	}
 }
 
+/* Nobody waits for an answer to this, and a no needs none: there is no agent then. */
+static void channel_agent(ssh_session session, ssh_channel ssh, void *userdata)
+{
+	struct net_channel *channel = userdata;
+	struct wire request;
+
+	if (!channel->started) {
+		wire_init(&request, WIRE_AGENT, channel->id);
+		(void)ask_channel(channel->conn, &request, NULL);
+	}
+}
+
 /* Counts what is open, and what we closed but the client has not. */
 static bool has_room(const struct net_conn *conn)
 {
@@ -344,7 +356,7 @@ static bool has_room(const struct net_conn *conn)
 		if (channel->sent_close) {
 			silent++;
 		} else {
-			open++;
+			open += !channel->forward;
 		}
 	}
 	return open < conn->welcome.max_sessions &&
@@ -368,6 +380,7 @@ static struct net_channel *add_channel(struct net_conn *conn, uint32_t id)
 	channel->callbacks.channel_exec_request_function = channel_exec;
 	channel->callbacks.channel_subsystem_request_function = channel_subsystem;
 	channel->callbacks.channel_signal_function = channel_signal;
+	channel->callbacks.channel_auth_agent_req_function = channel_agent;
 	ssh_callbacks_init(&channel->callbacks);
 	if (ssh_set_channel_callbacks(ssh, &channel->callbacks) != SSH_OK) {
 		net_conn_end(conn, "memory");
@@ -403,5 +416,6 @@ int net_conn_set_callbacks(struct net_conn *conn)
 	callbacks->auth_pubkey_function = auth_key;
 	callbacks->channel_open_request_session_function = open_session;
 	ssh_callbacks_init(callbacks);
+	net_forward_set_callbacks(conn);
 	return ssh_set_server_callbacks(conn->session, callbacks) == SSH_OK ? 0 : -EINVAL;
 }

@@ -3,6 +3,7 @@
  *
  *	net-conn.c	what libssh calls us for: logins, channels, requests on them
  *	net-loop.c	the one loop: waits, lets libssh work, moves bytes, keeps time, ends
+ *	net-forward.c	forwarded ports and agents
  *	net-ask.c	requests to the monitor and what it says unasked
  *	net-channel.c	one channel's life
  *	net-relay.c	one channel's bytes between client and sandbox
@@ -25,6 +26,7 @@
 #define NET_ANSWER_USEC (120 * 1000000ull)
 
 struct net_channel;
+struct net_listener;
 
 struct net_message {
 	struct wire wire;
@@ -35,6 +37,7 @@ struct net_conn {
 	ssh_session session;
 	ssh_event event; /* NULL until keys are exchanged */
 	struct ssh_server_callbacks_struct callbacks;
+	struct ssh_callbacks_struct common_callbacks;
 	struct ssh_counter_struct traffic; /* bytes of the TCP connection, kept by libssh */
 	int tcp; /* libssh's, which closes it */
 	int monitor; /* owned */
@@ -49,6 +52,7 @@ struct net_conn {
 	struct net_message *inbox, **inbox_end; /* came while an answer was awaited */
 	struct net_channel *channels, **channels_end;
 	uint32_t next_channel;
+	struct net_listener *listeners; /* ports of the sandbox that are forwarded to the client */
 	size_t held; /* bytes of clients that no sandbox has taken yet, over all channels */
 
 	uint64_t heard_at; /* when bytes last came from the client, in microseconds */
@@ -85,6 +89,23 @@ void net_conn_end(struct net_conn *conn, const char *bye);
  * on any other failure the connection is over and net_conn_end() was called.
  */
 int net_ask(struct net_conn *conn, const struct wire *request, struct wire *ret_answer);
+
+/*
+ * Waits at most usec for a message about channel, which stays in the inbox and is returned; what the
+ * monitor refused is net_refused. NULL when there is none yet.
+ */
+const struct wire *net_await_about(struct net_conn *conn, uint32_t channel, uint64_t usec);
+extern const struct wire net_refused;
+
+/* net-forward.c: sets its callbacks; and frees what it keeps. */
+void net_forward_set_callbacks(struct net_conn *conn);
+void net_forward_fini(struct net_conn *conn);
+
+/* SOCKET, BOUND, FAILED or INCOMING. */
+void net_forward_handle(struct net_conn *conn, struct wire *wire);
+
+/* Goes on with opening a channel to the client. */
+void net_forward_open(struct net_channel *channel);
 
 /* Tells the monitor something that has no answer. Failure ends the connection. */
 void net_tell(struct net_conn *conn, enum wire_type type, uint32_t channel, const char *text);

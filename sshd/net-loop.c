@@ -22,7 +22,7 @@
 #define IDLE_MSEC 1000 /* after which memory is given back, */
 #define GARBAGE_FROM 65536 /* when so many bytes have come or gone since the last time */
 #define WATCHDOG_SECONDS 3 /* of CPU time in one round of the loop */
-#define OTHER_FDS 8 /* five, and three on their way to a session */
+#define OTHER_FDS (8 + 2 * 64) /* five, three on their way to a session, and forwardings */
 #define TCP_INDEX 0
 #define MONITOR_INDEX 1
 #define FIRST_CHANNEL_INDEX 2
@@ -120,6 +120,12 @@ static void handle_message(struct net_conn *conn, struct wire *wire)
 	case WIRE_EXIT:
 	case WIRE_NOTICE:
 		handle_channel_message(conn, wire);
+		break;
+	case WIRE_SOCKET:
+	case WIRE_BOUND:
+	case WIRE_FAILED:
+	case WIRE_INCOMING:
+		net_forward_handle(conn, wire);
 		break;
 	case WIRE_END:
 		net_conn_set_farewell(conn, wire->text);
@@ -411,5 +417,6 @@ void net_conn_run(ssh_session session, int tcp, int monitor)
 	say_farewell(&conn);
 	net_tell(&conn, WIRE_BYE, WIRE_NO_CHANNEL, conn.bye);
 	close_fdp(&conn.monitor);
+	net_forward_fini(&conn);
 	free(conn.farewell);
 }

@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -55,6 +56,9 @@ static void drop_backlog(struct net_channel *channel)
 
 void net_relay_close_in(struct net_channel *channel)
 {
+	if (channel->forward && channel->in >= 0) {
+		(void)shutdown(channel->in, SHUT_WR);
+	}
 	if (channel->in != channel->out) {
 		close_fdp(&channel->in);
 	}
@@ -73,7 +77,7 @@ void net_relay_close_out(struct net_channel *channel)
 /* More room in the pipes for a session that moves much; refused by the kernel, it stays small. */
 static void enlarge_pipes(struct net_channel *channel)
 {
-	if (channel->large_pipes || channel->pty) {
+	if (channel->large_pipes || channel->pty || channel->forward) {
 		return;
 	}
 	channel->large_pipes = true;

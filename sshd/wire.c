@@ -22,6 +22,7 @@
 #define HAS_SIZE (1u << 3)
 #define HAS_USER (1u << 4)
 #define HAS_DATA (1u << 5)
+#define SOCKET_FDS 2 /* one for either direction, so that each can be closed by itself */
 
 #define IN_NEW (1u << WIRE_STATE_NEW)
 #define IN_AUTH (1u << WIRE_STATE_AUTH)
@@ -54,6 +55,9 @@ static const struct {
 	{WIRE_CLOSE, "CLOSE", IN_OPEN | IN_ENDING, HAS_CHANNEL, 0, 0},
 	{WIRE_ACTIVE, "ACTIVE", IN_OPEN | IN_ENDING, HAS_CHANNEL, 0, 0},
 	{WIRE_BYE, "BYE", IN_ANY, 0, 255, 0},
+	{WIRE_AGENT, "AGENT", IN_OPEN, HAS_CHANNEL, 0, 0},
+	{WIRE_FORWARD, "FORWARD", IN_OPEN, HAS_CHANNEL | HAS_NUMBER, 255, 0},
+	{WIRE_LISTEN, "LISTEN", IN_OPEN, HAS_CHANNEL | HAS_NUMBER, 255, 0},
 	{WIRE_WELCOME, "WELCOME", 0, HAS_DATA, 0, 0},
 	{WIRE_AUTH_RESULT, "AUTH_RESULT", 0, HAS_NUMBER, 255, 0},
 	{WIRE_RESULT, "RESULT", 0, HAS_CHANNEL | HAS_NUMBER, 4096, 0},
@@ -61,6 +65,10 @@ static const struct {
 	{WIRE_EXIT, "EXIT", 0, HAS_CHANNEL | HAS_NUMBER | HAS_FLAGS, 32, 0},
 	{WIRE_NOTICE, "NOTICE", 0, HAS_CHANNEL, 4096, 0},
 	{WIRE_END, "END", 0, 0, 4096, 0},
+	{WIRE_SOCKET, "SOCKET", 0, HAS_CHANNEL, 0, SOCKET_FDS},
+	{WIRE_BOUND, "BOUND", 0, HAS_CHANNEL | HAS_NUMBER, 0, 0},
+	{WIRE_FAILED, "FAILED", 0, HAS_CHANNEL, 255, 0},
+	{WIRE_INCOMING, "INCOMING", 0, HAS_CHANNEL | HAS_NUMBER | HAS_FLAGS, 255, SOCKET_FDS},
 };
 
 static ssize_t find_type(uint32_t type)
@@ -129,6 +137,10 @@ static bool is_sound(const struct wire *wire)
 	}
 	/* STARTED says by its number how many it brings: a terminal, or three pipes. */
 	if (wire->type == WIRE_STARTED && wire->fd_count != (wire->number == 1 ? 1u : 3u)) {
+		return false;
+	}
+	if ((wire->type == WIRE_SOCKET || wire->type == WIRE_INCOMING) &&
+		wire->fd_count != SOCKET_FDS) {
 		return false;
 	}
 	/* A type without a channel may say either 0 or "none". */

@@ -27,6 +27,19 @@
  *	ACTIVE	   channel (input came; at most	-
  *		   once a second, for idle limits)
  *	BYE	   text: reason class		-
+ *	AGENT	   channel: forward the agent to	RESULT
+ *		   this session, not started yet
+ *	FORWARD	   channel, text: host, number:	RESULT, and after a yes SOCKET or FAILED
+ *		   port to connect to, inside
+ *	LISTEN	   channel, text: host, number:	RESULT, and after a yes BOUND or FAILED; then
+ *		   port to listen on, inside	  INCOMING as often as somebody connects
+ *						SOCKET channel, the connected socket twice, for
+ *						     either direction
+ *						BOUND channel, number: the port that is listened on
+ *						FAILED channel, text: why
+ *						INCOMING channel (new), number: the LISTEN's or the
+ *						     session's, flag 1: to the agent, text: address
+ *						     and port it came from, the socket twice
  *						EXIT channel, number: exit status, text: signal name
  *						     or "", flag 1: core dumped
  *						NOTICE channel, text: a line for the user's terminal
@@ -48,6 +61,7 @@
 #define WIRE_MAX_COMMAND 32768
 #define WIRE_MAX_FDS 3
 #define WIRE_NO_CHANNEL UINT32_MAX
+#define WIRE_FIRST_INCOMING 0x80000000u /* the monitor numbers these; net the ones below */
 
 enum wire_type {
 	WIRE_HELLO = 1,
@@ -66,6 +80,9 @@ enum wire_type {
 	WIRE_CLOSE,
 	WIRE_ACTIVE,
 	WIRE_BYE,
+	WIRE_AGENT,
+	WIRE_FORWARD,
+	WIRE_LISTEN,
 	WIRE_WELCOME = 64,
 	WIRE_AUTH_RESULT,
 	WIRE_RESULT,
@@ -73,6 +90,10 @@ enum wire_type {
 	WIRE_EXIT,
 	WIRE_NOTICE,
 	WIRE_END,
+	WIRE_SOCKET,
+	WIRE_BOUND,
+	WIRE_FAILED,
+	WIRE_INCOMING,
 };
 
 enum wire_auth { WIRE_AUTH_DENIED, WIRE_AUTH_OK, WIRE_AUTH_KEY_WOULD_DO, WIRE_AUTH_TOO_MANY };

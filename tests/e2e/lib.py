@@ -409,9 +409,9 @@ class Server:
         argv = ["ssh", "-F", "none", "-p", str(self.port),
                 "-o", f"UserKnownHostsFile={self.known_hosts}",
                 "-o", "GlobalKnownHostsFile=/dev/null", "-o", "StrictHostKeyChecking=yes",
-                "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none",
+                "-o", "IdentitiesOnly=yes",
                 "-o", "KexAlgorithms=curve25519-sha256"]
-        defaults = {"PreferredAuthentications": "publickey", "BatchMode": "yes"}
+        defaults = {"PreferredAuthentications": "publickey", "BatchMode": "yes", "IdentityAgent": "none"}
         for option in options:
             name, _, value = option.partition("=")
             defaults.pop(name, None)
@@ -451,10 +451,10 @@ class Server:
                         self.children)
 
     @contextlib.contextmanager
-    def master(self, **more):
+    def master(self, *args, **more):
         """A multiplexing master; yields the options that use it."""
         path = self.path("mux")
-        client = self.open(None, "-M", "-N", "-S", path, **more)
+        client = self.open(None, "-M", "-N", "-S", path, *args, **more)
         try:
             eventually(lambda: os.path.exists(path) or client.poll() is not None, "a master")
             check(client.poll() is None, "the master ended")

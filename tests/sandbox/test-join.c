@@ -50,7 +50,7 @@ static int set_up(void **state)
 	world = (struct world){0};
 	assert_int_equal(host_probe(&world.host, &err), 0);
 	spec_init(&world.spec);
-	world.spec.shared = true;
+	world.spec.share = SHARE_CONNECTION;
 	world.spec.write = WRITE_EPHEMERAL;
 	assert_int_equal(strv_append(&world.spec.readable, "/usr"), 0);
 	world.plan = compile(&world, "unused");

@@ -247,6 +247,13 @@ static void only_the_states_in_the_table_permit_a_type(void **state)
 		{WIRE_CLOSE, "--yy"},
 		{WIRE_ACTIVE, "--yy"},
 		{WIRE_BYE, "yyyy"},
+		{WIRE_AGENT, "--y-"},
+		{WIRE_FORWARD, "--y-"},
+		{WIRE_LISTEN, "--y-"},
+		{WIRE_SOCKET, "----"},
+		{WIRE_BOUND, "----"},
+		{WIRE_FAILED, "----"},
+		{WIRE_INCOMING, "----"},
 		/* the monitor's own: never net's to send */
 		{WIRE_WELCOME, "----"},
 		{WIRE_AUTH_RESULT, "----"},
