@@ -164,7 +164,7 @@ static void explain_caveat(const struct caveat_info *info)
 		[CAVEAT_MISSING] = "missing: the promise is not kept",
 	};
 
-	(void)printf("%s is a caveat: a difference between spec and plan.\n\n", info->code);
+	(void)printf("%s is a caveat: a difference of spec and plan.\n\n", info->code);
 	print_label("means", info->text);
 	print_label("severity", severities[info->severity]);
 	if (info->capability < CAPABILITY_COUNT) {
