@@ -7,7 +7,8 @@
  * outbound has a link and the host's resolvers. egress has the proxy, and a link when it lists IPv4
  * networks or lets somebody in; names are resolved by the proxy alone, so that there is no question
  * of DNS to be filtered. The host's own table is the same for all sessions: it forwards for links,
- * hides their addresses behind the host's, lets nothing in, nothing across, and nothing to itself.
+ * hides their addresses behind the host's, lets nothing in, nothing across, and nothing to itself,
+ * which it sees before anybody's port forwarding has changed where a packet goes.
  */
 #include "backends/native-net.h"
 
@@ -23,15 +24,20 @@
 	"0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, "       \
 	"192.0.0.0/24, 192.168.0.0/16, 224.0.0.0/4, 240.0.0.0/4"
 
+/* At once, of a session through its link: the host's table of connections is everybody's. */
+#define MAX_FLOWS "1024"
+
 /* cl-: links of sessions; cx-: links whose rules were left out on request. */
 static const char host_rules[] =
 	"table inet cloche\n"
 	"delete table inet cloche\n"
 	"table inet cloche {\n"
 	"\tchain arrive {\n"
-	"\t\ttype filter hook prerouting priority raw; policy accept;\n"
+	"\t\ttype filter hook prerouting priority mangle; policy accept;\n"
 	"\t\tiifname \"cl-*\" meta nfproto ipv6 drop\n"
 	"\t\tiifname \"cl-*\" fib saddr . iif oif missing drop\n"
+	"\t\tiifname \"cl-*\" ct state established,related accept\n"
+	"\t\tiifname \"cl-*\" fib daddr type { local, broadcast, multicast } drop\n"
 	"\t}\n"
 	"\tchain to_host {\n"
 	"\t\ttype filter hook input priority -10; policy accept;\n"
@@ -68,7 +74,8 @@ static void put_head(struct buf *out)
 		"\t\tmeta nfproto ipv6 reject with icmpx admin-prohibited\n"
 		"\t\tip saddr != {address} drop\n"
 		"\t\tct state established accept\n"
-		"\t\tip daddr @host reject with icmpx admin-prohibited\n");
+		"\t\tip daddr @host reject with icmpx admin-prohibited\n"
+		"\t\tct count over " MAX_FLOWS " reject with icmpx admin-prohibited\n");
 }
 
 /* What egress lists; the host's addresses have been refused before. */

@@ -53,6 +53,38 @@ def _():
     assert len(world.host_contacts) == before + 2, world.host_contacts[before:]
 
 
+@case("an address that the host gets later is out of reach too, and so is what it forwards")
+def _():
+    late = "203.0.113.77"
+    script = ("import socket,sys\nprint('ready',flush=True)\nsys.stdin.readline()\n"
+              f"for port in ({HOST_SERVICE}, 7001):\n"
+              " try:\n"
+              f"  s=socket.create_connection(('{late}',port),1.5); print('OPEN',s.recv(99))\n"
+              " except OSError as e: print('SHUT',e)\n")
+    for more, word in (([], "SHUT"), (["--without=net_rules"], "OPEN")):
+        process = subprocess.Popen([world.CLOCHE, "run", *OUTBOUND, *more, "--", "/usr/bin/python3", "-c", script],
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        assert process.stdout.readline() == "ready\n"
+        # 7001 is forwarded to somebody in a private network, as a container's published port is.
+        world.sh(f"ip addr add {late}/32 dev lo; nft 'table ip published {{ chain in {{ type nat hook prerouting priority dstnat; "
+                 f"ip daddr {late} tcp dport 7001 dnat to 10.1.2.3:80; }}; }}'")
+        try:
+            out, _ = process.communicate("go\n", timeout=20)
+        finally:
+            world.sh(f"ip addr del {late}/32 dev lo; nft delete table ip published")
+        assert [line.split()[0] for line in out.splitlines()] == [word, word], (more, out)
+
+
+@case("a session cannot fill the host's table of connections")
+def _():
+    script = ("import socket\nsent = 0\nfor port in range(1, 3000):\n"
+              " s = socket.socket(2, 2); s.connect(('198.51.100.7', port))\n"
+              " try: s.send(b'x'); sent += 1\n"
+              " except OSError: pass\n s.close()\nprint(sent)")
+    _, out, err = cloche(*OUTBOUND, "--", "/usr/bin/python3", "-c", script)
+    assert 900 <= int(out) <= 1030, (out, err)
+
+
 def names(options, *wanted):
     script = ("import socket, sys\nfor n in sys.argv[1:]:\n try: print(n, socket.getaddrinfo(n, 80, 2, 1)[0][4][0])\n"
               " except OSError as e: print(n, 'none')")
