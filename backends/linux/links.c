@@ -61,7 +61,7 @@ static int ask(const struct request *request)
 {
 	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 	char answer[4096] __attribute__((aligned(NLMSG_ALIGNTO)));
-	const struct nlmsghdr *header = (const struct nlmsghdr *)answer;
+	struct nlmsghdr *header = (struct nlmsghdr *)answer;
 	cleanup_close int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 	ssize_t n = 0;
 	int code = 0;
