@@ -106,7 +106,7 @@ static const char *const layer_texts[] = {
 	"masks over the denied paths",
 	"sizes on every tmpfs",
 	"the wall-clock limit",
-	"the rules on the session's link and proxy: what may be reached, and by whom",
+	"the rules on the session's link and proxy: what may be reached",
 };
 
 static void print_label(const char *label, const char *text)
