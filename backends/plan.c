@@ -339,7 +339,7 @@ static void put_bits(struct emitter *out, uint32_t bits, const char *const *name
 	emit_close(out, ']');
 }
 
-static void put_caveats(struct emitter *out, const struct plan *plan)
+static void put_caveats(struct emitter *out, const struct plan *plan, bool texts)
 {
 	emit_open(out, '[');
 	for (size_t i = 0; i < plan->caveat_count; i++) {
@@ -351,8 +351,16 @@ static void put_caveats(struct emitter *out, const struct plan *plan)
 							      : NULL);
 		emit_key(out, "code");
 		emit_text(out, caveat->code);
+		if (texts) {
+			emit_key(out, "remedy");
+			emit_text(out, caveat->remedy);
+		}
 		emit_key(out, "severity");
 		emit_text(out, caveat_severity_name(caveat->severity));
+		if (texts) {
+			emit_key(out, "text");
+			emit_text(out, caveat->text);
+		}
 		emit_close(out, '}');
 	}
 	emit_close(out, ']');
@@ -572,7 +580,13 @@ static void put_uses(struct emitter *out, struct capability_set set)
 	emit_close(out, ']');
 }
 
-static void put_plan(struct emitter *out, const struct plan *plan, char *const *rules)
+/* What a plan is shown with and its digest does not need. */
+struct listing {
+	bool texts; /* of caveats */
+	char **rules; /* of the filter */
+};
+
+static void put_plan(struct emitter *out, const struct plan *plan, const struct listing *listing)
 {
 	emit_open(out, '{');
 	emit_key(out, "argv");
@@ -580,7 +594,7 @@ static void put_plan(struct emitter *out, const struct plan *plan, char *const *
 	emit_key(out, "backend");
 	emit_text(out, plan->backend);
 	emit_key(out, "caveats");
-	put_caveats(out, plan);
+	put_caveats(out, plan, listing->texts);
 	emit_key(out, "cgroups");
 	put_cgroups(out, plan);
 	emit_key(out, "command");
@@ -594,7 +608,7 @@ static void put_plan(struct emitter *out, const struct plan *plan, char *const *
 	emit_key(out, "files");
 	put_tool_files(out, plan);
 	emit_key(out, "filter");
-	put_filter(out, plan->filter, rules);
+	put_filter(out, plan->filter, listing->rules);
 	emit_key(out, "gid");
 	emit_number(out, plan->gid);
 	emit_key(out, "hostname");
@@ -646,13 +660,14 @@ char *plan_to_json(const struct plan *plan)
 	if (plan->filter && filter_list(plan->filter, &rules) < 0) {
 		return NULL;
 	}
-	put_plan(&out, plan, rules);
+	put_plan(&out, plan, &(struct listing){true, rules});
 	return emit_finish(&out);
 }
 
 /*
- * What is hashed leaves out filter.rules alone: filter.digest stands for them, and listing 400 rules
- * for each login would cost more than all the rest.
+ * What is hashed leaves out filter.rules: filter.digest stands for them, and listing 400 rules for each
+ * login would cost more than all the rest. And the words of caveats: their code stands for them, and
+ * a better word is no other plan.
  */
 static int hash_plan(const struct plan *plan, char digest[65])
 {
@@ -660,7 +675,7 @@ static int hash_plan(const struct plan *plan, char digest[65])
 	struct emitter out = {0};
 	uint8_t hash[DIGEST_SIZE];
 
-	put_plan(&out, plan, NULL);
+	put_plan(&out, plan, &(struct listing){0});
 	text = emit_finish(&out);
 	if (!text) {
 		return -ENOMEM;

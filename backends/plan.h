@@ -252,7 +252,8 @@ void plan_add_rlimit(
 	struct plan *plan, const char *name, int resource, uint64_t soft, uint64_t hard);
 
 /*
- * Computes the digest: over plan_to_json() without filter.rules, for which filter.digest stands. A
+ * Computes the digest: over plan_to_json() without filter.rules, for which filter.digest stands, and
+ * without text and remedy of caveats, for which their code stands. A
  * plan is not changed afterwards. 0 or -ENOMEM.
  */
 int plan_seal(struct plan *plan);
