@@ -1,5 +1,6 @@
 #include "testkit/canary.h"
 
+#include <assert.h>
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
@@ -64,7 +65,9 @@ enum listener {
 	LISTENER_ABSTRACT,
 	LISTENER_DATAGRAM,
 	LISTENER_ABSTRACT_DATAGRAM,
+	LISTENER_COUNT,
 };
+static_assert(LISTENER_COUNT == CANARY_LISTENERS, "a slot each");
 
 /* Network listeners: where each binds. */
 static const struct {

@@ -17,7 +17,7 @@
 #include "testkit/probes.h"
 
 #define CANARY_TOKEN 17 /* with the NUL */
-#define CANARY_LISTENERS 10
+#define CANARY_LISTENERS 11
 #define CANARY_CONNECTIONS 16
 #define CANARY_SIGNALS 4
 #define CANARY_MAX_PROBES 256
