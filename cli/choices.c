@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/strv.h"
+
 #define INDENT 5
 
 void emit_capabilities(struct emitter *out, struct capability_set set)
@@ -48,15 +50,22 @@ static void print_detail(const char *label, const char *text)
 	cli_wrap(INDENT + (unsigned)strlen(label), text);
 }
 
-static void print_weaker(const struct plan *plan)
+/* The codes of one severity, on as few lines as they take. */
+static void print_codes(const struct plan *plan, enum caveat_severity severity)
 {
+	cleanup(strv_freep) char **codes = NULL;
+	cleanup_free char *text = NULL;
+	char label[32];
+
 	for (size_t i = 0; i < plan->caveat_count; i++) {
-		if (plan->caveats[i].severity != CAVEAT_INFO) {
-			char label[32];
-			(void)snprintf(label, sizeof(label),
-				"%s: ", caveat_severity_name(plan->caveats[i].severity));
-			print_detail(label, plan->caveats[i].code);
+		if (plan->caveats[i].severity == severity) {
+			(void)strv_append(&codes, plan->caveats[i].code);
 		}
+	}
+	text = codes ? strv_join(codes, ", ") : NULL;
+	if (text) {
+		(void)snprintf(label, sizeof(label), "%s: ", caveat_severity_name(severity));
+		print_detail(label, text);
 	}
 }
 
@@ -86,7 +95,8 @@ static void print_choice(const struct choice *choice)
 		print_detail("lacks: ", capability_set_format(choice->lacks, names, sizeof(names)));
 	}
 	if (choice->plan) {
-		print_weaker(choice->plan);
+		print_codes(choice->plan, CAVEAT_MISSING);
+		print_codes(choice->plan, CAVEAT_WEAKER);
 	}
 }
 

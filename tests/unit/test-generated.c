@@ -327,9 +327,9 @@ static bool check_one(const struct backend *backend, const struct spec *spec,
 		json = plan_to_json(plan);
 		assert_non_null(json);
 		check_json(plan, json, place);
+		check_print(plan);
 	}
 	check_promises(backend, plan, place);
-	check_print(plan);
 	check_again(backend, spec, host, plan, json, place);
 	/* What is asked for and not kept is said. */
 	if (backend_compile(backend, spec, host, 0, &accepted, &err) < 0) {
