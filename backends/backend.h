@@ -117,6 +117,7 @@ int backend_take_socket(int event, int *ret_fd);
 /* registry.c: best first, NULL last. */
 extern const struct backend *const backends[];
 extern const struct backend backend_native;
+extern const struct backend backend_bubblewrap;
 extern const struct backend backend_appcontainer, backend_apple_container;
 
 /* For other systems: compiled here, never started here. */

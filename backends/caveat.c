@@ -139,6 +139,24 @@ const struct caveat_info caveat_table[] = {
 		"sysctl fs.inotify.max_user_instances=8192"},
 
 	/* bubblewrap */
+	{"bubblewrap.no_landlock", NONE, CAVEAT_INFO,
+		"the view of files is kept by mounts alone: no Landlock rules repeat it",
+		"use native"},
+	{"bubblewrap.exit_status", NONE, CAVEAT_INFO,
+		"a command that a signal ended is reported with exit status 128 + signal", NULL},
+	{"bubblewrap.no_overlay", CAPABILITY_FS_WRITE_EPHEMERAL, CAVEAT_INFO,
+		"throw-away writes are taken by the home directory and the scratch places only, "
+		"each "
+		"with its own part of disk; a directory of the host's takes none",
+		"use native, whose overlays take them anywhere"},
+	{"bubblewrap.later_mounts", CAPABILITY_FS_WRITE_DENY, CAVEAT_WEAKER,
+		"a file system that the host mounts during the session appears inside, writable as "
+		"far as its modes allow",
+		"list what may be read with readable, or run the server as root"},
+	{"bubblewrap.disk.inodes", CAPABILITY_RES_DISK, CAVEAT_INFO,
+		"bwrap bounds the bytes of a scratch place and not the number of its files, which "
+		"cost memory too",
+		"set memory"},
 
 	/* gvisor */
 

@@ -1,14 +1,46 @@
 #include "backends/foreign.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
 
+#include "backends/keeper.h"
 #include "base/buf.h"
+#include "base/io.h"
+#include "base/proc.h"
 #include "base/strv.h"
 
 #define SESSION_UID 1000
 #define PATH_DEFAULT "/usr/local/bin:/usr/bin:/bin"
+
+static const struct {
+	uint32_t layer, namespace;
+} namespace_layers[] = {
+	{0, PLAN_NS_USER},
+	{PLAN_LAYER_MOUNT, PLAN_NS_MOUNT},
+	{PLAN_LAYER_PID, PLAN_NS_PID},
+	{PLAN_LAYER_IPC, PLAN_NS_IPC},
+	{PLAN_LAYER_UTS, PLAN_NS_UTS},
+	{PLAN_LAYER_CGROUP, PLAN_NS_CGROUP},
+	{PLAN_LAYER_NET, PLAN_NS_NET},
+};
+
+void foreign_namespaces(const struct spec *spec, struct plan *plan)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(namespace_layers); i++) {
+		if (!(plan->without & namespace_layers[i].layer)) {
+			plan->namespaces |= namespace_layers[i].namespace;
+		}
+	}
+	/* The view of the host's tree is still a namespace of its own: what is mounted in it stays in it. */
+	plan->namespaces |= PLAN_NS_MOUNT;
+	if (spec->net == NET_ENABLE) {
+		plan->namespaces &= ~(uint32_t)PLAN_NS_NET;
+	}
+}
 
 void foreign_identity(const struct host *host, struct plan *plan)
 {
@@ -110,6 +142,41 @@ int foreign_limits(const struct spec *spec, const struct host *host, struct plan
 	return r;
 }
 
+int foreign_notes(const struct spec *spec, const struct host *host, struct plan *plan)
+{
+	const struct {
+		bool holds;
+		const char *caveat;
+	} table[] = {
+		{spec->net == NET_DISABLE, "net.disable.loopback_private"},
+		{spec->net == NET_ENABLE, "net.enable.host_network"},
+		{spec->no_exec, "proc.no_exec.loader"},
+		{spec->write == WRITE_EPHEMERAL || spec->write == WRITE_OVERLAY,
+			"fs.write_ephemeral.places"},
+		{strv_length(spec->mach_allow) > 0, "mach.ignored"},
+		{plan->uid_map[0].own, "id.single_uid"},
+		{host->root && host->id_count == 0, "userns.no_range"},
+		{plan->without != 0, "layer.removed"},
+		{capability_set_has(spec->require, CAPABILITY_KERNEL_ISOLATION),
+			"kernel.isolation.shared"},
+		{capability_set_has(spec->require, CAPABILITY_DENIAL_LOG),
+			"denial_log.unavailable"},
+		{true, "host.conceal.uptime"},
+		{true, "host.conceal.mountinfo"},
+		{true, "session.fresh.host_quotas"},
+		{spec->share == SHARE_CONNECTION, "session.shared"},
+		{spec->memory == 0, "res.disk.memfd"},
+	};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(table); i++) {
+		if (table[i].holds) {
+			r = plan_add_caveat(plan, table[i].caveat);
+		}
+	}
+	return r;
+}
+
 /* Where a placeholder could begin, whatever comes behind it. */
 static bool looks_like_placeholder(const char *text)
 {
@@ -140,4 +207,57 @@ char *foreign_literal(const char *text)
 		return NULL;
 	}
 	return (char *)out.data;
+}
+
+static int read_answer(int from, int pidfd, int timeout_ms, char *output, size_t size)
+{
+	uint64_t end = io_now_usec() + (uint64_t)timeout_ms * 1000;
+	struct pollfd wait = {.fd = from, .events = POLLIN};
+	char rest[4096];
+	size_t used = 0;
+	ssize_t n = 1;
+	int status = 0;
+	int r = 0;
+
+	while (n != 0) {
+		uint64_t now = io_now_usec();
+		if (now >= end || poll(&wait, 1, (int)((end - now) / 1000) + 1) == 0) {
+			break;
+		}
+		bool room = used + 1 < size;
+		n = read(from, room ? output + used : rest, room ? size - used - 1 : sizeof(rest));
+		used += room && n > 0 ? (size_t)n : 0;
+	}
+	output[used] = '\0';
+	if (n != 0) {
+		(void)proc_signal(pidfd, SIGKILL);
+	}
+	r = proc_wait(pidfd, timeout_ms, &status);
+	return n != 0 ? -ETIMEDOUT : r < 0 ? r : proc_exit_code(status);
+}
+
+int foreign_ask(char *const argv[], int timeout_ms, char *output, size_t output_size)
+{
+	cleanup_close int read_end = -1;
+	cleanup_close int pidfd = -1;
+	cleanup(strv_freep) char **found = NULL;
+	char path[KEEPER_TOOL_PATH];
+	int pipes[2];
+	int r = keeper_find_tool(argv[0], path);
+
+	if (r < 0) {
+		return r;
+	}
+	r = strv_append(&found, path);
+	for (size_t i = 1; r == 0 && argv[i]; i++) {
+		r = strv_append(&found, argv[i]);
+	}
+	if (r < 0 || pipe2(pipes, O_CLOEXEC) < 0) {
+		return r < 0 ? r : -errno;
+	}
+	read_end = pipes[0];
+	const int fds[3] = {-1, pipes[1], pipes[1]};
+	pidfd = proc_spawn(found, NULL, fds, NULL);
+	(void)close(pipes[1]);
+	return pidfd < 0 ? pidfd : read_answer(read_end, pidfd, timeout_ms, output, output_size);
 }

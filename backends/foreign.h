@@ -8,6 +8,9 @@
 #include "backends/plan.h"
 #include "backends/spec.h"
 
+/* The namespaces that the spec and the layers left out ask for. */
+void foreign_namespaces(const struct spec *spec, struct plan *plan);
+
 /*
  * The session's user inside (1000), and the map: a range of its own where the host has one to give,
  * else our own id.
@@ -36,6 +39,19 @@ void foreign_rlimits(const struct spec *spec, struct plan *plan);
  * is not the function. 0 or -ENOMEM.
  */
 int foreign_limits(const struct spec *spec, const struct host *host, struct plan *plan);
+
+/*
+ * The caveats that follow from the spec and from sharing this kernel, whoever made the sandbox. Last,
+ * since some follow from the plan. 0 or -ENOMEM.
+ */
+int foreign_notes(const struct spec *spec, const struct host *host, struct plan *plan);
+
+/*
+ * Runs a tool to ask it something (its help, its version), as probe() may: argv[0] looked for as a
+ * keeper does, empty environment, both streams in output, the rest thrown away. Returns its exit
+ * status, -ENOENT when there is no such tool, -ETIMEDOUT, or another negative errno.
+ */
+int foreign_ask(char *const argv[], int timeout_ms, char *output, size_t output_size);
 
 /*
  * text from outside (an argument, a variable, a path) for a place where placeholders are filled in:

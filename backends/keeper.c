@@ -165,7 +165,7 @@ static size_t put_filled(const struct filler *filler, const char *text, struct b
 
 	for (size_t i = 0; i < ARRAY_SIZE(fixed); i++) {
 		size_t length = strlen(fixed[i].name);
-		if (strncmp(text, fixed[i].name, length) == 0) {
+		if (fixed[i].value && strncmp(text, fixed[i].name, length) == 0) {
 			buf_printf(out, "%s", fixed[i].value);
 			return length;
 		}
@@ -207,6 +207,13 @@ static char *fill(const struct filler *filler, const char *text)
 char *keeper_fill(const char *text, const struct keeper *keeper)
 {
 	const struct filler filler = {.id = keeper->id, .dir = keeper->dir};
+
+	return fill(&filler, text);
+}
+
+char *keeper_fill_fds(const char *text, const struct keeper_fd *fds, size_t count)
+{
+	const struct filler filler = {.fds = fds, .fd_count = count};
 
 	return fill(&filler, text);
 }
@@ -305,6 +312,7 @@ static int fill_job(struct making *making, const struct filler *filler, struct e
 	job->uid = start->uid;
 	job->gid = start->gid;
 	job->flags |= start->become ? KEEPER_BECOME : 0;
+	job->flags |= start->private_mounts ? KEEPER_PRIVATE : 0;
 	job->fd_count = (uint32_t)start->fd_count;
 	r = job->dir ? fill_list(filler, plan->command, &job->argv) : -ENOMEM;
 	r = r < 0 ? r : fill_list(filler, plan->tool_env, &job->env);
@@ -371,6 +379,7 @@ static void add_streams(struct making *making)
 
 	for (int i = 0; i < 3; i++) {
 		int fd = io->pty ? making->slave : io->fds[i];
+		fd = i == 2 && making->start->errors >= 0 ? making->start->errors : fd;
 		if (fd >= 0) {
 			making->job.flags |= KEEPER_HAS_STDIO << i;
 			add_fd(making, fd);

@@ -26,6 +26,7 @@
 
 #include "backends/backend.h"
 #include "backends/linux/cgroup.h"
+#include "backends/linux/keeper/job.h"
 #include "base/err.h"
 
 /* A descriptor the tool inherits besides 0, 1, 2. Borrowed. "{fd:NAME}" is its number there. */
@@ -50,8 +51,10 @@ struct keeper_start {
 	bool no_cgroup; /* the tool's children are limited elsewhere (docker's daemon) */
 	bool limit_tool; /* the tool itself gets plan->rlimits: where it is an ancestor of the command */
 	bool become; /* the tool runs as uid and gid, without groups or capabilities; takes root */
+	bool private_mounts; /* the host's mounts that come later are not seen; takes root */
 	uid_t uid;
 	gid_t gid;
+	int errors; /* the tool's standard error instead of io's, or -1; borrowed */
 	int hold; /* held open by the keeper until all is undone (a lock), or -1; borrowed */
 };
 
@@ -124,3 +127,9 @@ int keeper_sweep(const struct host *host);
  * no memory.
  */
 char *keeper_fill(const char *text, const struct keeper *keeper);
+
+/*
+ * The same for a start's own needs before there is a keeper: text with "{fd:NAME}" and "{brace}"
+ * filled in, the rest as it is. The caller frees. NULL: no memory.
+ */
+char *keeper_fill_fds(const char *text, const struct keeper_fd *fds, size_t count);

@@ -54,32 +54,6 @@ static int refuse_unsupported(const struct spec *spec, const struct host *host, 
 	return 0;
 }
 
-static const struct {
-	uint32_t layer, namespace;
-} namespace_layers[] = {
-	{0, PLAN_NS_USER},
-	{PLAN_LAYER_MOUNT, PLAN_NS_MOUNT},
-	{PLAN_LAYER_PID, PLAN_NS_PID},
-	{PLAN_LAYER_IPC, PLAN_NS_IPC},
-	{PLAN_LAYER_UTS, PLAN_NS_UTS},
-	{PLAN_LAYER_CGROUP, PLAN_NS_CGROUP},
-	{PLAN_LAYER_NET, PLAN_NS_NET},
-};
-
-static void choose_namespaces(const struct spec *spec, struct plan *plan)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(namespace_layers); i++) {
-		if (!(plan->without & namespace_layers[i].layer)) {
-			plan->namespaces |= namespace_layers[i].namespace;
-		}
-	}
-	/* The view of the host's tree is still a namespace of its own: what is mounted in it stays in it. */
-	plan->namespaces |= PLAN_NS_MOUNT;
-	if (spec->net == NET_ENABLE) {
-		plan->namespaces &= ~(uint32_t)PLAN_NS_NET;
-	}
-}
-
 static int choose_sysctls(struct plan *plan)
 {
 	/* Instances and watches are also counted against the whole host (see the caveat). Without a
@@ -115,41 +89,6 @@ static int note_landlock(const struct host *host, struct plan *plan)
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(lacks); i++) {
 		if (host->landlock_abi < lacks[i].abi) {
 			r = plan_add_caveat(plan, lacks[i].caveat);
-		}
-	}
-	return r;
-}
-
-static int note_spec(const struct spec *spec, const struct host *host, struct plan *plan)
-{
-	const struct {
-		bool holds;
-		const char *caveat;
-	} table[] = {
-		{spec->net == NET_DISABLE, "net.disable.loopback_private"},
-		{spec->net == NET_ENABLE, "net.enable.host_network"},
-		{spec->no_exec, "proc.no_exec.loader"},
-		{spec->write == WRITE_EPHEMERAL || spec->write == WRITE_OVERLAY,
-			"fs.write_ephemeral.places"},
-		{strv_length(spec->mach_allow) > 0, "mach.ignored"},
-		{plan->uid_map[0].own, "id.single_uid"},
-		{host->root && host->id_count == 0, "userns.no_range"},
-		{plan->without != 0, "layer.removed"},
-		{capability_set_has(spec->require, CAPABILITY_KERNEL_ISOLATION),
-			"kernel.isolation.shared"},
-		{capability_set_has(spec->require, CAPABILITY_DENIAL_LOG),
-			"denial_log.unavailable"},
-		{true, "host.conceal.uptime"},
-		{true, "host.conceal.mountinfo"},
-		{true, "session.fresh.host_quotas"},
-		{spec->share == SHARE_CONNECTION, "session.shared"},
-		{spec->memory == 0, "res.disk.memfd"},
-	};
-	int r = note_landlock(host, plan);
-
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(table); i++) {
-		if (table[i].holds) {
-			r = plan_add_caveat(plan, table[i].caveat);
 		}
 	}
 	return r;
@@ -236,7 +175,7 @@ static int fill(
 	cleanup(native_view_fini) struct native_view view = {0};
 	int r = 0;
 
-	choose_namespaces(spec, plan);
+	foreign_namespaces(spec, plan);
 	foreign_identity(host, plan);
 	foreign_rlimits(spec, plan);
 	plan->no_exec = spec->no_exec && !(plan->without & PLAN_LAYER_FILTER);
@@ -252,7 +191,8 @@ static int fill(
 	r = r < 0 ? r : native_net_environment(plan, &plan->env);
 	r = r < 0 ? r : choose_sysctls(plan);
 	r = r < 0 ? r : foreign_limits(spec, host, plan);
-	r = r < 0 ? r : note_spec(spec, host, plan);
+	r = r < 0 ? r : note_landlock(host, plan);
+	r = r < 0 ? r : foreign_notes(spec, host, plan);
 	if (r == 0) {
 		choose_uses(spec, &view, plan);
 		r = plan_seal(plan);

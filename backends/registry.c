@@ -2,6 +2,7 @@
 
 const struct backend *const backends[] = {
 	&backend_native,
+	&backend_bubblewrap,
 	/* For other systems: never available here. */
 	&backend_seatbelt,
 	&backend_apple_container,

@@ -205,7 +205,10 @@ static const struct {
 	const char *help;
 	int (*set)(struct options *options, const char *value, struct err *err);
 } option_table[] = {
-	{"target", 't', "TARGET", "none, native, exec:ARGV... or ssh://user@host:port", set_target},
+	{"target", 't', "TARGET",
+		"none, a backend's name, backend (the profile's), exec:ARGV... or "
+		"ssh://user@host:port",
+		set_target},
 	{"profile", 'p', "NAME", "measure this profile of the configuration", set_profile},
 	{"config", 'f', "FILE", "where profiles are; without it the built-in ones", set_config},
 	{"declare", 'd', "CAPABILITIES",
@@ -298,7 +301,8 @@ static int parse_options(int argc, char **argv, struct options *ret, struct err 
 	}
 	if (!ret->target && !ret->list && !ret->help && !ret->version) {
 		return err_refuse(err, EINVAL,
-			"--target is missing: none, native, exec:ARGV... or ssh://user@host:port");
+			"--target is missing: none, a backend's name, backend (the profile's), "
+			"exec:ARGV... or ssh://user@host:port");
 	}
 	return 0;
 }
@@ -447,7 +451,7 @@ static int print_report(const struct options *options, const struct target *targ
 /* Whether the target's promises come from a plan of ours. */
 static bool has_plan(const struct options *options, const struct target *target)
 {
-	return target->kind == TARGET_NATIVE || options->profile || options->config;
+	return target->kind == TARGET_PLAN || options->profile || options->config;
 }
 
 static int prepare(const struct options *options, struct target *target,
@@ -462,8 +466,11 @@ static int prepare(const struct options *options, struct target *target,
 	}
 	r = make_spec(options, &spec, err);
 	if (r == 0) {
+		bool named = spec.backend && strcmp(spec.backend, "auto") != 0;
 		r = target_prepare(target, &spec,
-			spec.backend && strcmp(spec.backend, "auto") != 0 ? spec.backend : "native",
+			target->backend ? target->backend->name
+				: named ? spec.backend
+					: backends[0]->name,
 			ground, err);
 	}
 	spec_fini(&spec);

@@ -151,14 +151,23 @@ struct visit {
 	int route;
 };
 
+/*
+ * How many user namespaces may be made from where we are; 0: none. The number of this namespace
+ * alone does not say it, since those above have theirs (bwrap uses one of them up): so we try.
+ */
 static int64_t read_user_limit(void)
 {
 	cleanup_free char *text = NULL;
 
+	/* The kernel asks for the number first, and then whether we, who are not mapped there, may. */
+	if (unshare(CLONE_NEWUSER) < 0 && errno != EPERM) {
+		return errno == ENOSPC ? 0 : -1;
+	}
 	if (io_read_file(AT_FDCWD, "/proc/sys/user/max_user_namespaces", 64, &text, NULL) < 0) {
 		return -1;
 	}
-	return strtoll(text, NULL, 10);
+	int64_t limit = strtoll(text, NULL, 10);
+	return limit > 0 ? limit : 1;
 }
 
 /* Asks for a route by connecting a datagram socket, which sends nothing. */

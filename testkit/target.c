@@ -109,8 +109,9 @@ int target_parse(const char *text, const char *identity, struct target *ret, str
 		ret->kind = TARGET_NONE;
 		return 0;
 	}
-	if (strcmp(text, "native") == 0) {
-		ret->kind = TARGET_NATIVE;
+	ret->backend = backend_find(backends, text);
+	if (ret->backend || strcmp(text, "backend") == 0) {
+		ret->kind = TARGET_PLAN;
 		return 0;
 	}
 	if (strncmp(text, "exec:", 5) == 0) {
@@ -122,7 +123,10 @@ int target_parse(const char *text, const char *identity, struct target *ret, str
 		return parse_ssh(text + 6, identity, ret, err);
 	}
 	return err_refuse(err, EINVAL,
-		"'%s' is no target; none, native, exec:ARGV... or ssh://user@host:port", text);
+		"'%s' is no target; none, backend, a backend's name (cloche backends), "
+		"exec:ARGV... or "
+		"ssh://user@host:port",
+		text);
 }
 
 void target_fini(struct target *target)
@@ -133,7 +137,7 @@ void target_fini(struct target *target)
 	spec_fini(&target->spec);
 }
 
-/* ---- native ---- */
+/* ---- a plan ---- */
 
 static int add_path(struct target *target, char ***list, const char *path, const char *what)
 {
@@ -377,7 +381,7 @@ static int start_ssh(const struct target *target, const struct canary *canary, s
 }
 
 /* Standard error of the sandbox is the launcher's terminal, so that it is there to be misused. */
-static int start_native(const struct target *target, const struct canary *canary, uint64_t seconds,
+static int start_plan(const struct target *target, const struct canary *canary, uint64_t seconds,
 	struct running *ret, struct err *err)
 {
 	struct sandbox_stdio io = {.fds = {-1, -1, canary->ground->terminal_slave}};
@@ -434,8 +438,8 @@ int target_start(const struct target *target, const struct canary *canary, uint6
 	case TARGET_NONE:
 		r = start_child(target, canary, client, true, ret, err);
 		break;
-	case TARGET_NATIVE:
-		r = start_native(target, canary, seconds, ret, err);
+	case TARGET_PLAN:
+		r = start_plan(target, canary, seconds, ret, err);
 		break;
 	case TARGET_EXEC:
 		r = start_exec(target, canary, ret, err);

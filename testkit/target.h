@@ -12,7 +12,7 @@
 
 enum target_kind {
 	TARGET_NONE, /* no confinement but an unprivileged user: also what controls run in */
-	TARGET_NATIVE, /* a plan of ours, by its backend */
+	TARGET_PLAN, /* a plan of ours, by its backend */
 	TARGET_EXEC, /* a launcher's command line with {client} in it */
 	TARGET_SSH, /* a login */
 };
@@ -20,10 +20,10 @@ enum target_kind {
 struct target {
 	enum target_kind kind;
 	char **argv; /* TARGET_EXEC, and the ssh command line */
-	/* TARGET_NATIVE */
+	/* TARGET_PLAN */
 	struct spec spec; /* as declared, with the canaries' places added */
 	struct plan *plan; /* of that spec */
-	const struct backend *backend;
+	const struct backend *backend; /* NULL until prepared, unless the target was named by one */
 	struct host host;
 	struct capability_set declared;
 	uint64_t disk; /* what ephemeral writes may take in the plan as declared; 0: no bound */
@@ -41,11 +41,14 @@ struct running {
 	struct sandbox *sandbox;
 };
 
-/* Reads "none", "native", "exec:ARGV..." or "ssh://user@host:port". 0 or -EINVAL with err. */
+/*
+ * Reads "none", "backend" (the profile's), the name of a backend, "exec:ARGV..." or
+ * "ssh://user@host:port". 0 or -EINVAL with err.
+ */
 int target_parse(const char *text, const char *identity, struct target *ret, struct err *err);
 
 /*
- * For TARGET_NATIVE: takes spec (copied), asks the host, compiles the plan as declared, then the one
+ * For TARGET_PLAN: takes spec (copied), asks the host, compiles the plan as declared, then the one
  * that is measured, with the client and the canaries' places made reachable. 0 or negative errno.
  */
 int target_prepare(struct target *target, const struct spec *spec, const char *backend,

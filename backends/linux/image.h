@@ -32,6 +32,7 @@
 #define IMAGE_MAGIC UINT64_C(0x3165686f6c63636c)
 #define IMAGE_CONTROL_FD 3 /* cloche-init's end of the socket */
 #define IMAGE_ARGUMENT_NET "net" /* cloche-init's argument: make a network namespace */
+#define IMAGE_ARGUMENT_ENTER "enter" /* see init/enter.c */
 #define IMAGE_MAX_MOUNTS 192
 #define IMAGE_MAX_STRINGS 4096 /* arguments, or variables, with the NULL behind them */
 #define IMAGE_MESSAGE_FDS 60 /* descriptors a MOUNTS message carries at most */

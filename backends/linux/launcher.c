@@ -118,7 +118,7 @@ static int resolve_source(const struct plan_mount *mount)
 	return kernel_openat2(AT_FDCWD, mount->source, O_PATH | O_CLOEXEC, 0, how);
 }
 
-static int open_source(
+int launcher_open_source(
 	const struct plan_mount *mount, int *ret_fd, struct image_source *ret, struct err *err)
 {
 	struct stat seen;
@@ -162,7 +162,7 @@ static int open_sources(
 		if (!needs_host_source(&plan->mounts[i])) {
 			continue;
 		}
-		int r = open_source(&plan->mounts[i], &ret->paths[i], &ret->found[i], err);
+		int r = launcher_open_source(&plan->mounts[i], &ret->paths[i], &ret->found[i], err);
 		if (r < 0) {
 			return r;
 		}

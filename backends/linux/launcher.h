@@ -9,6 +9,7 @@
 
 #include "backends/backend.h"
 #include "backends/linux/image-make.h"
+#include "backends/linux/image-make.h"
 #include "base/buf.h"
 
 /* cloche-init's program, linked in. */
@@ -46,3 +47,12 @@ int launcher_image(const struct plan *plan, const struct image_source *sources, 
  * so that the children share it; launcher_start() does it otherwise. 0 or negative errno.
  */
 int launcher_warm(void);
+
+/*
+ * Opens the host path a mount of a plan comes from, once, O_PATH: what a session may have written
+ * must not lead elsewhere, so no symbolic link is followed (PLAN_FOLLOW: the system's own are;
+ * PLAN_IN_ROOT: within content). One that does not exist is ret->absent where the mount says that is
+ * fine. 0 or negative errno.
+ */
+int launcher_open_source(
+	const struct plan_mount *mount, int *ret_fd, struct image_source *ret, struct err *err);

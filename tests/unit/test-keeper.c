@@ -69,7 +69,7 @@ static int setup(void **state)
 	assert_int_equal(pipe2(world->out, O_CLOEXEC), 0);
 	world->io = (struct sandbox_stdio){.fds = {-1, world->out[1], world->out[1]}};
 	world->start = (struct keeper_start){
-		.plan = world->plan, .host = &world->host, .io = &world->io, .hold = -1};
+		.plan = world->plan, .host = &world->host, .io = &world->io, .errors = -1, .hold = -1};
 	keeper_init(&world->keeper);
 	*state = world;
 	return 0;

@@ -246,17 +246,16 @@ static int close_the_rest(struct init *init)
 }
 
 /* Tries one program file. Returns only when it could not be run. */
-static void try_exec(struct init *init, const char *path, char *const argv[], char *const env[])
+static void try_exec(const char *path, char *const argv[], char *const env[], const uint64_t key[3])
 {
 	/* The filter of a plan without exec lets pass one execve only, the one that carries this key
 	 * in the registers the kernel does not look at (filter.h). */
-	(void)RT(execve, path, argv, env, init->start.key[0], init->start.key[1],
-		init->start.key[2]);
+	(void)RT(execve, path, argv, env, key[0], key[1], key[2]);
 }
 
-static void exec_by_path(struct init *init, const char *name, char *const argv[], char *const env[])
+static void exec_by_path(
+	const char *at, char *const argv[], char *const env[], const uint64_t key[3])
 {
-	const char *at = init_string(init, init->image->search_path);
 	int denied = ENOENT;
 
 	while (*at) {
@@ -271,8 +270,8 @@ static void exec_by_path(struct init *init, const char *name, char *const argv[]
 			continue; /* "" and "." would mean the user's directory */
 		}
 		rt_append(path, sizeof(path), &used, "/");
-		rt_append(path, sizeof(path), &used, name);
-		try_exec(init, path, argv, env);
+		rt_append(path, sizeof(path), &used, argv[0]);
+		try_exec(path, argv, env, key);
 		/* A directory of the search path that we may not enter has no program for us. */
 		if (errno != ENOENT && errno != ENOTDIR &&
 			(errno != EACCES || RT(faccessat, AT_FDCWD, path, 0, 0) == 0)) {
@@ -280,6 +279,20 @@ static void exec_by_path(struct init *init, const char *name, char *const argv[]
 		}
 	}
 	errno = denied;
+}
+
+void init_exec(const char *search, char *const argv[], char *const env[], const uint64_t key[3])
+{
+	bool has_slash = false;
+
+	for (const char *at = argv[0]; *at; at++) {
+		has_slash |= *at == '/';
+	}
+	if (has_slash) {
+		try_exec(argv[0], argv, env, key);
+	} else {
+		exec_by_path(search, argv, env, key);
+	}
 }
 
 static void exec_command(struct init *init)
@@ -290,7 +303,6 @@ static void exec_command(struct init *init)
 	/* The launcher keeps both counts below this. */
 	static char *argv[IMAGE_MAX_STRINGS];
 	static char *env[IMAGE_MAX_STRINGS];
-	bool has_slash = false;
 
 	for (uint32_t i = 0; i < image->argc; i++) {
 		argv[i] = (char *)(uintptr_t)init_string(init, argv_at[i]);
@@ -301,14 +313,7 @@ static void exec_command(struct init *init)
 	/* A longer one may have joined before. */
 	argv[image->argc] = env[image->envc] = NULL;
 	init_doing(init, "running", argv[0]);
-	for (const char *at = argv[0]; *at; at++) {
-		has_slash |= *at == '/';
-	}
-	if (has_slash) {
-		try_exec(init, argv[0], argv, env);
-	} else {
-		exec_by_path(init, argv[0], argv, env);
-	}
+	init_exec(init_string(init, image->search_path), argv, env, init->start.key);
 }
 
 static int unblock_signals(struct init *init)

@@ -88,3 +88,12 @@ static inline bool init_without(const struct init *init, uint32_t layer)
 {
 	return init->image->without & layer;
 }
+
+/*
+ * Execs argv, argv[0] being looked for in the directories of search unless it has a slash. Returns
+ * with errno when it could not.
+ */
+void init_exec(const char *search, char *const argv[], char *const env[], const uint64_t key[3]);
+
+/* "cloche-init enter ...": stack as init_main() got it. */
+void enter_main(const long *stack) __attribute__((noreturn));

@@ -521,6 +521,10 @@ void init_main(const long *stack)
 	uint64_t child_signal = UINT64_C(1) << (SIGCHLD - 1);
 	int signals = -1;
 
+	if (stack[0] > 1 &&
+		strcmp(((const char *const *)(stack + 1))[1], IMAGE_ARGUMENT_ENTER) == 0) {
+		enter_main(stack);
+	}
 	/* 0, 1 and 2 are taken until the command gets its own, so that nothing else lands there. */
 	for (int i = 0; i < 3; i++) {
 		(void)RT(dup3, IMAGE_CONTROL_FD, i, O_CLOEXEC);

@@ -1,6 +1,8 @@
 #include "backends/linux/keeper/job.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/strv.h"
 
@@ -125,4 +127,23 @@ void keeper_job_fini(struct keeper_job *job)
 		job->steps[i].argv = strv_free(job->steps[i].argv);
 	}
 	job->step_count = 0;
+}
+
+int keeper_find_tool(const char *name, char path[KEEPER_TOOL_PATH])
+{
+	static const char *const places[] = {"", "/usr/local/sbin/", "/usr/local/bin/",
+		"/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/"};
+	bool has_slash = strchr(name, '/') != NULL;
+	struct stat seen;
+
+	if (strlen(name) > KEEPER_TOOL_PATH - 20) {
+		return -ENAMETOOLONG;
+	}
+	for (size_t i = has_slash ? 0 : 1; i < (has_slash ? 1 : ARRAY_SIZE(places)); i++) {
+		(void)snprintf(path, KEEPER_TOOL_PATH, "%s%s", places[i], name);
+		if (stat(path, &seen) == 0 && S_ISREG(seen.st_mode) && (seen.st_mode & 0111)) {
+			return 0;
+		}
+	}
+	return -ENOENT;
 }

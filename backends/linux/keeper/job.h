@@ -23,7 +23,7 @@
 #include "base/buf.h"
 
 #define KEEPER_UNDO_FILE ".after"
-#define KEEPER_MAX_FDS 40 /* named descriptors for the tool */
+#define KEEPER_MAX_FDS 52 /* named descriptors for the tool: what one message can carry */
 #define KEEPER_MAX_STRINGS 4096 /* of one argv or environment */
 #define KEEPER_MAX_STEPS 64
 #define KEEPER_JOB_MAX (4U << 20) /* bytes */
@@ -36,6 +36,7 @@ enum keeper_flag {
 	KEEPER_TERMINAL = 1 << 3, /* stdio 0 is to be the controlling terminal */
 	KEEPER_BECOME = 1 << 4, /* change to uid and gid before the tool's exec */
 	KEEPER_UNDO = 1 << 5, /* no tool: the after steps and the directory only */
+	KEEPER_PRIVATE = 1 << 7, /* the tool sees no later mount of the host's; takes root */
 	KEEPER_HOLDS = 1 << 6, /* a descriptor to hold until all is undone comes along */
 };
 
@@ -97,3 +98,12 @@ void keeper_job_put(const struct keeper_job *job, struct buf *buf);
 int keeper_job_get(const void *data, size_t size, struct keeper_job *ret);
 
 void keeper_job_fini(struct keeper_job *job);
+
+#define KEEPER_TOOL_PATH 128
+
+/*
+ * Where the tool called name is, in path: name itself when it has a slash, else the first of the
+ * system's directories that has such a program. A plan says "bwrap", not where a host has it. 0,
+ * -ENOENT, or -ENAMETOOLONG.
+ */
+int keeper_find_tool(const char *name, char path[KEEPER_TOOL_PATH]);

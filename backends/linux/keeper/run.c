@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -20,10 +21,6 @@
 #include "base/strv.h"
 
 #define HIGH_FD 100 /* where descriptors wait while those below are put in order */
-
-/* Tools are looked for here and nowhere else: a plan says "bwrap", not where a host has it. */
-static const char *const tool_path[] = {
-	"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"};
 
 static char *const no_env[] = {NULL};
 
@@ -118,6 +115,12 @@ static void restrict_tool(const struct keeper_job *job, int status)
 			fail(status, "setting a limit");
 		}
 	}
+	/* A mount namespace made by a user of a user namespace is a slave of ours for ever. */
+	if ((job->flags & KEEPER_PRIVATE) &&
+		(unshare(CLONE_NEWNS) < 0 ||
+			mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)) {
+		fail(status, "keeping the host's later mounts away");
+	}
 	if ((job->flags & KEEPER_BECOME) &&
 		(setgroups(0, NULL) < 0 || setresgid(job->gid, job->gid, job->gid) < 0 ||
 			setresuid(job->uid, job->uid, job->uid) < 0)) {
@@ -127,19 +130,14 @@ static void restrict_tool(const struct keeper_job *job, int status)
 
 static void exec_found(char *const argv[], char *const env[])
 {
-	char path[PATH_MAX];
-	int code = ENOENT;
+	char path[KEEPER_TOOL_PATH];
+	int r = keeper_find_tool(argv[0], path);
 
-	if (strchr(argv[0], '/')) {
-		(void)execve(argv[0], argv, env);
-		return;
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(tool_path); i++) {
-		(void)snprintf(path, sizeof(path), "%s/%s", tool_path[i], argv[0]);
+	if (r == 0) {
 		(void)execve(path, argv, env);
-		code = errno != ENOENT && errno != ENOTDIR ? errno : code;
+	} else {
+		errno = -r;
 	}
-	errno = code;
 }
 
 /* Never returns. */

@@ -1,0 +1,1060 @@
+/*
+ * The bubblewrap backend: the view of native_view_compile(), the names, limits and filter of the
+ * native backend, put in place by bwrap(1). What bwrap is told is a file of the plan, one operation
+ * a line:
+ *
+ *	CONDITION TAB ARGUMENT TAB ARGUMENT ...
+ *
+ * "always"; "pipe" where there is no terminal; "has:N" where the source of mount N exists, "file:N"
+ * and "dir:N" where it is one. A start opens every source once ({fd:mN}), drops what does not apply,
+ * and hands the rest to bwrap --args. bwrap opens no path of the host's but /dev/null, and its
+ * command line names none.
+ *
+ * As root bwrap itself runs as one id out of the session's own range, without a capability: what
+ * goes wrong in it goes wrong as nobody. One id is mapped inside.
+ *
+ * The last program of ours in the sandbox is "cloche-init enter" (init/enter.c), which bwrap execs
+ * from a sealed memory file behind its filter: it says which process the command is and whether its
+ * exec succeeded, and keeps bwrap out of the command's process group.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "backends/foreign.h"
+#include "backends/keeper.h"
+#include "backends/linux/filter.h"
+#include "backends/linux/idrange.h"
+#include "backends/linux/launcher.h"
+#include "backends/native-view.h"
+#include "base/buf.h"
+#include "base/io.h"
+#include "base/parse.h"
+#include "base/proc.h"
+
+#define ARGS_FILE "bwrap.args"
+#define ASK_MS 5000
+#define START_MS 10000
+#define SMALLEST 4096ULL
+
+/* Options that a bwrap must have; Debian 12's 0.8.0 has all. */
+static const char *const needed_options[] = {"--args", "--bind-fd", "--ro-bind-fd",
+	"--disable-userns", "--size", "--perms", "--seccomp", "--die-with-parent", "--file"};
+
+/* The layers this backend can leave out. The others are not its own, or cannot be had without. */
+#define OPTIONAL_LAYERS                                                                            \
+	(PLAN_LAYER_FILTER | PLAN_LAYER_CGROUP | PLAN_LAYER_RLIMITS | PLAN_LAYER_MASKS |           \
+		PLAN_LAYER_NET | PLAN_LAYER_PID | PLAN_LAYER_IPC | PLAN_LAYER_UTS |                \
+		PLAN_LAYER_MOUNT | PLAN_LAYER_USER_LIMITS | PLAN_LAYER_DEV | PLAN_LAYER_ENV |      \
+		PLAN_LAYER_READ_ONLY | PLAN_LAYER_READ_DENY | PLAN_LAYER_DISK | PLAN_LAYER_TIME)
+
+struct bubblewrap {
+	struct sandbox base; /* pid and pidfd are the command's; event is the keeper's socket */
+	struct keeper keeper;
+	struct idrange ids;
+};
+
+/* ---- can it be used ---- */
+
+static int bubblewrap_probe(const struct host *host, struct err *err)
+{
+	char name[] = "bwrap";
+	char option[] = "--help";
+	char *argv[] = {name, option, NULL};
+	char path[KEEPER_TOOL_PATH];
+	char help[16384];
+	struct stat seen;
+
+	if (!host->user_namespaces || !host->proc_mountable) {
+		return err_refuse(err, ENOTSUP,
+			"bwrap needs user namespaces and a /proc that can be mounted in them");
+	}
+	if (keeper_find_tool(name, path) < 0 || stat(path, &seen) < 0) {
+		return err_refuse(err, ENOTSUP, "bwrap is not installed (package bubblewrap)");
+	}
+	if (seen.st_mode & (S_ISUID | S_ISGID)) {
+		return err_refuse(err, ENOTSUP,
+			"%s is set-user-id, which changes what its options mean: chmod u-s it",
+			path);
+	}
+	int r = foreign_ask(argv, ASK_MS, help, sizeof(help));
+	if (r != 0) {
+		return err_refuse(err, ENOTSUP, "%s --help does not answer", path);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(needed_options); i++) {
+		if (!strstr(help, needed_options[i])) {
+			return err_refuse(err, ENOTSUP,
+				"%s has no %s; take bubblewrap 0.8.0 or newer", path,
+				needed_options[i]);
+		}
+	}
+	return 0;
+}
+
+/* ---- compile ---- */
+
+/* What this backend cannot do is refused by name, never done halfway. */
+static int refuse_unsupported(
+	const struct spec *spec, const struct host *host, uint32_t without, struct err *err)
+{
+	const bool scopes =
+		(spec->write == WRITE_SCOPE && strv_length(spec->writable) > 0) || spec->allow_temp;
+	const struct {
+		bool asked;
+		const char *why;
+	} table[] = {
+		{spec->net == NET_OUTBOUND || spec->net == NET_EGRESS ||
+				strv_length(spec->egress) > 0 || strv_length(spec->inbound) > 0,
+			"net: bubblewrap knows none and the host's; use net: disable or enable, or "
+			"another backend"},
+		{spec->root == ROOT_IMAGE,
+			"root: image: unpack it and use root: directory, or another backend"},
+		{spec->no_exec,
+			"no_exec: bwrap has to exec the command after the filter is in place; use "
+			"native"},
+		{spec->write == WRITE_OVERLAY,
+			"write: overlay: this bwrap has no overlays (0.11 and newer have); use "
+			"native"},
+		{scopes && host->root,
+			"write: as root a session has ids of its own, and bwrap cannot map the "
+			"owner of "
+			"what lies on the host to them; use native, or run as the user who owns "
+			"it"},
+		{spec->ids == IDS_RANGE, "ids: range: bwrap maps one id; use native"},
+		{spec->ids == IDS_SINGLE && host->root,
+			"ids: single would make the session root's own; leave ids out"},
+		{host->root && host->id_count == 0,
+			"as root bwrap is run with ids of the session's own, and there is no range "
+			"to "
+			"give (/etc/subuid)"},
+		{spec->shared, "a bubblewrap sandbox cannot be joined; use share: session"},
+		{without & ~(uint32_t)OPTIONAL_LAYERS,
+			"--without: bubblewrap has no such layer to leave out"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		if (table[i].asked) {
+			return err_refuse(err, ENOTSUP, "%s", table[i].why);
+		}
+	}
+	return 0;
+}
+
+/* One id inside, which is one of a range of our own, or ours. */
+static void choose_identity(const struct host *host, struct plan *plan)
+{
+	foreign_identity(host, plan);
+	if (!plan->uid_map[0].own) {
+		plan->uid_map[0] =
+			(struct plan_id_map){.inside = plan->uid, .count = 1, .offset = plan->uid};
+	}
+}
+
+static bool is_below(const char *path, const char *directory)
+{
+	size_t length = strlen(directory);
+
+	return strncmp(path, directory, length) == 0 &&
+		(path[length] == '\0' || path[length] == '/');
+}
+
+/* A writable place: in native these share one file system, here each has its own part of the sum. */
+static int give_place(struct plan_mount *mount, const char *home, uint64_t disk)
+{
+	uint64_t part = strcmp(mount->target, home) == 0 ? disk / 2
+		: strcmp(mount->target, "/tmp") == 0     ? disk / 4
+							 : disk / 8;
+
+	mount->kind = PLAN_MOUNT_TMPFS;
+	free(mount->source);
+	mount->source = NULL;
+	mount->size = disk == 0 ? 0 : part < SMALLEST ? SMALLEST : part & ~(SMALLEST - 1);
+	mount->flags = PLAN_NOSUID | PLAN_NODEV;
+	mount->inodes = 0;
+	return 0;
+}
+
+/* What is masked must be looked for where the view has it from. */
+static int find_mask(const struct spec *spec, struct plan_mount *mount)
+{
+	mount->source = strdup(mount->target);
+	if (!mount->source) {
+		return -ENOMEM;
+	}
+	if (spec->root == ROOT_DIRECTORY && !is_below(mount->target, "/proc") &&
+		!is_below(mount->target, "/sys")) {
+		mount->flags |= PLAN_IN_ROOT;
+		mount->content = strdup(spec->root_path);
+		return mount->content ? 0 : -ENOMEM;
+	}
+	return 0;
+}
+
+/* The native view, in what bwrap can do. What it cannot is dropped here, so that the plan is true. */
+static int adapt_mounts(const struct spec *spec, const struct native_view *view, struct plan *plan)
+{
+	size_t kept = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < plan->mount_count; i++) {
+		struct plan_mount *mount = &plan->mounts[i];
+		bool inside = mount->kind == PLAN_MOUNT_BIND && (mount->flags & PLAN_INSIDE);
+		bool place = mount->kind == PLAN_MOUNT_DIR &&
+			((mount->mode & 0002) || (mount->flags & PLAN_USER));
+
+		if (r == 0 && mount->kind == PLAN_MOUNT_MASK) {
+			r = find_mask(spec, mount);
+		}
+		if (inside) {
+			mount->mode = 01777;
+		}
+		if (r == 0 && (inside || place)) {
+			r = give_place(mount, view->home, plan->disk);
+		}
+		if (mount->kind == PLAN_MOUNT_TMPFS) {
+			mount->inodes = 0; /* bwrap cannot say it */
+		}
+		if (mount->kind == PLAN_MOUNT_RDONLY) {
+			free(mount->target); /* bwrap's own /proc has these */
+			continue;
+		}
+		plan->mounts[kept++] = *mount;
+	}
+	plan->mount_count = kept;
+	return r;
+}
+
+/* ---- what bwrap is told ---- */
+
+/* The file's text: arguments from outside can hold anything but NUL. */
+static void put_word(struct buf *out, const char *word)
+{
+	for (; *word; word++) {
+		switch (*word) {
+		case '\t':
+			buf_printf(out, "\\t");
+			break;
+		case '\n':
+			buf_printf(out, "\\n");
+			break;
+		case '\\':
+			buf_printf(out, "\\\\");
+			break;
+		default:
+			buf_put(out, word, 1);
+		}
+	}
+}
+
+static void put_line(struct buf *out, const char *condition, const char *const words[])
+{
+	buf_printf(out, "%s", condition);
+	for (size_t i = 0; words[i]; i++) {
+		buf_printf(out, "\t");
+		put_word(out, words[i]);
+	}
+	buf_printf(out, "\n");
+}
+
+#define PUT(out, condition, ...) put_line(out, condition, (const char *const[]){__VA_ARGS__, NULL})
+
+static void put_tmpfs(struct buf *out, const char *condition, const char *perms, uint64_t size,
+	const char *target)
+{
+	char text[24];
+
+	(void)snprintf(text, sizeof(text), "%llu", (unsigned long long)size);
+	if (size > 0) {
+		PUT(out, condition, "--perms", perms, "--size", text, "--tmpfs", target);
+	} else {
+		PUT(out, condition, "--perms", perms, "--tmpfs", target);
+	}
+}
+
+static void put_bind(
+	struct buf *out, const struct plan_mount *mount, size_t number, const char *target)
+{
+	char condition[32];
+	char fd[40];
+
+	(void)snprintf(condition, sizeof(condition), "has:%zu", number);
+	(void)snprintf(fd, sizeof(fd), "{fd:m%zu}", number);
+	PUT(out, condition, mount->flags & PLAN_READ_ONLY ? "--ro-bind-fd" : "--bind-fd", fd,
+		target);
+}
+
+/* A file becomes one that cannot be opened, a directory one with nothing in it. */
+static void put_mask(struct buf *out, size_t number, const char *target)
+{
+	char condition[32];
+
+	(void)snprintf(condition, sizeof(condition), "file:%zu", number);
+	PUT(out, condition, "--ro-bind", "/dev/null", target); /* nodev there */
+	(void)snprintf(condition, sizeof(condition), "dir:%zu", number);
+	put_tmpfs(out, condition, "0555", SMALLEST, target);
+	PUT(out, condition, "--remount-ro", target);
+}
+
+static void put_mount(struct buf *out, const struct plan *plan, size_t number)
+{
+	const struct plan_mount *mount = &plan->mounts[number];
+	cleanup_free char *target = foreign_literal(mount->target);
+	cleanup_free char *source = mount->source ? foreign_literal(mount->source) : NULL;
+	char perms[16];
+	char fd[40];
+
+	if (!target || (mount->source && !source)) {
+		out->failed = true;
+		return;
+	}
+	(void)snprintf(perms, sizeof(perms), "%04o", (unsigned)mount->mode);
+	(void)snprintf(fd, sizeof(fd), "{fd:d%zu}", number);
+	switch (mount->kind) {
+	case PLAN_MOUNT_TMPFS:
+		if (strcmp(target, "/") != 0) { /* bwrap's root is one */
+			put_tmpfs(out, "always", perms, mount->size, target);
+		}
+		break;
+	case PLAN_MOUNT_BIND:
+		put_bind(out, mount, number, target);
+		break;
+	case PLAN_MOUNT_PROC:
+		PUT(out, "always", "--proc", target);
+		break;
+	case PLAN_MOUNT_MQUEUE:
+		PUT(out, "always", "--mqueue", target);
+		break;
+	case PLAN_MOUNT_DIR:
+		PUT(out, "always", "--perms", perms, "--dir", target);
+		break;
+	case PLAN_MOUNT_FILE:
+		PUT(out, "always", "--perms", perms, "--file", fd, target);
+		break;
+	case PLAN_MOUNT_SYMLINK:
+		PUT(out, "always", "--symlink", source, target);
+		break;
+	case PLAN_MOUNT_MASK:
+		put_mask(out, number, target);
+		break;
+	default:
+		out->failed = true; /* adapt_mounts() has left none of the others */
+	}
+}
+
+/* /dev and what bwrap's --dev puts in it; what else the view has there is mounted over that. */
+static bool is_of_dev(const struct plan_mount *mount)
+{
+	return is_below(mount->target, "/dev") &&
+		(mount->kind == PLAN_MOUNT_DEVICE || mount->kind == PLAN_MOUNT_DEVPTS ||
+			mount->kind == PLAN_MOUNT_SYMLINK ||
+			(mount->kind == PLAN_MOUNT_TMPFS && strcmp(mount->target, "/dev") == 0));
+}
+
+/* Last, when everything is in its place: what nobody is to write to. Not recursive. */
+static void put_remounts(struct buf *out, const struct plan *plan, bool own_dev)
+{
+	for (size_t i = 0; i < plan->mount_count; i++) {
+		const struct plan_mount *mount = &plan->mounts[i];
+		if (mount->kind == PLAN_MOUNT_TMPFS && !(mount->mode & 0002) &&
+			strcmp(mount->target, "/dev") != 0 && mount->mode != 0700) {
+			PUT(out, "always", "--remount-ro", mount->target);
+		}
+	}
+	if (own_dev) {
+		PUT(out, "always", "--remount-ro", "/dev");
+	}
+}
+
+static void put_mounts(struct buf *out, const struct plan *plan)
+{
+	bool own_dev = false;
+
+	for (size_t i = 0; i < plan->mount_count; i++) {
+		if (!is_of_dev(&plan->mounts[i])) {
+			put_mount(out, plan, i);
+		} else if (!own_dev) {
+			own_dev = true;
+			PUT(out, "always", "--dev", "/dev");
+		}
+	}
+	put_remounts(out, plan, own_dev);
+}
+
+static void put_namespaces(struct buf *out, const struct plan *plan)
+{
+	static const struct {
+		uint32_t namespace;
+		const char *option;
+	} table[] = {{PLAN_NS_PID, "--unshare-pid"}, {PLAN_NS_IPC, "--unshare-ipc"},
+		{PLAN_NS_UTS, "--unshare-uts"}, {PLAN_NS_CGROUP, "--unshare-cgroup"},
+		{PLAN_NS_NET, "--unshare-net"}};
+	char uid[16];
+	char gid[16];
+
+	(void)snprintf(uid, sizeof(uid), "%u", plan->uid);
+	(void)snprintf(gid, sizeof(gid), "%u", plan->gid);
+	PUT(out, "always", "--unshare-user", "--uid", uid, "--gid", gid);
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		if (plan->namespaces & table[i].namespace) {
+			PUT(out, "always", table[i].option);
+		}
+	}
+	if (!(plan->without & PLAN_LAYER_USER_LIMITS)) {
+		PUT(out, "always", "--disable-userns");
+	}
+}
+
+static void put_environment(struct buf *out, const struct plan *plan)
+{
+	PUT(out, "always", "--clearenv");
+	STRV_FOREACH (variable, plan->env) {
+		cleanup_free char *text = foreign_literal(*variable);
+		char *value = text ? strchr(text, '=') : NULL;
+		if (!value) {
+			out->failed = true;
+			return;
+		}
+		*value = '\0';
+		PUT(out, "always", "--setenv", text, value + 1);
+	}
+}
+
+static int write_args(struct plan *plan)
+{
+	cleanup(buf_fini) struct buf out = {0};
+	cleanup_free char *dir = foreign_literal(plan->dir);
+	cleanup_free char *hostname = foreign_literal(plan->hostname);
+
+	if (!dir || !hostname) {
+		return -ENOMEM;
+	}
+	put_namespaces(&out, plan);
+	PUT(&out, "always", "--die-with-parent");
+	PUT(&out, "pipe", "--new-session");
+	PUT(&out, "always", "--cap-drop", "ALL");
+	put_environment(&out, plan);
+	put_mounts(&out, plan);
+	if (plan->namespaces & PLAN_NS_UTS) {
+		PUT(&out, "always", "--hostname", hostname);
+	}
+	PUT(&out, "always", "--chdir", dir);
+	if (plan->filter) {
+		PUT(&out, "always", "--seccomp", "{fd:filter}");
+	}
+	buf_put(&out, "", 1);
+	return out.failed ? -ENOMEM : plan_add_file(plan, ARGS_FILE, (const char *)out.data, 0600);
+}
+
+static int write_command(struct plan *plan)
+{
+	static const char *const head[] = {"bwrap", "--args", "{fd:args}", "--",
+		"/proc/self/fd/{fd:enter}", "enter", "{fd:control}", "{fd:errors}"};
+	int r = strv_append(&plan->tool_env, "PATH=/usr/bin:/bin");
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(head); i++) {
+		r = strv_append(&plan->command, head[i]);
+	}
+	STRV_FOREACH (word, plan->argv) {
+		char *literal = r == 0 ? foreign_literal(*word) : NULL;
+		r = !literal ? -ENOMEM : strv_consume(&plan->command, literal);
+	}
+	return r;
+}
+
+/* ---- promises ---- */
+
+static int note_lacks(const struct spec *spec, const struct native_view *view, struct plan *plan)
+{
+	const struct {
+		bool holds;
+		const char *caveat;
+	} table[] = {{true, "bubblewrap.no_landlock"}, {true, "bubblewrap.exit_status"},
+		{spec->memory == 0, "bubblewrap.disk.inodes"},
+		{spec->write == WRITE_EPHEMERAL, "bubblewrap.no_overlay"},
+		{view->broad && plan->uid_map[0].own, "bubblewrap.later_mounts"}};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(table); i++) {
+		r = table[i].holds ? plan_add_caveat(plan, table[i].caveat) : 0;
+	}
+	return r;
+}
+
+/* As native's table: each promise with everything it rests on. */
+static void choose_uses(const struct spec *spec, const struct native_view *view, struct plan *plan)
+{
+	const uint32_t out = plan->without;
+	const bool scrubs = strv_length(spec->env_allow) > 0 || strv_length(spec->env_deny) > 0;
+	const bool own_mounts = !(out & PLAN_LAYER_MOUNT);
+	const bool persistent = view->has_scopes || spec->allow_temp;
+	const bool own_net = plan->namespaces & PLAN_NS_NET;
+	const struct {
+		enum capability capability;
+		bool asked;
+		uint32_t layers; /* all of them must be there */
+		bool also;
+	} table[] = {
+		{CAPABILITY_NET_DISABLE, spec->net == NET_DISABLE, PLAN_LAYER_NET, own_net},
+		{CAPABILITY_NET_ENABLE, spec->net == NET_ENABLE, 0, true},
+		{CAPABILITY_FS_READ_HOST, view->broad, 0, true},
+		{CAPABILITY_FS_READ_SCOPE, !view->broad, 0, own_mounts},
+		{CAPABILITY_FS_READ_DENY, strv_length(spec->read_deny) > 0, PLAN_LAYER_READ_DENY,
+			own_mounts},
+		{CAPABILITY_FS_WRITE_DENY, spec->write == WRITE_NONE,
+			PLAN_LAYER_READ_ONLY | PLAN_LAYER_DEV, own_mounts},
+		{CAPABILITY_FS_WRITE_SCOPE, spec->write == WRITE_SCOPE, PLAN_LAYER_READ_ONLY,
+			own_mounts},
+		{CAPABILITY_FS_WRITE_EPHEMERAL, spec->write == WRITE_EPHEMERAL,
+			PLAN_LAYER_READ_ONLY, own_mounts && !view->no_overlay},
+		{CAPABILITY_ENV_SCRUB, scrubs, PLAN_LAYER_ENV, true},
+		{CAPABILITY_IPC_RESTRICT, !view->host_sockets,
+			PLAN_LAYER_IPC | PLAN_LAYER_DEV | PLAN_LAYER_FILTER, own_mounts && own_net},
+		{CAPABILITY_RES_CPU, spec->cpu_milli > 0, PLAN_LAYER_CGROUP,
+			plan->cgroup_version[CGROUP_CPU]},
+		{CAPABILITY_RES_MEMORY, spec->memory > 0, PLAN_LAYER_CGROUP,
+			plan->cgroup_version[CGROUP_MEMORY]},
+		{CAPABILITY_RES_PIDS, spec->pids > 0, 0,
+			plan->cgroup_version[CGROUP_PIDS] ||
+				(!plan->uid_map[0].own && !(out & PLAN_LAYER_RLIMITS))},
+		{CAPABILITY_RES_DISK, !persistent,
+			PLAN_LAYER_DISK | PLAN_LAYER_DEV | PLAN_LAYER_READ_ONLY, own_mounts},
+		{CAPABILITY_RES_TIME, plan->timeout > 0, PLAN_LAYER_TIME, true},
+		{CAPABILITY_PROC_ISOLATION, true, PLAN_LAYER_PID, own_mounts},
+		{CAPABILITY_KERNEL_FILTER, true, PLAN_LAYER_FILTER, true},
+		{CAPABILITY_PRIV_NONE, true, PLAN_LAYER_USER_LIMITS, true},
+		{CAPABILITY_DEV_MINIMAL, true, PLAN_LAYER_DEV, own_mounts},
+		{CAPABILITY_TTY_ISOLATE, true, PLAN_LAYER_FILTER | PLAN_LAYER_DEV, own_mounts},
+		{CAPABILITY_HOST_CONCEAL, !view->broad,
+			PLAN_LAYER_UTS | PLAN_LAYER_MASKS | PLAN_LAYER_PID | PLAN_LAYER_CGROUP |
+				PLAN_LAYER_DEV | PLAN_LAYER_FILTER,
+			own_mounts},
+		{CAPABILITY_SESSION_FRESH, !persistent, PLAN_LAYER_IPC | PLAN_LAYER_PID,
+			own_mounts && own_net},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		if (table[i].asked && !(out & table[i].layers) && table[i].also) {
+			capability_set_add(&plan->uses, table[i].capability);
+		}
+	}
+}
+
+static size_t count_fds(const struct plan *plan)
+{
+	size_t count = 6; /* enter, control, complaints, errors, filter, args */
+
+	for (size_t i = 0; i < plan->mount_count; i++) {
+		const struct plan_mount *mount = &plan->mounts[i];
+		count += mount->kind == PLAN_MOUNT_FILE || mount->kind == PLAN_MOUNT_BIND;
+	}
+	return count;
+}
+
+static int fill_plan(
+	const struct spec *spec, const struct host *host, struct plan *plan, struct err *err)
+{
+	cleanup(native_view_fini) struct native_view view = {0};
+	struct host without_overlay = *host;
+	int r = 0;
+
+	without_overlay.overlay = false;
+	foreign_namespaces(spec, plan);
+	choose_identity(host, plan);
+	foreign_rlimits(spec, plan);
+	plan->filter = plan->without & PLAN_LAYER_FILTER ? NULL : filter_get(false);
+	r = native_view_compile(spec, &without_overlay, plan, &view, err);
+	r = r < 0 ? r : adapt_mounts(spec, &view, plan);
+	if (r == 0 && count_fds(plan) > KEEPER_MAX_FDS) {
+		return err_refuse(err, E2BIG,
+			"bubblewrap takes at most %d paths; name directories above them",
+			KEEPER_MAX_FDS - 16);
+	}
+	r = r < 0 ? r : foreign_command(spec, view.start, plan);
+	r = r < 0 ? r : foreign_environment(spec, view.home, plan);
+	r = r < 0 ? r : foreign_limits(spec, host, plan);
+	r = r < 0 ? r : note_lacks(spec, &view, plan);
+	r = r < 0 ? r : foreign_notes(spec, host, plan);
+	r = r < 0 ? r : write_args(plan);
+	r = r < 0 ? r : write_command(plan);
+	if (r == 0) {
+		choose_uses(spec, &view, plan);
+		r = plan_seal(plan);
+	}
+	return r;
+}
+
+static int bubblewrap_compile(const struct spec *spec, const struct host *host, uint32_t without,
+	struct plan **ret_plan, struct err *err)
+{
+	cleanup(plan_freep) struct plan *plan = NULL;
+	int r = spec_validate(spec, err);
+
+	if (r < 0 || (r = refuse_unsupported(spec, host, without, err)) < 0) {
+		return r;
+	}
+	r = plan_new("bubblewrap", &plan);
+	if (r == 0) {
+		plan->executable_here = true;
+		plan->without = without;
+		r = fill_plan(spec, host, plan, err);
+	}
+	if (r == -ENOMEM) {
+		return err_set(err, ENOMEM, "compiling the plan");
+	}
+	if (r == 0) {
+		*ret_plan = take_ptr(&plan);
+	}
+	return r;
+}
+
+/* ---- start ---- */
+
+#define START_FDS 52
+
+static_assert(START_FDS <= KEEPER_MAX_FDS, "a keeper takes what a start has");
+
+/* Everything bwrap inherits, by name. Owned. */
+struct start {
+	const struct plan *plan;
+	const struct sandbox_stdio *io;
+	struct keeper_fd fds[START_FDS];
+	char names[START_FDS][32];
+	size_t count;
+	mode_t *kinds; /* of each mount's source: S_IFDIR, S_IFREG for all else, 0: absent */
+	int control; /* our end of cloche-init's socket */
+	int errors; /* our end of bwrap's standard error */
+};
+
+static void start_fini(struct start *start)
+{
+	for (size_t i = 0; i < start->count; i++) {
+		(void)close(start->fds[i].fd);
+	}
+	free(start->kinds);
+	close_fdp(&start->control);
+	close_fdp(&start->errors);
+}
+
+/* Takes fd over. number: behind the name, or -1. */
+static int add_fd(struct start *start, int fd, const char *name, ssize_t number)
+{
+	if (start->count == START_FDS) {
+		(void)close(fd);
+		return -E2BIG;
+	}
+	char *own = start->names[start->count];
+	(void)snprintf(own, sizeof(start->names[0]), "%s", name);
+	if (number >= 0) {
+		(void)snprintf(own, sizeof(start->names[0]), "%s%zd", name, number);
+	}
+	start->fds[start->count++] = (struct keeper_fd){.name = own, .fd = fd};
+	return 0;
+}
+
+static int add_memory(
+	struct start *start, const void *data, size_t size, const char *name, ssize_t number)
+{
+	int fd = io_sealed_memfd("cloche-bwrap", data, size);
+
+	/* Every one is read from its beginning, and it was written to its end. */
+	if (fd >= 0 && lseek(fd, 0, SEEK_SET) < 0) {
+		close_fdp(&fd);
+		return -errno;
+	}
+	return fd < 0 ? fd : add_fd(start, fd, name, number);
+}
+
+/* First: their numbers must not be 3 (see init/enter.c), where the program itself goes. */
+static int open_channels(struct start *start, struct err *err)
+{
+	int pair[2];
+	int pipes[2];
+	int on = 1;
+	int errors = -1;
+	int r = add_memory(start, launcher_init_program, launcher_init_size, "enter", -1);
+
+	if (r < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		return err_set(err, r < 0 ? -r : errno, "making the way to cloche-init");
+	}
+	start->control = pair[0];
+	r = add_fd(start, pair[1], "control", -1);
+	if (r < 0 || setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ||
+		pipe2(pipes, O_CLOEXEC) < 0) {
+		return err_set(err, r < 0 ? -r : errno, "making the way to cloche-init");
+	}
+	start->errors = pipes[0];
+	r = add_fd(start, pipes[1], "complaints", -1);
+	if (r == 0) {
+		/* With a terminal cloche-init takes that. */
+		bool given = !start->io->pty && start->io->fds[2] >= 0;
+		errors = given ? fcntl(start->io->fds[2], F_DUPFD_CLOEXEC, 3)
+			       : open("/dev/null", O_RDWR | O_CLOEXEC);
+		r = errors < 0 ? -errno : add_fd(start, errors, "errors", -1);
+	}
+	return r < 0 ? err_set(err, -r, "passing standard error on") : 0;
+}
+
+static int open_mount(struct start *start, size_t number, struct err *err)
+{
+	const struct plan_mount *mount = &start->plan->mounts[number];
+	struct image_source found = {0};
+	struct stat seen;
+	int fd = -1;
+	int r = launcher_open_source(mount, &fd, &found, err);
+
+	if (r < 0 || found.absent) {
+		return r;
+	}
+	if (fstat(fd, &seen) < 0) {
+		close_fdp(&fd);
+		return err_set(err, errno, "looking at %s", mount->source);
+	}
+	start->kinds[number] = S_ISDIR(seen.st_mode) ? S_IFDIR : S_IFREG;
+	if (mount->kind == PLAN_MOUNT_MASK) {
+		close_fdp(&fd);
+		return 0;
+	}
+	r = add_fd(start, fd, "m", (ssize_t)number);
+	return r < 0 ? err_refuse(err, E2BIG, "too many paths for bubblewrap") : 0;
+}
+
+static int open_mounts(struct start *start, struct err *err)
+{
+	const struct plan *plan = start->plan;
+	int r = 0;
+
+	start->kinds = calloc(plan->mount_count + 1, sizeof(mode_t));
+	if (!start->kinds) {
+		return err_set(err, ENOMEM, "opening the view");
+	}
+	for (size_t i = 0; r == 0 && i < plan->mount_count; i++) {
+		const struct plan_mount *mount = &plan->mounts[i];
+		if (mount->kind == PLAN_MOUNT_BIND || mount->kind == PLAN_MOUNT_MASK) {
+			r = open_mount(start, i, err);
+		} else if (mount->kind == PLAN_MOUNT_FILE) {
+			r = add_memory(
+				start, mount->content, strlen(mount->content), "d", (ssize_t)i);
+		}
+	}
+	return r < 0 && !err->code ? err_set(err, -r, "opening the view") : r;
+}
+
+static int add_filter(struct start *start, struct err *err)
+{
+	struct sock_filter *program = NULL;
+	size_t count = 0;
+	int r = 0;
+
+	if (!start->plan->filter) {
+		return 0;
+	}
+	r = filter_program(start->plan->filter, NULL, &program, &count);
+	r = r < 0 ? r : add_memory(start, program, count * sizeof(*program), "filter", -1);
+	free(program);
+	return r < 0 ? err_set(err, -r, "passing the filter on") : 0;
+}
+
+/* ---- the arguments ---- */
+
+static bool applies(const struct start *start, const char *condition)
+{
+	static const struct {
+		const char *word;
+		mode_t kinds;
+	} table[] = {{"has:", S_IFDIR | S_IFREG}, {"dir:", S_IFDIR}, {"file:", S_IFREG}};
+	uint64_t number = 0;
+
+	if (strcmp(condition, "pipe") == 0) {
+		return !start->io->pty;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		size_t length = strlen(table[i].word);
+		if (strncmp(condition, table[i].word, length) == 0 &&
+			parse_u64(condition + length, &number) == 0 &&
+			number < start->plan->mount_count) {
+			mode_t kind = start->kinds[number];
+			return kind != 0 &&
+				(table[i].kinds == (S_IFDIR | S_IFREG) || kind == table[i].kinds);
+		}
+	}
+	return strcmp(condition, "always") == 0;
+}
+
+static void unescape(char *word)
+{
+	char *to = word;
+
+	for (; *word; word++) {
+		if (*word == '\\' && word[1]) {
+			word++;
+			*to++ = (char)(*word == 't' ? '\t' : *word == 'n' ? '\n' : *word);
+		} else {
+			*to++ = *word;
+		}
+	}
+	*to = '\0';
+}
+
+static int put_words(const struct start *start, char *line, struct buf *out)
+{
+	for (char *word = NULL; (word = strsep(&line, "\t"));) {
+		unescape(word);
+		cleanup_free char *filled = keeper_fill_fds(word, start->fds, start->count);
+		if (!filled) {
+			return -ENOMEM;
+		}
+		buf_put(out, filled, strlen(filled) + 1);
+	}
+	return 0;
+}
+
+static const char *find_args(const struct plan *plan)
+{
+	for (size_t i = 0; i < plan->file_count; i++) {
+		if (strcmp(plan->files[i].name, ARGS_FILE) == 0) {
+			return plan->files[i].content;
+		}
+	}
+	return NULL;
+}
+
+static int add_args(struct start *start, struct err *err)
+{
+	cleanup(buf_fini) struct buf out = {0};
+	const char *content = find_args(start->plan);
+	cleanup_free char *text = content ? strdup(content) : NULL;
+	char *rest = text;
+	int r = text ? 0 : -ENOMEM;
+
+	for (char *line = NULL; r == 0 && (line = strsep(&rest, "\n"));) {
+		char *condition = strsep(&line, "\t");
+		if (line && applies(start, condition)) {
+			r = put_words(start, line, &out);
+		}
+	}
+	r = r < 0 ? r : out.failed ? -ENOMEM : add_memory(start, out.data, out.size, "args", -1);
+	return r < 0 ? err_set(err, -r, "writing bwrap's arguments") : 0;
+}
+
+/* ---- until the command runs ---- */
+
+/* bwrap says what it could not do; its last line is the reason. */
+static int tell_complaint(struct start *start, struct err *err)
+{
+	char text[2048];
+	struct pollfd wait = {.fd = start->errors, .events = POLLIN};
+	size_t used = 0;
+	ssize_t n = 1;
+
+	while (n > 0 && used + 1 < sizeof(text) && poll(&wait, 1, 500) > 0) {
+		n = read(start->errors, text + used, sizeof(text) - 1 - used);
+		used += n > 0 ? (size_t)n : 0;
+	}
+	while (used > 0 && text[used - 1] == '\n') {
+		used--;
+	}
+	text[used] = '\0';
+	char *line = strrchr(text, '\n');
+	return err_refuse(err, EIO, "step bwrap: %s",
+		*text ? (line ? line + 1 : text) : "it ended without a word");
+}
+
+/* One message with the sender's number as we see it. 1, 0 at the end, or negative errno. */
+static int receive_from(int socket, int timeout_ms, void *data, size_t size, pid_t *ret_pid)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(struct ucred))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = {.iov_base = data, .iov_len = size};
+	struct msghdr message = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes)};
+	struct pollfd wait = {.fd = socket, .events = POLLIN};
+
+	if (poll(&wait, 1, timeout_ms) <= 0) {
+		return -ETIMEDOUT;
+	}
+	ssize_t n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	if (n <= 0) {
+		return n < 0 ? -errno : 0;
+	}
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+	if (header && header->cmsg_type == SCM_CREDENTIALS) {
+		struct ucred sender;
+		memcpy(&sender, CMSG_DATA(header), sizeof(sender));
+		*ret_pid = sender.pid;
+	}
+	return 1;
+}
+
+/* cloche-init waits for our byte, so its number is its own while we open it. */
+static int await_command(struct bubblewrap *sandbox, struct start *start, struct err *err)
+{
+	char word = 0;
+	int code = 0;
+	pid_t pid = 0;
+	pid_t ignored = 0;
+	int r = receive_from(start->control, START_MS, &word, 1, &pid);
+
+	if (r < 0) {
+		return err_set(err, -r, "waiting for bwrap");
+	}
+	if (r == 0 || word != 'o' || pid <= 0) {
+		return tell_complaint(start, err);
+	}
+	sandbox->base.pid = pid;
+	sandbox->base.pidfd = proc_pidfd(pid);
+	if (sandbox->base.pidfd < 0) {
+		return err_set(err, -sandbox->base.pidfd, "holding the command");
+	}
+	r = io_send(start->control, "g", 1, NULL, 0);
+	r = r < 0 ? r : receive_from(start->control, START_MS, &code, sizeof(code), &ignored);
+	if (r < 0 && r != -ECONNRESET) {
+		return err_set(err, -r, "waiting for the command");
+	}
+	return r > 0 ? err_set(err, code, "running %s", start->plan->argv[0]) : 0;
+}
+
+static int run(
+	struct bubblewrap *sandbox, struct start *start, const struct host *host, struct err *err)
+{
+	const struct plan *plan = start->plan;
+	bool own = plan->uid_map[0].own;
+	const struct keeper_start given = {.plan = plan,
+		.host = host,
+		.io = start->io,
+		.fds = start->fds,
+		.fd_count = start->count,
+		.limit_tool = true,
+		.become = !own,
+		.private_mounts = !own,
+		.uid = own ? 0 : sandbox->ids.base + plan->uid_map[0].offset,
+		.gid = own ? 0 : sandbox->ids.base + plan->uid_map[0].offset,
+		.errors = start->fds[2].fd,
+		.hold = sandbox->ids.lock};
+	int r = keeper_start(&given, &sandbox->keeper, err);
+
+	if (r < 0) {
+		return r;
+	}
+	/* Ours must go, or we would wait for our own end of the socket. */
+	for (size_t i = 0; i < start->count; i++) {
+		(void)close(start->fds[i].fd);
+	}
+	start->count = 0;
+	return await_command(sandbox, start, err);
+}
+
+static void bubblewrap_destroy(struct sandbox *base);
+
+static int bubblewrap_start(const struct plan *plan, const struct host *host,
+	const struct sandbox_stdio *io, struct sandbox **ret_sandbox, struct err *err)
+{
+	cleanup(start_fini) struct start start = {
+		.plan = plan, .io = io, .control = -1, .errors = -1};
+	struct bubblewrap *sandbox = calloc(1, sizeof(*sandbox));
+	int r = 0;
+
+	if (!sandbox) {
+		return err_set(err, ENOMEM, "starting a sandbox");
+	}
+	err->code = 0;
+	sandbox->base = (struct sandbox){
+		.backend = &backend_bubblewrap, .pidfd = -1, .event = -1, .pty = -1};
+	sandbox->ids.lock = -1;
+	keeper_init(&sandbox->keeper);
+	r = plan->uid_map[0].own ? 0 : idrange_take(host, &sandbox->ids, err);
+	r = r < 0 ? r : open_channels(&start, err);
+	r = r < 0 ? r : open_mounts(&start, err);
+	r = r < 0 ? r : add_filter(&start, err);
+	r = r < 0 ? r : add_args(&start, err);
+	r = r < 0 ? r : run(sandbox, &start, host, err);
+	if (r < 0) {
+		bubblewrap_destroy(&sandbox->base);
+		return r;
+	}
+	(void)memcpy(sandbox->base.id, sandbox->keeper.id, sizeof(sandbox->base.id));
+	sandbox->base.event = sandbox->keeper.socket;
+	sandbox->base.pty = take_fd(&sandbox->keeper.pty);
+	*ret_sandbox = &sandbox->base;
+	return 0;
+}
+
+/* ---- while it runs ---- */
+
+static struct bubblewrap *own(struct sandbox *base)
+{
+	assert(base->backend == &backend_bubblewrap);
+	return (struct bubblewrap *)base;
+}
+
+/* The command leads its group, and while it lives the group's number is its own. */
+static int bubblewrap_signal(struct sandbox *base, int signo)
+{
+	struct pollfd ended = {.fd = own(base)->base.pidfd, .events = POLLIN};
+
+	if (poll(&ended, 1, 0) != 0) {
+		return -ESRCH;
+	}
+	return kill(-base->pid, signo) < 0 ? -errno : 0;
+}
+
+static int bubblewrap_poll_exit(struct sandbox *base, struct sandbox_exit *ret)
+{
+	int r = keeper_poll(&own(base)->keeper);
+
+	if (r == 1) {
+		*ret = keeper_exit(&own(base)->keeper);
+	}
+	return r;
+}
+
+static void bubblewrap_usage(struct sandbox *base, struct sandbox_usage *ret)
+{
+	*ret = (struct sandbox_usage){0};
+	cgroup_usage(&own(base)->keeper.cgroup, ret);
+}
+
+static void bubblewrap_destroy(struct sandbox *base)
+{
+	struct bubblewrap *sandbox = NULL;
+
+	if (!base) {
+		return;
+	}
+	sandbox = own(base);
+	close_fdp(&base->pty);
+	close_fdp(&base->pidfd);
+	keeper_end(&sandbox->keeper); /* closes base->event */
+	idrange_release(&sandbox->ids);
+	free(sandbox);
+}
+
+#define HAS(name) (UINT64_C(1) << CAPABILITY_##name)
+
+const struct backend backend_bubblewrap = {
+	.name = "bubblewrap",
+	.summary = "bwrap, with our view, filter and control groups",
+	.enforces = {HAS(NET_DISABLE) | HAS(NET_ENABLE) | HAS(FS_READ_HOST) | HAS(FS_READ_SCOPE) |
+		HAS(FS_READ_DENY) | HAS(FS_WRITE_DENY) | HAS(FS_WRITE_SCOPE) |
+		HAS(FS_WRITE_EPHEMERAL) | HAS(ENV_SCRUB) | HAS(IPC_RESTRICT) | HAS(RES_CPU) |
+		HAS(RES_MEMORY) | HAS(RES_PIDS) | HAS(RES_DISK) | HAS(RES_TIME) |
+		HAS(PROC_ISOLATION) | HAS(KERNEL_FILTER) | HAS(PRIV_NONE) | HAS(DEV_MINIMAL) |
+		HAS(TTY_ISOLATE) | HAS(HOST_CONCEAL) | HAS(SESSION_FRESH)},
+	.kernel = PLAN_KERNEL_SHARED,
+	.probe = bubblewrap_probe,
+	.compile = bubblewrap_compile,
+	.start = bubblewrap_start,
+	.signal = bubblewrap_signal,
+	.poll_exit = bubblewrap_poll_exit,
+	.usage = bubblewrap_usage,
+	.destroy = bubblewrap_destroy,
+};
