@@ -1,0 +1,157 @@
+#!/usr/bin/python3
+"""A profile that names a backend, through the stock client: what every backend owes a session. The
+backend's name comes in CLOCHE_BACKEND; each one is a line of this folder's meson.build."""
+import os
+import signal
+import time
+
+from lib import Cloche, case, check, echoes, equal, eventually, finish, main, parents
+
+BACKEND = os.environ.get("CLOCHE_BACKEND", "bubblewrap")
+TOOLS = "/run/cloche/tools"
+
+
+def serve(**more):
+    profile = {"backend": BACKEND, "readable": ["/usr"], "write": "ephemeral", "pids": 64, "memory": "256M",
+               **more}
+    return Cloche(profiles={"lab": profile})
+
+
+def tools():
+    """The directories of tools that are there. Other servers' come and go: look for new ones."""
+    return set(os.listdir(TOOLS)) if os.path.isdir(TOOLS) else set()
+
+
+def session_of(server):
+    """A session, and the name of its tool's directory."""
+    before = tools()
+    client = server.session()
+    own = set()
+    for pid in server.processes():
+        try:
+            with open(f"/proc/{pid}/cgroup") as file:
+                own |= {line.strip().rpartition("/")[2] for line in file}
+        except OSError:
+            pass
+    return client, (tools() - before) & own
+
+
+def comm(pid):
+    try:
+        with open(f"/proc/{pid}/comm") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def keeper_of(server):
+    keepers = [pid for pid in server.processes() if comm(pid) == "cloche-keeper"]
+    equal(len(keepers), 1, "keepers")
+    return keepers[0]
+
+
+@case(f"{BACKEND}: a command's output, errors, input and exit status")
+def commands():
+    with serve() as server:
+        result = server.ssh("cat; echo out; echo err >&2; exit 7", input=b"in\n")
+        equal((result.code, result.out, result.err), (7, b"in\nout\n", b"err\n"), "what came back")
+        equal(server.ssh("true").code, 0, "exit status")
+        equal(server.ssh("/no/such/program").code, 127, "a program that is not there")
+        check(server.ssh("kill -TERM $$").code in (143, 255), "death by a signal")
+        data = os.urandom(1 << 20)
+        equal(server.ssh("cat", input=data).out, data, "a megabyte there and back")
+
+
+@case(f"{BACKEND}: it is that backend which runs, confined, with no descriptor besides")
+def confined():
+    with serve() as server:
+        equal(server.ssh("id -u; ls -d /work /root /etc/shadow 2>/dev/null | wc -l").text, "1000\n0", "the view")
+        equal(server.ssh("ls /proc/self/fd | wc -w").text, "4", "descriptors of a command")
+        check("SHELL=" in server.ssh("env").text, "no environment")
+        starts = [event for event in server.audit() if event.get("backend")]
+        check(starts and all(event["backend"] == BACKEND for event in starts), f"the audit log: {starts[:2]}")
+
+
+@case(f"{BACKEND}: a terminal: size, resize, interrupt, job control, exit status")
+def terminal():
+    with serve() as server:
+        with server.terminal(rows=31, columns=77) as term:
+            term.ask("stty size", r"31 77")
+            term.resize(40, 100)
+            eventually(lambda: b"40 100" in term.ask("stty size", r"\d+ \d+").group(0), "the new size")
+            term.send("sleep 100\r")
+            time.sleep(0.5)
+            term.send("\x03")
+            term.ask("echo back=$((6*7))", r"back=42")
+            term.ask("set -m; sleep 100 & kill %1; echo jobs=done", r"jobs=done")
+            term.send("exit 5\r")
+            equal(term.wait(), 5, "exit status")
+
+
+@case(f"{BACKEND}: the client's end ends the session; nothing of it is left")
+def disconnect():
+    with serve() as server:
+        idle = len(server.processes())
+        client, own = session_of(server)
+        client.kill()
+        finish(client)
+        eventually(lambda: len(server.processes()) <= idle, "the end of the session")
+        eventually(lambda: not own & tools(), "the end of the tool's directory")
+
+
+@case(f"{BACKEND}: the time limit ends a command that ignores signals")
+def time_limit():
+    with serve(timeout=2) as server:
+        begin = time.monotonic()
+        result = server.ssh("trap '' TERM HUP INT; while :; do sleep 1; done")
+        check(result.code != 0 and time.monotonic() - begin < 12, f"{result}")
+
+
+@case(f"{BACKEND}: memory and tasks are bounded, and the server does not notice")
+def limits():
+    with serve(memory="64M", pids=16) as server:
+        beside = server.session()
+        result = server.ssh("head -c 200000000 /dev/zero | tail -c 199999999 | wc -c")
+        check(b"199999999" not in result.out, f"200 MB of memory were to be had: {result}")
+        result = server.ssh("for i in $(seq 60); do sleep 3 & done 2>/dev/null; ls -d /proc/[0-9]* | wc -l",
+                            timeout=90)
+        check(not result.text or int(result.text.split()[-1]) < 20, f"60 tasks could be started: {result}")
+        check(echoes(beside), "the session beside it was harmed")
+        finish(beside)
+
+
+@case(f"{BACKEND}: sessions share nothing but the view")
+def apart():
+    with serve() as server:
+        first = server.session()
+        equal(server.ssh("echo x > /tmp/mark; ls /tmp | wc -l").text, "1", "the first's own place")
+        equal(server.ssh("ls /tmp | wc -l").text, "0", "the next session's")
+        finish(first)
+
+
+@case(f"{BACKEND}: kill -9 of the monitor takes the session along and leaves nothing")
+def kill_monitor():
+    with serve() as server:
+        idle = len(server.processes())
+        client, own = session_of(server)
+        os.kill(parents()[keeper_of(server)][0], signal.SIGKILL)
+        check(client.wait(10) != 0, "the client was told that all is well")
+        finish(client)
+        eventually(lambda: len(server.processes()) <= idle, "the end of the session", 5)
+        eventually(lambda: not own & tools(), "the end of the tool's directory", 5)
+        equal(server.ssh("echo new").text, "new", "a new session")
+
+
+@case(f"{BACKEND}: kill -9 of the keeper takes the session along and leaves nothing")
+def kill_keeper():
+    with serve() as server:
+        idle = len(server.processes())
+        client, own = session_of(server)
+        os.kill(keeper_of(server), signal.SIGKILL)
+        check(client.wait(10) != 0, "the client was told that all is well")
+        finish(client)
+        eventually(lambda: len(server.processes()) <= idle, "the end of the session", 5)
+        eventually(lambda: not own & tools(), "the end of the tool's directory", 5)
+
+
+main()
