@@ -133,7 +133,9 @@ static int refuse_unsupported(
 			"as root bwrap is run with ids of the session's own, and there is no range "
 			"to "
 			"give (/etc/subuid)"},
-		{spec->shared, "a bubblewrap sandbox cannot be joined; use share: session"},
+		{spec->share != SHARE_NONE,
+			"a bubblewrap sandbox cannot be joined; use share: session and no agent "
+			"forwarding"},
 		{without & ~(uint32_t)OPTIONAL_LAYERS,
 			"--without: bubblewrap has no such layer to leave out"},
 	};
