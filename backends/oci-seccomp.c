@@ -8,7 +8,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -23,10 +22,6 @@ struct writer {
 	int variant;
 	uint32_t flags;
 };
-
-/* What runsc of 2022 does not know, for OCI_SECCOMP_OLD_STATX. */
-static const struct filter_condition old_statx[] = {{2, AT_NO_AUTOMOUNT, AT_NO_AUTOMOUNT}};
-static const struct filter_condition other_statx[] = {{2, AT_NO_AUTOMOUNT, 0}};
 
 /* The rows of one call in this variant, by what they say. */
 struct call {
@@ -79,48 +74,65 @@ static bool is_first_row(size_t index)
 	return filter_policy_numbers[index] >= 0;
 }
 
-static void emit_action(struct writer *writer, enum filter_verdict verdict)
+static const struct {
+	const char *action;
+	int errnum;
+} answers[] = {
+	[FILTER_ALLOW] = {"SCMP_ACT_ALLOW", 0},
+	[FILTER_REFUSE] = {"SCMP_ACT_ERRNO", EPERM},
+	[FILTER_ABSENT] = {"SCMP_ACT_ERRNO", ENOSYS},
+};
+
+static void emit_condition(struct emitter *out, const struct filter_condition *condition)
 {
-	emit_key(&writer->out, "action");
-	emit_text(&writer->out, verdict == FILTER_ALLOW ? "SCMP_ACT_ALLOW" : "SCMP_ACT_ERRNO");
+	emit_open(out, '{');
+	emit_key(out, "index");
+	emit_number(out, condition->arg);
+	emit_key(out, "op");
+	emit_text(out, "SCMP_CMP_MASKED_EQ");
+	emit_key(out, "value");
+	emit_number(out, condition->mask);
+	emit_key(out, "valueTwo");
+	emit_number(out, condition->value);
+	emit_close(out, '}');
 }
 
-static void emit_errno(struct writer *writer, enum filter_verdict verdict)
+static void emit_errno(struct emitter *out, int errnum)
 {
-	if (verdict != FILTER_ALLOW) {
-		emit_key(&writer->out, "errnoRet");
-		emit_number(&writer->out, verdict == FILTER_REFUSE ? EPERM : ENOSYS);
+	if (errnum) {
+		emit_key(out, "errnoRet");
+		emit_number(out, (uint64_t)errnum);
 	}
 }
 
-static void emit_conditional(struct writer *writer, const char *name, enum filter_verdict verdict,
+/* A rule about one call. errnum: 0 for actions that have none. */
+static void emit_rule(struct writer *writer, const char *name, const char *action, int errnum,
 	const struct filter_condition *conditions, size_t count)
 {
 	struct emitter *out = &writer->out;
 
 	emit_open(out, '{');
-	emit_action(writer, verdict);
+	emit_key(out, "action");
+	emit_text(out, action);
 	emit_key(out, "args");
 	emit_open(out, '[');
 	for (size_t i = 0; i < count && conditions[i].mask; i++) {
-		emit_open(out, '{');
-		emit_key(out, "index");
-		emit_number(out, conditions[i].arg);
-		emit_key(out, "op");
-		emit_text(out, "SCMP_CMP_MASKED_EQ");
-		emit_key(out, "value");
-		emit_number(out, conditions[i].mask);
-		emit_key(out, "valueTwo");
-		emit_number(out, conditions[i].value);
-		emit_close(out, '}');
+		emit_condition(out, &conditions[i]);
 	}
 	emit_close(out, ']');
-	emit_errno(writer, verdict);
+	emit_errno(out, errnum);
 	emit_key(out, "names");
 	emit_open(out, '[');
 	emit_text(out, name);
 	emit_close(out, ']');
 	emit_close(out, '}');
+}
+
+static void emit_conditional(struct writer *writer, const char *name, enum filter_verdict verdict,
+	const struct filter_condition *conditions, size_t count)
+{
+	emit_rule(
+		writer, name, answers[verdict].action, answers[verdict].errnum, conditions, count);
 }
 
 static uint64_t first_value(const struct filter_rule *row)
@@ -171,9 +183,10 @@ static void emit_others(struct writer *writer, const char *name, enum filter_ver
 	}
 }
 
-static bool is_old_statx(const struct writer *writer, const char *name)
+/* The call that old runsc needs an answer of its own for; see the header. */
+static bool is_odd_one(const struct writer *writer, const char *name)
 {
-	return writer->flags & OCI_SECCOMP_OLD_STATX && strcmp(name, "statx") == 0;
+	return writer->flags & OCI_SECCOMP_OLD_RUNSC && strcmp(name, "clone3") == 0;
 }
 
 /* Does the verdict hang on arguments? Then rules of its own; else it goes into a list of names. */
@@ -226,8 +239,9 @@ static void emit_names(struct writer *writer, enum filter_verdict verdict)
 	struct emitter *out = &writer->out;
 
 	emit_open(out, '{');
-	emit_action(writer, verdict);
-	emit_errno(writer, verdict);
+	emit_key(out, "action");
+	emit_text(out, answers[verdict].action);
+	emit_errno(out, answers[verdict].errnum);
 	emit_key(out, "names");
 	emit_open(out, '[');
 	for (size_t i = 0; i < filter_policy_count; i++) {
@@ -238,7 +252,7 @@ static void emit_names(struct writer *writer, enum filter_verdict verdict)
 		}
 		gather(writer, i, &call);
 		if (!is_conditional(&call) && plain_verdict(&call) == verdict &&
-			!is_old_statx(writer, call.name)) {
+			!is_odd_one(writer, call.name)) {
 			emit_text(out, call.name);
 		}
 	}
@@ -291,9 +305,8 @@ char *oci_seccomp_json(uint32_t flags)
 			emit_call(&writer, &call);
 		}
 	}
-	if (flags & OCI_SECCOMP_OLD_STATX) {
-		emit_conditional(&writer, "statx", FILTER_ABSENT, old_statx, 1);
-		emit_conditional(&writer, "statx", FILTER_ALLOW, other_statx, 1);
+	if (flags & OCI_SECCOMP_OLD_RUNSC) {
+		emit_rule(&writer, "clone3", "SCMP_ACT_TRACE", 0, NULL, 0);
 	}
 	emit_close(out, ']');
 	emit_close(out, '}');

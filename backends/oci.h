@@ -14,10 +14,11 @@ enum oci_seccomp_flag {
 	 */
 	OCI_SECCOMP_NO_EXEC = 1 << 0,
 	/*
-	 * statx() with AT_NO_AUTOMOUNT gets ENOSYS, upon which libc asks in another way: runsc of 2022
-	 * answers EINVAL, which ends ls of coreutils 9.
+	 * For runsc of 2022, which answers every refusal with EPERM. libc goes on without clone3() when
+	 * it gets ENOSYS, and that is what a "trace" without a tracer gives. A tracer inside could let
+	 * the call through, to a kernel that does not serve it.
 	 */
-	OCI_SECCOMP_OLD_STATX = 1 << 1,
+	OCI_SECCOMP_OLD_RUNSC = 1 << 1,
 };
 
 /*
