@@ -307,6 +307,7 @@ char *oci_seccomp_json(uint32_t flags)
 	}
 	if (flags & OCI_SECCOMP_OLD_RUNSC) {
 		emit_rule(&writer, "clone3", "SCMP_ACT_TRACE", 0, NULL, 0);
+		emit_rule(&writer, "pselect", answers[FILTER_ALLOW].action, 0, NULL, 0);
 	}
 	emit_close(out, ']');
 	emit_close(out, '}');

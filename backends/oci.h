@@ -16,7 +16,8 @@ enum oci_seccomp_flag {
 	/*
 	 * For runsc of 2022, which answers every refusal with EPERM. libc goes on without clone3() when
 	 * it gets ENOSYS, and that is what a "trace" without a tracer gives. A tracer inside could let
-	 * the call through, to a kernel that does not serve it.
+	 * the call through, to a kernel that does not serve it. And what all others call pselect6 is
+	 * pselect there.
 	 */
 	OCI_SECCOMP_OLD_RUNSC = 1 << 1,
 };
