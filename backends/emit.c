@@ -163,6 +163,12 @@ void emit_number(struct emitter *out, uint64_t value)
 	buf_put(&out->buf, text, strlen(text));
 }
 
+void emit_raw(struct emitter *out, const char *json)
+{
+	before_value(out);
+	buf_put(&out->buf, json, strlen(json));
+}
+
 void emit_hex(struct emitter *out, uint64_t value)
 {
 	char text[24];

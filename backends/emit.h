@@ -37,6 +37,9 @@ void emit_bool(struct emitter *out, bool value);
 /* A number; "unlimited" for UINT64_MAX, and decimal text for what int64_t cannot hold. */
 void emit_number(struct emitter *out, uint64_t value);
 
+/* A value that is JSON already; the caller vouches for it. */
+void emit_raw(struct emitter *out, const char *json);
+
 /* A number as text, "0x1f" or "0755". */
 void emit_hex(struct emitter *out, uint64_t value);
 void emit_octal(struct emitter *out, unsigned value);

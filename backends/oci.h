@@ -5,7 +5,10 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
+
+#include "backends/plan.h"
 
 enum oci_seccomp_flag {
 	/*
@@ -33,3 +36,29 @@ enum oci_seccomp_flag {
  * flags: 0, or of enum oci_seccomp_flag.
  */
 char *oci_seccomp_json(uint32_t flags);
+
+/*
+ * What config.json says, besides what the plan has itself: argv, env, dir, hostname, uid, gid, rlimits,
+ * mounts (TMPFS, BIND, PROC, DEVPTS, MQUEUE, in their order; a BIND whose source begins with "{dir}/"
+ * is ours, all other text is kept from looking like a placeholder), memory, pids and processors. All
+ * borrowed.
+ */
+struct oci_config {
+	const struct plan *plan;
+	const char *root; /* as in "root.path" */
+	bool root_read_only;
+	bool terminal;
+	const char *seccomp; /* oci_seccomp_json(), or NULL */
+	const char *const *namespaces; /* "pid", ...; NULL-terminated */
+	const char *const *masked; /* paths that become empty; NULL-terminated */
+	const char *const *read_only; /* paths; NULL-terminated */
+	const char *cgroups_path;
+	const char *const *started; /* a command the runtime runs when the program is started, or NULL */
+};
+
+/*
+ * One JSON object in canonical form. Everything that a runtime would otherwise choose is said: user,
+ * terminal, limits, masked and read-only paths, host name, cgroup path, score for the killer. The
+ * caller frees *ret. 0, -ENOMEM, or -EINVAL for text that is not UTF-8, which JSON cannot carry.
+ */
+int oci_config_json(const struct oci_config *config, char **ret);
