@@ -119,6 +119,7 @@ extern const struct backend *const backends[];
 extern const struct backend backend_native;
 extern const struct backend backend_bubblewrap;
 extern const struct backend backend_appcontainer, backend_apple_container;
+extern const struct backend backend_gvisor;
 
 /* For other systems: compiled here, never started here. */
 extern const struct backend backend_seatbelt;

@@ -159,6 +159,58 @@ const struct caveat_info caveat_table[] = {
 		"set memory"},
 
 	/* gvisor */
+	{"gvisor.ptrace", NONE, CAVEAT_INFO,
+		"this runsc catches system calls by ptrace, which makes each of them cost tens of "
+		"microseconds",
+		"install a runsc that has systrap (2023 or later)"},
+	{"gvisor.statx", NONE, CAVEAT_WEAKER,
+		"this runsc refuses a flag that ls and stat of coreutils 9 use: they fail inside",
+		"install a runsc of 2023 or later"},
+	{"gvisor.gofer_root", NONE, CAVEAT_WEAKER,
+		"the process that opens files for the session is root of the host, in namespaces "
+		"and "
+		"under a filter of its own; the session's kernel runs as nobody, as that of other "
+		"sessions does",
+		NULL},
+	{"gvisor.filter_inside", CAPABILITY_KERNEL_FILTER, CAVEAT_INFO,
+		"the list of system calls is kept by the session's own kernel, where the host "
+		"cannot "
+		"see it: it is not promised",
+		NULL},
+	{"gvisor.no_filter", CAPABILITY_PROC_NO_EXEC, CAVEAT_MISSING,
+		"this runsc does not take a list of system calls: programs can be started",
+		"install a runsc that has --oci-seccomp"},
+	{"gvisor.priv_inside", CAPABILITY_PRIV_NONE, CAVEAT_INFO,
+		"capabilities and their absence are the session kernel's own business: on the host "
+		"nothing can be read about them",
+		NULL},
+	{"gvisor.memory_whole", CAPABILITY_RES_MEMORY, CAVEAT_INFO,
+		"the memory limit holds for the session and its kernel together (about 40 MiB), "
+		"and "
+		"reaching it ends the session",
+		"set memory 64 MiB above what programs need"},
+	{"gvisor.tasks_inside", CAPABILITY_RES_PIDS, CAVEAT_INFO,
+		"tasks are counted by the session's own kernel; the host's control group, which "
+		"also "
+		"holds that kernel's threads, allows more",
+		NULL},
+	{"gvisor.overlay_unsized", CAPABILITY_RES_DISK, CAVEAT_MISSING,
+		"throw-away writes to the working directory are bounded by the memory limit alone",
+		"set memory, or work in the home directory or /tmp"},
+	{"gvisor.overlay_scoped", CAPABILITY_FS_WRITE_EPHEMERAL, CAVEAT_MISSING,
+		"throw-away writes over a listed path cannot be had beside a path whose writes "
+		"stay",
+		"use write: ephemeral without writable paths"},
+	{"gvisor.scope_owner", CAPABILITY_FS_WRITE_SCOPE, CAVEAT_WEAKER,
+		"writable paths are used under the session's own user id, to which their owner "
+		"must "
+		"have given the right",
+		"chmod o+w, or setfacl for the id that cloche plan shows"},
+	{"gvisor.paths_again", NONE, CAVEAT_INFO,
+		"runsc looks up the plan's paths by name once more after they were checked",
+		"let only root change directories above listed paths"},
+	{"gvisor.exit_status", NONE, CAVEAT_INFO,
+		"a program ended by a signal is reported as exit status 128 + signal", NULL},
 
 	/* docker and podman */
 

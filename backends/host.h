@@ -27,6 +27,14 @@ struct host_cgroup {
 		[256]; /* the directory our session directories go below, e.g. /sys/fs/cgroup/pids/cloche */
 };
 
+/* What runsc says of itself; see backends/gvisor.h. */
+struct host_gvisor {
+	bool known; /* asked, or made up for a test */
+	bool present;
+	bool systrap, directfs, host_fifo, oci_seccomp; /* what its help names */
+	uint32_t files; /* which of gvisor_files[] this host has, by index */
+};
+
 struct host {
 	char release[65]; /* uname -r */
 	char machine[65]; /* uname -m */
@@ -44,6 +52,7 @@ struct host {
 	struct host_cgroup cgroup[CGROUP_CONTROLLERS];
 	char cgroup_kill
 		[256]; /* v2 directory below which session directories get cgroup.kill, or "" */
+	struct host_gvisor gvisor; /* host_probe() does not ask: it takes a process */
 	uint32_t processors;
 	uint32_t id_base, id_count; /* ids for session ranges; count 0: one uid only */
 };

@@ -80,24 +80,27 @@ static void emit_option(struct emitter *out, bool holds, const char *option)
 	}
 }
 
-static void emit_sized_option(struct emitter *out, const char *format, unsigned long long value)
+static void emit_number_option(struct emitter *out, const char *name, unsigned long long value)
 {
 	char text[48];
 
-	(void)snprintf(text, sizeof(text), format, value);
+	(void)snprintf(text, sizeof(text), "%s=%llu", name, value);
 	emit_text(out, text);
 }
 
 static void emit_tmpfs_options(
 	struct emitter *out, const struct plan *plan, const struct plan_mount *mount)
 {
-	emit_sized_option(out, "mode=%04llo", mount->mode);
+	char mode[16];
+
+	(void)snprintf(mode, sizeof(mode), "mode=%04o", mount->mode);
+	emit_text(out, mode);
 	if (mount->size > 0) {
-		emit_sized_option(out, "size=%llu", mount->size);
+		emit_number_option(out, "size", mount->size);
 	}
 	if (mount->flags & PLAN_USER) {
-		emit_sized_option(out, "uid=%llu", plan->uid);
-		emit_sized_option(out, "gid=%llu", plan->gid);
+		emit_number_option(out, "uid", plan->uid);
+		emit_number_option(out, "gid", plan->gid);
 	}
 }
 
@@ -122,8 +125,7 @@ static const char *type_of(enum plan_mount_kind kind)
 	return NULL;
 }
 
-static void emit_mount(
-	struct emitter *out, const struct plan *plan, const struct plan_mount *mount)
+static void emit_mount(struct emitter *out, const struct plan *plan, const struct plan_mount *mount)
 {
 	const char *type = type_of(mount->kind);
 
@@ -176,7 +178,7 @@ static void emit_capabilities(struct emitter *out)
 }
 
 /* 2^63 - 1 where there is no limit: some runtimes read signed numbers. */
-static uint64_t finite(uint64_t value)
+static uint64_t signed_limit(uint64_t value)
 {
 	return value > INT64_MAX ? INT64_MAX : value;
 }
@@ -193,9 +195,9 @@ static void emit_rlimits(struct emitter *out, const struct plan *plan)
 		}
 		emit_open(out, '{');
 		emit_key(out, "hard");
-		emit_number(out, finite(plan->rlimits[i].hard));
+		emit_number(out, signed_limit(plan->rlimits[i].hard));
 		emit_key(out, "soft");
-		emit_number(out, finite(plan->rlimits[i].soft));
+		emit_number(out, signed_limit(plan->rlimits[i].soft));
 		emit_key(out, "type");
 		emit_text(out, name);
 		emit_close(out, '}');
@@ -264,16 +266,16 @@ static void emit_resources(struct emitter *out, const struct plan *plan)
 		emit_key(out, "memory");
 		emit_open(out, '{');
 		emit_key(out, "limit");
-		emit_number(out, finite(plan->memory));
+		emit_number(out, signed_limit(plan->memory));
 		emit_key(out, "swap"); /* memory and swap together */
-		emit_number(out, finite(plan->memory));
+		emit_number(out, signed_limit(plan->memory));
 		emit_close(out, '}');
 	}
 	if (plan->pids > 0) {
 		emit_key(out, "pids");
 		emit_open(out, '{');
 		emit_key(out, "limit");
-		emit_number(out, finite(plan->pids));
+		emit_number(out, signed_limit(plan->pids));
 		emit_close(out, '}');
 	}
 	emit_close(out, '}');

@@ -53,7 +53,8 @@ struct oci_config {
 	const char *const *masked; /* paths that become empty; NULL-terminated */
 	const char *const *read_only; /* paths; NULL-terminated */
 	const char *cgroups_path;
-	const char *const *started; /* a command the runtime runs when the program is started, or NULL */
+	const char *const
+		*started; /* a command the runtime runs when the program is started, or NULL */
 };
 
 /*

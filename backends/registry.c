@@ -3,6 +3,7 @@
 const struct backend *const backends[] = {
 	&backend_native,
 	&backend_bubblewrap,
+	&backend_gvisor,
 	/* For other systems: never available here. */
 	&backend_seatbelt,
 	&backend_apple_container,

@@ -1,0 +1,375 @@
+/*
+ * The gvisor backend: what it asks runsc for, and what may be promised then. Every flag that decides
+ * something is said, none is left to a default, which differ from release to release. The limits are
+ * ours, around all of runsc: one way for root and users, read back by us.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "backends/foreign.h"
+#include "backends/gvisor.h"
+#include "backends/oci.h"
+#include "base/cleanup.h"
+
+#define SESSION_ID 1000 /* within the range of ids that are no user's */
+#define NO_RANGE_ID 65532 /* nobody else's, where there is no range */
+#define MEMORY_LEAST (96ULL << 20)
+#define HOST_TASKS 128 /* threads of runsc itself, generously */
+
+static int gvisor_probe(const struct host *host, struct err *err)
+{
+	if (!gvisor_facts(host)->present) {
+		return err_refuse(err, ENOTSUP,
+			"runsc is not installed here; apt-get install runsc, or see gvisor.dev");
+	}
+	if (!host->root && !host->user_namespaces) {
+		return err_refuse(err, ENOTSUP,
+			"runsc without root needs user namespaces, which cannot be made here");
+	}
+	return 0;
+}
+
+static int refuse_unsupported(const struct spec *spec, const struct host *host, struct err *err)
+{
+	const struct {
+		bool holds;
+		const char *text;
+	} table[] = {
+		{spec->net == NET_OUTBOUND,
+			"net.outbound: gvisor cannot do this yet; use net: disable or enable"},
+		{spec->net == NET_EGRESS || strv_length(spec->egress) > 0,
+			"net.egress: gvisor cannot do this yet; use net: disable or enable"},
+		{strv_length(spec->inbound) > 0, "net.inbound: gvisor cannot do this yet"},
+		{spec->root != ROOT_HOST,
+			"root: gvisor takes files from the host's own tree only yet; list them "
+			"with readable"},
+		{spec->ids == IDS_RANGE,
+			"ids: range: runsc runs all sessions as nobody; use native, or auto"},
+		{spec->ids == IDS_SINGLE && host->root,
+			"ids: single would make the session root's own; use auto, or start as a "
+			"user"},
+		{spec->memory > 0 && spec->memory < MEMORY_LEAST,
+			"memory: runsc itself takes about 40 MiB of it; use 96M or more"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		if (table[i].holds) {
+			return err_refuse(err, ENOTSUP, "%s", table[i].text);
+		}
+	}
+	return 0;
+}
+
+/*
+ * File modes are checked by gVisor's kernel against the ids that files have on the host, so the
+ * session must not have those of a user. Without root there is one id only, which is 0 inside.
+ */
+static void choose_identity(const struct host *host, struct plan *plan)
+{
+	foreign_identity(host, plan);
+	plan->uid = !host->root               ? 0
+		: host->id_count > SESSION_ID ? host->id_base + SESSION_ID
+					      : NO_RANGE_ID;
+	plan->gid = plan->uid;
+}
+
+static void choose_rlimits(const struct spec *spec, struct plan *plan)
+{
+	foreign_rlimits(spec, plan);
+	/* Counted by a kernel that serves nobody else. */
+	if (spec->pids > 0 && plan->uid_map[0].own && !(plan->without & PLAN_LAYER_RLIMITS)) {
+		plan_add_rlimit(plan, "nproc", RLIMIT_NPROC, spec->pids, spec->pids);
+	}
+}
+
+/* A task inside is up to two on the host, beside the threads of runsc. */
+static int choose_limits(const struct spec *spec, const struct host *host, struct plan *plan)
+{
+	int r = foreign_limits(spec, host, plan);
+
+	if (spec->pids > 0) {
+		plan->pids = 2 * spec->pids + HOST_TASKS;
+	}
+	return r;
+}
+
+static bool has_net(const struct spec *spec, const struct plan *plan)
+{
+	return spec->net == NET_ENABLE || plan->without & PLAN_LAYER_NET;
+}
+
+static bool has_filter(const struct host *host, const struct plan *plan)
+{
+	return gvisor_facts(host)->oci_seccomp && !(plan->without & PLAN_LAYER_FILTER);
+}
+
+static int choose_tool(const struct spec *spec, const struct host *host,
+	const struct gvisor_view *view, struct plan *plan)
+{
+	const struct host_gvisor *facts = gvisor_facts(host);
+	const struct {
+		bool holds;
+		const char *flag;
+	} table[] = {
+		{true, "runsc"},
+		{true, "--root={dir}/state"},
+		{true, "--log={dir}/log"},
+		{true, "--log-format=json"},
+		{true, "--debug=false"},
+		{true, "--strace=false"},
+		{true, "--profile=false"},
+		{true, "--allow-flag-override=false"},
+		{!host->root, "--rootless=true"},
+		{host->root, "--rootless=false"},
+		{true, facts->systrap ? "--platform=systrap" : "--platform=ptrace"},
+		{true, has_net(spec, plan) ? "--network=host" : "--network=none"},
+		{true, "--net-raw=false"},
+		{true,
+			view->overlay_root          ? "--overlay2=root:memory"
+				: view->overlay_all ? "--overlay2=all:memory"
+						    : "--overlay2=none"},
+		{true, view->broad ? "--file-access=shared" : "--file-access=exclusive"},
+		{true, "--file-access-mounts=shared"},
+		{true, "--host-uds=none"},
+		{facts->host_fifo, "--host-fifo=none"},
+		{facts->directfs, "--directfs=false"},
+		{true, "--ignore-cgroups=true"},
+		{true, "--systemd-cgroup=false"},
+		{facts->oci_seccomp,
+			has_filter(host, plan) ? "--oci-seccomp=true" : "--oci-seccomp=false"},
+		{true, "run"},
+		{true, "--bundle={dir}"},
+		{true, "{id}"},
+	};
+	int r = strv_append(&plan->tool_env,
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(table); i++) {
+		r = table[i].holds ? strv_append(&plan->command, table[i].flag) : 0;
+	}
+	return r;
+}
+
+/* Without a group to kill, runsc is asked to. */
+static int choose_steps(const struct host *host, struct plan *plan)
+{
+	static const char *const kill[] = {"runsc", "--root={dir}/state", "--rootless=true", "kill",
+		"--all", "{id}", "KILL", NULL};
+
+	if (host->root || host->cgroup_kill[0]) {
+		return 0;
+	}
+	return plan_add_step(plan, PLAN_KILL, (char *const *)(uintptr_t)kill);
+}
+
+/* Both bundles, as a session with a terminal and one without need one each. */
+static int make_bundle(const struct spec *spec, const struct host *host,
+	const struct gvisor_view *view, struct plan *plan, struct err *err)
+{
+	static const char *const namespaces[] = {"pid", "mount", "ipc", "uts", "network", NULL};
+	static const char *const started[] = {"/bin/touch", "{dir}/started", NULL};
+	static const char *const none[] = {NULL};
+	static const char *const names[] = {GVISOR_CONFIG, GVISOR_CONFIG_TERMINAL};
+	uint32_t flags = (spec->no_exec ? OCI_SECCOMP_NO_EXEC : 0) |
+		(gvisor_facts(host)->systrap ? 0 : OCI_SECCOMP_OLD_RUNSC);
+	cleanup_free char *seccomp = has_filter(host, plan) ? oci_seccomp_json(flags) : NULL;
+	struct oci_config config = {.plan = plan,
+		.root = view->broad ? "/" : "rootfs",
+		.root_read_only = !view->overlay_root && !view->overlay_all &&
+			!(plan->without & (PLAN_LAYER_READ_ONLY | PLAN_LAYER_MOUNT)),
+		.seccomp = seccomp,
+		.namespaces = namespaces,
+		.masked = none,
+		.read_only = none,
+		.cgroups_path = "/cloche/{id}",
+		.started = started};
+
+	if (has_filter(host, plan) && !seccomp) {
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		cleanup_free char *text = NULL;
+		config.terminal = i == 1;
+		int r = oci_config_json(&config, &text);
+		if (r == -EINVAL) {
+			return err_refuse(err, EINVAL,
+				"an argument, variable or path is not UTF-8, which a bundle cannot "
+				"carry");
+		}
+		r = r < 0 ? r : plan_add_file(plan, names[i], text, 0600);
+		if (r < 0) {
+			return r;
+		}
+	}
+	return 0;
+}
+
+static int note_spec(const struct spec *spec, const struct host *host,
+	const struct gvisor_view *view, struct plan *plan)
+{
+	const struct host_gvisor *facts = gvisor_facts(host);
+	const struct {
+		bool holds;
+		const char *caveat;
+	} table[] = {
+		{spec->net == NET_ENABLE, "net.enable.host_network"},
+		{spec->net == NET_DISABLE, "net.disable.loopback_private"},
+		{spec->no_exec && has_filter(host, plan), "proc.no_exec.loader"},
+		{spec->no_exec && !has_filter(host, plan), "gvisor.no_filter"},
+		{spec->write == WRITE_EPHEMERAL || spec->write == WRITE_OVERLAY,
+			"fs.write_ephemeral.places"},
+		{strv_length(spec->mach_allow) > 0, "mach.ignored"},
+		{!host->root, "id.single_uid"},
+		{host->root && host->id_count == 0, "userns.no_range"},
+		{host->root, "gvisor.gofer_root"},
+		{!facts->systrap, "gvisor.ptrace"},
+		{!facts->systrap, "gvisor.statx"},
+		{true, "gvisor.filter_inside"},
+		{true, "gvisor.priv_inside"},
+		{true, "gvisor.paths_again"},
+		{true, "gvisor.exit_status"},
+		{spec->memory > 0, "gvisor.memory_whole"},
+		{spec->pids > 0, "gvisor.tasks_inside"},
+		{spec->memory == 0, "res.disk.memfd"},
+		{capability_set_has(spec->require, CAPABILITY_DENIAL_LOG),
+			"denial_log.unavailable"},
+		{plan->without != 0, "layer.removed"},
+	};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(table); i++) {
+		if (table[i].holds) {
+			r = plan_add_caveat(plan, table[i].caveat);
+		}
+	}
+	return r;
+}
+
+/*
+ * The promises, each with everything it rests on. What gVisor's own kernel keeps where no eye of the
+ * host reaches (kernel.filter, priv.none) is not here.
+ */
+static void choose_uses(const struct spec *spec, const struct host *host,
+	const struct gvisor_view *view, struct plan *plan)
+{
+	const uint32_t out = plan->without;
+	const bool scrubs = strv_length(spec->env_allow) > 0 || strv_length(spec->env_deny) > 0;
+	const bool own_mounts = !(out & PLAN_LAYER_MOUNT);
+	const bool own_net = !has_net(spec, plan);
+	const bool overlay = view->overlay_root || view->overlay_all;
+	const struct {
+		enum capability capability;
+		bool asked;
+		uint32_t layers; /* all of them must be there */
+		bool also;
+	} table[] = {
+		{CAPABILITY_KERNEL_ISOLATION, true, 0, true},
+		{CAPABILITY_NET_DISABLE, spec->net == NET_DISABLE, PLAN_LAYER_NET, own_net},
+		{CAPABILITY_NET_ENABLE, spec->net == NET_ENABLE, 0, true},
+		{CAPABILITY_FS_READ_HOST, view->broad, 0, true},
+		{CAPABILITY_FS_READ_SCOPE, !view->broad, 0, own_mounts},
+		{CAPABILITY_FS_READ_DENY, strv_length(spec->read_deny) > 0, PLAN_LAYER_READ_DENY,
+			own_mounts},
+		{CAPABILITY_FS_WRITE_DENY, spec->write == WRITE_NONE, PLAN_LAYER_READ_ONLY,
+			own_mounts},
+		{CAPABILITY_FS_WRITE_SCOPE,
+			spec->write == WRITE_SCOPE || spec->write == WRITE_OVERLAY,
+			PLAN_LAYER_READ_ONLY, own_mounts},
+		{CAPABILITY_FS_WRITE_EPHEMERAL,
+			spec->write == WRITE_EPHEMERAL || spec->write == WRITE_OVERLAY,
+			PLAN_LAYER_READ_ONLY, own_mounts && !view->no_overlay},
+		{CAPABILITY_ENV_SCRUB, scrubs, PLAN_LAYER_ENV, true},
+		{CAPABILITY_PROC_NO_EXEC, spec->no_exec, PLAN_LAYER_FILTER, has_filter(host, plan)},
+		{CAPABILITY_IPC_RESTRICT, true, 0, own_mounts},
+		{CAPABILITY_RES_CPU, spec->cpu_milli > 0, PLAN_LAYER_CGROUP,
+			plan->cgroup_version[CGROUP_CPU]},
+		{CAPABILITY_RES_MEMORY, spec->memory > 0, PLAN_LAYER_CGROUP,
+			plan->cgroup_version[CGROUP_MEMORY]},
+		{CAPABILITY_RES_PIDS, spec->pids > 0, PLAN_LAYER_RLIMITS, true},
+		{CAPABILITY_RES_DISK, !view->persistent, PLAN_LAYER_DISK | PLAN_LAYER_READ_ONLY,
+			own_mounts && !overlay},
+		{CAPABILITY_RES_TIME, plan->timeout > 0, PLAN_LAYER_TIME, true},
+		{CAPABILITY_PROC_ISOLATION, true, 0, true},
+		{CAPABILITY_DEV_MINIMAL, true, PLAN_LAYER_DEV, own_mounts},
+		{CAPABILITY_TTY_ISOLATE, true, PLAN_LAYER_FILTER, own_mounts},
+		{CAPABILITY_HOST_CONCEAL, !view->broad, 0, own_mounts},
+		{CAPABILITY_SESSION_FRESH, !view->persistent, 0, own_mounts},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		if (table[i].asked && !(out & table[i].layers) && table[i].also) {
+			capability_set_add(&plan->uses, table[i].capability);
+		}
+	}
+}
+
+static int fill(
+	const struct spec *spec, const struct host *host, struct plan *plan, struct err *err)
+{
+	cleanup(gvisor_view_fini) struct gvisor_view view = {0};
+	int r = 0;
+
+	choose_identity(host, plan);
+	choose_rlimits(spec, plan);
+	r = gvisor_view_compile(spec, host, plan, &view);
+	r = r < 0 ? r : foreign_command(spec, view.start, plan);
+	r = r < 0 ? r : foreign_environment(spec, view.home, plan);
+	r = r < 0 ? r : choose_limits(spec, host, plan);
+	r = r < 0 ? r : choose_tool(spec, host, &view, plan);
+	r = r < 0 ? r : choose_steps(host, plan);
+	r = r < 0 ? r : make_bundle(spec, host, &view, plan, err);
+	r = r < 0 ? r : note_spec(spec, host, &view, plan);
+	if (r == 0) {
+		choose_uses(spec, host, &view, plan);
+		r = plan_seal(plan);
+	}
+	return r;
+}
+
+static int gvisor_compile(const struct spec *spec, const struct host *host, uint32_t without,
+	struct plan **ret_plan, struct err *err)
+{
+	cleanup(plan_freep) struct plan *plan = NULL;
+	int r = spec_validate(spec, err);
+
+	if (r < 0 || (r = refuse_unsupported(spec, host, err)) < 0) {
+		return r;
+	}
+	r = plan_new("gvisor", &plan);
+	if (r == 0) {
+		plan->executable_here = true;
+		plan->kernel = PLAN_KERNEL_USER;
+		plan->without = without;
+		r = fill(spec, host, plan, err);
+	}
+	if (r == -ENOMEM) {
+		return err_set(err, ENOMEM, "compiling the plan");
+	}
+	if (r == 0) {
+		*ret_plan = take_ptr(&plan);
+	}
+	return r;
+}
+
+#define HAS(name) (UINT64_C(1) << CAPABILITY_##name)
+
+const struct backend backend_gvisor = {
+	.name = "gvisor",
+	.summary = "a kernel in user space (runsc) serves the session's system calls",
+	.kernel = PLAN_KERNEL_USER,
+	.enforces = {HAS(NET_DISABLE) | HAS(NET_ENABLE) | HAS(FS_READ_HOST) | HAS(FS_READ_SCOPE) |
+		HAS(FS_READ_DENY) | HAS(FS_WRITE_DENY) | HAS(FS_WRITE_SCOPE) |
+		HAS(FS_WRITE_EPHEMERAL) | HAS(ENV_SCRUB) | HAS(PROC_NO_EXEC) |
+		HAS(KERNEL_ISOLATION) | HAS(IPC_RESTRICT) | HAS(RES_CPU) | HAS(RES_MEMORY) |
+		HAS(RES_PIDS) | HAS(RES_DISK) | HAS(RES_TIME) | HAS(PROC_ISOLATION) |
+		HAS(DEV_MINIMAL) | HAS(TTY_ISOLATE) | HAS(HOST_CONCEAL) | HAS(SESSION_FRESH)},
+	.probe = gvisor_probe,
+	.compile = gvisor_compile,
+	.start = gvisor_start,
+	.signal = gvisor_signal,
+	.poll_exit = gvisor_poll_exit,
+	.usage = gvisor_usage,
+	.destroy = gvisor_destroy,
+};
