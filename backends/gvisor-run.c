@@ -401,9 +401,10 @@ void gvisor_destroy(struct sandbox *sandbox)
 	}
 	struct gvisor *gvisor = from(sandbox);
 
+	/* First: the keeper ends when its socket does, and this is a second handle of it. */
+	close_fdp(&gvisor->base.event);
 	keeper_end(&gvisor->keeper);
 	close_fdp(&gvisor->base.pidfd);
-	close_fdp(&gvisor->base.event);
 	close_fdp(&gvisor->base.pty);
 	free(gvisor);
 }

@@ -144,7 +144,7 @@ const struct probe probe_table[] = {
 	{"K.ldt", 0, "modify_ldt(2)"},
 	{"K.syslog", 0, "syslog(2)"},
 	{"K.quota", 0, "quotactl(2)"},
-	{"K.same-kernel", Q, "is a process of the host's own kernel"},
+	{"K.same-kernel", Q | V, "is a process of the host's own kernel"},
 
 	{"V.caps", Q | S, "holds or may gain a kernel capability"},
 	{"V.nnp", Q | S, "may gain privileges by exec"},
