@@ -37,10 +37,10 @@ static int refuse_unsupported(const struct spec *spec, const struct host *host, 
 		bool holds;
 		const char *text;
 	} table[] = {
-		{spec->net == NET_OUTBOUND,
-			"net.outbound: gvisor cannot do this yet; use net: disable or enable"},
+		{spec->net == NET_ENABLE || spec->net == NET_OUTBOUND,
+			"net: gvisor has no network yet that was measured; use net: disable"},
 		{spec->net == NET_EGRESS || strv_length(spec->egress) > 0,
-			"net.egress: gvisor cannot do this yet; use net: disable or enable"},
+			"net.egress: gvisor cannot do this yet; use net: disable"},
 		{strv_length(spec->inbound) > 0, "net.inbound: gvisor cannot do this yet"},
 		{spec->root != ROOT_HOST,
 			"root: gvisor takes files from the host's own tree only yet; list them "
@@ -210,11 +210,11 @@ static int note_spec(const struct spec *spec, const struct host *host,
 	const struct gvisor_view *view, struct plan *plan)
 {
 	const struct host_gvisor *facts = gvisor_facts(host);
+	const bool scrubs = strv_length(spec->env_allow) > 0 || strv_length(spec->env_deny) > 0;
 	const struct {
 		bool holds;
 		const char *caveat;
 	} table[] = {
-		{spec->net == NET_ENABLE, "net.enable.host_network"},
 		{spec->net == NET_DISABLE, "net.disable.loopback_private"},
 		{spec->no_exec && has_filter(host, plan), "proc.no_exec.loader"},
 		{spec->no_exec && !has_filter(host, plan), "gvisor.no_filter"},
@@ -233,6 +233,10 @@ static int note_spec(const struct spec *spec, const struct host *host,
 		{spec->memory > 0, "gvisor.memory_whole"},
 		{spec->pids > 0, "gvisor.tasks_inside"},
 		{spec->memory == 0, "res.disk.memfd"},
+		{scrubs, "gvisor.unseen.env"},
+		{spec->no_exec, "gvisor.unseen.no_exec"},
+		{spec->cpu_milli > 0, "gvisor.unseen.cpu"},
+		{spec->disk > 0, "gvisor.unseen.disk"},
 		{capability_set_has(spec->require, CAPABILITY_DENIAL_LOG),
 			"denial_log.unavailable"},
 		{plan->without != 0, "layer.removed"},
@@ -248,17 +252,14 @@ static int note_spec(const struct spec *spec, const struct host *host,
 }
 
 /*
- * The promises, each with everything it rests on. What gVisor's own kernel keeps where no eye of the
+ * The promises, each with everything it rests on, and only those the testkit has seen kept from outside. What gVisor's own kernel keeps where no eye of the
  * host reaches (kernel.filter, priv.none) is not here.
  */
-static void choose_uses(const struct spec *spec, const struct host *host,
-	const struct gvisor_view *view, struct plan *plan)
+static void choose_uses(const struct spec *spec, const struct gvisor_view *view, struct plan *plan)
 {
 	const uint32_t out = plan->without;
-	const bool scrubs = strv_length(spec->env_allow) > 0 || strv_length(spec->env_deny) > 0;
 	const bool own_mounts = !(out & PLAN_LAYER_MOUNT);
 	const bool own_net = !has_net(spec, plan);
-	const bool overlay = view->overlay_root || view->overlay_all;
 	const struct {
 		enum capability capability;
 		bool asked;
@@ -267,7 +268,6 @@ static void choose_uses(const struct spec *spec, const struct host *host,
 	} table[] = {
 		{CAPABILITY_KERNEL_ISOLATION, true, 0, true},
 		{CAPABILITY_NET_DISABLE, spec->net == NET_DISABLE, PLAN_LAYER_NET, own_net},
-		{CAPABILITY_NET_ENABLE, spec->net == NET_ENABLE, 0, true},
 		{CAPABILITY_FS_READ_HOST, view->broad, 0, true},
 		{CAPABILITY_FS_READ_SCOPE, !view->broad, 0, own_mounts},
 		{CAPABILITY_FS_READ_DENY, strv_length(spec->read_deny) > 0, PLAN_LAYER_READ_DENY,
@@ -280,19 +280,9 @@ static void choose_uses(const struct spec *spec, const struct host *host,
 		{CAPABILITY_FS_WRITE_EPHEMERAL,
 			spec->write == WRITE_EPHEMERAL || spec->write == WRITE_OVERLAY,
 			PLAN_LAYER_READ_ONLY, own_mounts && !view->no_overlay},
-		{CAPABILITY_ENV_SCRUB, scrubs, PLAN_LAYER_ENV, true},
-		{CAPABILITY_PROC_NO_EXEC, spec->no_exec, PLAN_LAYER_FILTER, has_filter(host, plan)},
 		{CAPABILITY_IPC_RESTRICT, true, 0, own_mounts},
-		{CAPABILITY_RES_CPU, spec->cpu_milli > 0, PLAN_LAYER_CGROUP,
-			plan->cgroup_version[CGROUP_CPU]},
-		{CAPABILITY_RES_MEMORY, spec->memory > 0, PLAN_LAYER_CGROUP,
-			plan->cgroup_version[CGROUP_MEMORY]},
-		{CAPABILITY_RES_PIDS, spec->pids > 0, PLAN_LAYER_RLIMITS, true},
-		{CAPABILITY_RES_DISK, !view->persistent, PLAN_LAYER_DISK | PLAN_LAYER_READ_ONLY,
-			own_mounts && !overlay},
 		{CAPABILITY_RES_TIME, plan->timeout > 0, PLAN_LAYER_TIME, true},
 		{CAPABILITY_PROC_ISOLATION, true, 0, true},
-		{CAPABILITY_DEV_MINIMAL, true, PLAN_LAYER_DEV, own_mounts},
 		{CAPABILITY_TTY_ISOLATE, true, PLAN_LAYER_FILTER, own_mounts},
 		{CAPABILITY_HOST_CONCEAL, !view->broad, 0, own_mounts},
 		{CAPABILITY_SESSION_FRESH, !view->persistent, 0, own_mounts},
@@ -322,7 +312,7 @@ static int fill(
 	r = r < 0 ? r : make_bundle(spec, host, &view, plan, err);
 	r = r < 0 ? r : note_spec(spec, host, &view, plan);
 	if (r == 0) {
-		choose_uses(spec, host, &view, plan);
+		choose_uses(spec, &view, plan);
 		r = plan_seal(plan);
 	}
 	return r;
@@ -359,12 +349,10 @@ const struct backend backend_gvisor = {
 	.name = "gvisor",
 	.summary = "a kernel in user space (runsc) serves the session's system calls",
 	.kernel = PLAN_KERNEL_USER,
-	.enforces = {HAS(NET_DISABLE) | HAS(NET_ENABLE) | HAS(FS_READ_HOST) | HAS(FS_READ_SCOPE) |
-		HAS(FS_READ_DENY) | HAS(FS_WRITE_DENY) | HAS(FS_WRITE_SCOPE) |
-		HAS(FS_WRITE_EPHEMERAL) | HAS(ENV_SCRUB) | HAS(PROC_NO_EXEC) |
-		HAS(KERNEL_ISOLATION) | HAS(IPC_RESTRICT) | HAS(RES_CPU) | HAS(RES_MEMORY) |
-		HAS(RES_PIDS) | HAS(RES_DISK) | HAS(RES_TIME) | HAS(PROC_ISOLATION) |
-		HAS(DEV_MINIMAL) | HAS(TTY_ISOLATE) | HAS(HOST_CONCEAL) | HAS(SESSION_FRESH)},
+	.enforces = {HAS(NET_DISABLE) | HAS(FS_READ_HOST) | HAS(FS_READ_SCOPE) | HAS(FS_READ_DENY) |
+		HAS(FS_WRITE_DENY) | HAS(FS_WRITE_SCOPE) | HAS(FS_WRITE_EPHEMERAL) |
+		HAS(KERNEL_ISOLATION) | HAS(IPC_RESTRICT) | HAS(RES_TIME) | HAS(PROC_ISOLATION) |
+		HAS(TTY_ISOLATE) | HAS(HOST_CONCEAL) | HAS(SESSION_FRESH)},
 	.probe = gvisor_probe,
 	.compile = gvisor_compile,
 	.start = gvisor_start,
