@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/io.h"
 #include "base/log.h"
@@ -18,30 +19,33 @@ union address {
 	struct sockaddr_in6 v6;
 };
 
-void forwards_init(struct forwards *forwards)
+static void end_lookup(struct forward *forward)
 {
-	*forwards = (struct forwards){0};
-	for (size_t i = 0; i < FORWARD_MAX; i++) {
-		forwards->list[i].fd = -1;
+	if (forward->lookup) {
+		forward->lookup->backend->destroy(forward->lookup);
+		forward->lookup = NULL;
 	}
 }
 
 static void release(struct forward *forward)
 {
+	end_lookup(forward);
 	close_fdp(&forward->fd);
 	*forward = (struct forward){.fd = -1};
 }
 
 void forwards_fini(struct forwards *forwards)
 {
-	for (size_t i = 0; i < FORWARD_MAX; i++) {
+	for (size_t i = 0; forwards->list && i < FORWARD_MAX; i++) {
 		release(&forwards->list[i]);
 	}
+	free(forwards->list);
+	*forwards = (struct forwards){0};
 }
 
 static struct forward *find(struct forwards *forwards, uint32_t channel)
 {
-	for (size_t i = 0; i < FORWARD_MAX; i++) {
+	for (size_t i = 0; forwards->list && i < FORWARD_MAX; i++) {
 		struct forward *forward = &forwards->list[i];
 		if (forward->state != FORWARD_FREE && forward->channel == channel) {
 			return forward;
@@ -52,7 +56,13 @@ static struct forward *find(struct forwards *forwards, uint32_t channel)
 
 static struct forward *find_free(struct forwards *forwards)
 {
-	for (size_t i = 0; i < FORWARD_MAX; i++) {
+	if (!forwards->list) {
+		forwards->list = calloc(FORWARD_MAX, sizeof(*forwards->list));
+		for (size_t i = 0; forwards->list && i < FORWARD_MAX; i++) {
+			forwards->list[i].fd = -1;
+		}
+	}
+	for (size_t i = 0; forwards->list && i < FORWARD_MAX; i++) {
 		if (forwards->list[i].state == FORWARD_FREE) {
 			return &forwards->list[i];
 		}
@@ -67,11 +77,8 @@ bool forwards_have(const struct forwards *forwards, uint32_t channel)
 
 /* ---- addresses ---- */
 
-/* Numbers, and the one name that needs nobody to ask. */
-static bool read_address(const char *host, uint16_t port, union address *ret, socklen_t *ret_size)
+static bool read_address(const char *number, uint16_t port, union address *ret, socklen_t *ret_size)
 {
-	const char *number = strcasecmp(host, "localhost") == 0 ? "127.0.0.1" : host;
-
 	*ret = (union address){0};
 	if (inet_pton(AF_INET, number, &ret->v4.sin_addr) == 1) {
 		ret->v4.sin_family = AF_INET;
@@ -86,6 +93,23 @@ static bool read_address(const char *host, uint16_t port, union address *ret, so
 		return true;
 	}
 	return false;
+}
+
+static bool is_number(const char *host)
+{
+	union address address;
+	socklen_t size = 0;
+
+	return read_address(host, 1, &address, &size);
+}
+
+/* A name that can be given to a program as an argument, and to a resolver. */
+static bool is_name(const char *host)
+{
+	return *host && *host != '-' && *host != '.' && strlen(host) < 254 &&
+		!host[strspn(host,
+			"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+			"0123456789-._")];
 }
 
 /*
@@ -128,12 +152,77 @@ static int open_socket(const struct session_context *context, struct forward *fo
 	socklen_t size = 0;
 
 	if (!read_address(host, forward->port, &address, &size)) {
-		return err_refuse(err, EINVAL,
-			"'%s' is a name; only addresses and localhost can be reached", host);
+		return err_refuse(err, EINVAL, "'%s' is no address", host);
 	}
 	close_fdp(&forward->fd);
 	return shared->backend->open_socket(
 		shared->sandbox, shared->plan, kind, &address.any, size, &forward->fd, err);
+}
+
+/*
+ * Names are looked up inside, by the plan's rules, as a program there would: its answer is hostile
+ * text, of which only addresses are taken, and they are reached from inside too.
+ */
+static int look_up(const struct session_context *context, struct forward *forward, struct err *err)
+{
+	struct session_shared *shared = context->shared;
+	char program[] = "getent";
+	char database[] = "ahosts";
+	char *argv[] = {program, database, forward->host, NULL};
+	struct plan plan = *shared->plan; /* borrows all but the command */
+	cleanup_close int theirs = -1;
+	int pair[2];
+
+	if (pipe2(pair, O_CLOEXEC | O_NONBLOCK) < 0) {
+		return err_set(err, errno, "looking up %s", forward->host);
+	}
+	forward->fd = pair[0];
+	theirs = pair[1];
+	plan.argv = argv;
+	const struct sandbox_stdio io = {.fds = {-1, theirs, -1}};
+	forward->state = FORWARD_RESOLVING;
+	return shared->backend->join(shared->sandbox, &plan, &io, &forward->lookup, err);
+}
+
+/* Tries the first address that is left of the answer. -EHOSTUNREACH when none is. */
+static int try_next(const struct session_context *context, struct forward *forward, struct err *err)
+{
+	char *line = forward->answer;
+
+	while (*line) {
+		char address[INET6_ADDRSTRLEN] = "";
+		size_t length = strcspn(line, "\n");
+		size_t word = strcspn(line, " \t\n");
+		if (word < sizeof(address)) {
+			memcpy(address, line, word);
+		}
+		line += length + (line[length] == '\n');
+		if (is_number(address)) {
+			memmove(forward->answer, line, strlen(line) + 1);
+			forward->state = FORWARD_CONNECTING;
+			return open_socket(context, forward, SANDBOX_CONNECT, address, err);
+		}
+	}
+	*forward->answer = '\0';
+	return err_refuse(err, EHOSTUNREACH, "%s: no address answers", forward->host);
+}
+
+static int connect_to(
+	const struct session_context *context, struct forward *forward, struct err *err)
+{
+	static const char localhost[] = "127.0.0.1\n::1\n";
+
+	if (strcasecmp(forward->host, "localhost") == 0) {
+		memcpy(forward->answer, localhost, sizeof(localhost));
+		return try_next(context, forward, err);
+	}
+	if (is_number(forward->host)) {
+		(void)snprintf(forward->answer, sizeof(forward->answer), "%s", forward->host);
+		return try_next(context, forward, err);
+	}
+	return is_name(forward->host)
+		? look_up(context, forward, err)
+		: err_refuse(err, EINVAL, "'%s' is neither an address nor a name", forward->host);
 }
 
 static int begin(struct forwards *forwards, const struct session_context *context,
@@ -158,11 +247,15 @@ static int begin(struct forwards *forwards, const struct session_context *contex
 	*forward = (struct forward){
 		.channel = request->channel, .fd = -1, .port = (uint16_t)request->number};
 	(void)snprintf(forward->host, sizeof(forward->host), "%s", request->text);
-	forward->is_localhost = !remote && strcasecmp(request->text, "localhost") == 0;
-	r = open_socket(context, forward, remote ? SANDBOX_LISTEN : SANDBOX_CONNECT,
-		remote ? listen_address(request->text) : request->text, err);
-	if (r == 0) {
-		forward->state = remote ? FORWARD_BINDING : FORWARD_CONNECTING;
+	if (remote) {
+		forward->state = FORWARD_BINDING;
+		r = open_socket(
+			context, forward, SANDBOX_LISTEN, listen_address(request->text), err);
+	} else {
+		r = connect_to(context, forward, err);
+	}
+	if (r < 0) {
+		release(forward);
 	}
 	return r;
 }
@@ -230,16 +323,36 @@ static int fail(
 	return 1;
 }
 
+/* The lookup has said something, or ended. */
+static int resolved(
+	struct forward *forward, const struct session_context *context, struct wire *ret)
+{
+	size_t room = sizeof(forward->answer) - 1 - forward->answer_size;
+	ssize_t n = read(forward->fd, forward->answer + forward->answer_size, room);
+	struct err err = {0};
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+		return 0;
+	}
+	forward->answer_size += n > 0 ? (size_t)n : 0;
+	if (n > 0 && forward->answer_size < sizeof(forward->answer) - 1) {
+		return 0;
+	}
+	forward->answer[forward->answer_size] = '\0';
+	end_lookup(forward);
+	int r = try_next(context, forward, &err);
+	return r < 0 ? fail(forward, context, -r, ret) : 0;
+}
+
 static int connected(
 	struct forward *forward, const struct session_context *context, struct wire *ret)
 {
 	int socket = -1;
 	int r = backend_take_socket(forward->fd, &socket);
 
-	if (r == -ECONNREFUSED && forward->is_localhost) {
+	if (r < 0 && *forward->answer) {
 		struct err err = {0};
-		forward->is_localhost = false;
-		r = open_socket(context, forward, SANDBOX_CONNECT, "::1", &err);
+		r = try_next(context, forward, &err) == 0 ? 0 : r;
 	}
 	if (r <= 0) {
 		return r < 0 ? fail(forward, context, -r, ret) : 0;
@@ -332,7 +445,7 @@ size_t forwards_prepare(const struct forwards *forwards, struct pollfd *fds)
 {
 	size_t count = 0;
 
-	for (size_t i = 0; i < FORWARD_MAX; i++) {
+	for (size_t i = 0; forwards->list && i < FORWARD_MAX; i++) {
 		if (forwards->list[i].fd >= 0) {
 			fds[count++] =
 				(struct pollfd){.fd = forwards->list[i].fd, .events = POLLIN};
@@ -344,13 +457,15 @@ size_t forwards_prepare(const struct forwards *forwards, struct pollfd *fds)
 int forwards_step(
 	struct forwards *forwards, const struct session_context *context, struct wire *ret)
 {
-	for (size_t i = 0; i < FORWARD_MAX; i++) {
+	for (size_t i = 0; forwards->list && i < FORWARD_MAX; i++) {
 		struct forward *forward = &forwards->list[i];
 		int r = 0;
 		if (forward->fd < 0 || !has_input(forward->fd)) {
 			continue;
 		}
-		if (forward->state == FORWARD_CONNECTING) {
+		if (forward->state == FORWARD_RESOLVING) {
+			r = resolved(forward, context, ret);
+		} else if (forward->state == FORWARD_CONNECTING) {
 			r = connected(forward, context, ret);
 		} else if (forward->state == FORWARD_BINDING) {
 			r = bound(forward, context, ret);

@@ -2,8 +2,8 @@
  * What the monitor knows of a connection's forwardings. It never sees their bytes: a process in the
  * sandbox makes each socket, the monitor looks at it and hands it to net.
  *
- *	CONNECTING -> OPEN		local forwarding (-L, -D, -W)
- *	BINDING -> LISTENING -> OPEN*	remote forwarding (-R); each that connects is one more OPEN
+ *	[RESOLVING ->] CONNECTING -> OPEN	local forwarding (-L, -D, -W)
+ *	BINDING -> LISTENING -> OPEN*		remote forwarding (-R); each that connects is one more OPEN
  *
  * A listener belongs to the monitor, because net may not accept: a taken-over net gets no sockets but
  * those it is given.
@@ -20,6 +20,7 @@
 
 enum forward_state {
 	FORWARD_FREE,
+	FORWARD_RESOLVING, /* a program inside looks the name up, as any program there would */
 	FORWARD_CONNECTING,
 	FORWARD_BINDING,
 	FORWARD_LISTENING,
@@ -29,18 +30,21 @@ enum forward_state {
 struct forward {
 	enum forward_state state;
 	uint32_t channel;
-	int fd; /* the sandbox's answer, or the listener; -1 */
-	bool is_localhost; /* ::1 is tried where 127.0.0.1 is refused */
-	char host[64];
+	int fd; /* the sandbox's answer, the listener, or what the lookup says; -1 */
+	struct sandbox *lookup; /* the program that looks up, or NULL */
+	char answer[1024]; /* what it has said; then what is left to be tried */
+	size_t answer_size;
+	char host[256];
 	uint16_t port;
 };
 
 struct forwards {
-	struct forward list[FORWARD_MAX];
+	struct forward
+		*list; /* FORWARD_MAX of them, made for the first: most connections have none */
 	uint32_t accepted; /* counts them, for their numbers */
 };
 
-void forwards_init(struct forwards *forwards);
+/* Accepts a zeroed one. */
 void forwards_fini(struct forwards *forwards);
 
 /*

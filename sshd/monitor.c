@@ -953,7 +953,6 @@ int monitor_run(const struct monitor_options *options)
 		log_error("connection refused: %s", strerror(-r));
 		return 2;
 	}
-	forwards_init(&monitor.forwards);
 	begin(&monitor);
 	while (monitor.socket >= 0 || any_running(&monitor)) {
 		turn(&monitor);

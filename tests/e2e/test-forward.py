@@ -101,6 +101,22 @@ def _():
         stop(inside)
 
 
+@case("names are looked up inside, and hostile ones are refused")
+def _():
+    port = free_port()
+    with Cloche(profiles=OPEN) as server, server.master() as mux:
+        inside = inside_server(server, port, *mux)
+        name = server.ssh("hostname", *mux).text
+        check(name in server.ssh("cat /etc/hosts", *mux).text, "the sandbox's own name")
+        result = run(server.ssh_argv(*mux, "-W", f"{name}:{port}", "127.0.0.1"), input=b"x")
+        equal(result.out, b"xEND", f"by name ({result})")
+        for hostile in ("-oProxyCommand", "a;touch /tmp/made", "no.such.name.invalid", "x" * 254, "a b", "%s%n"):
+            result = run(server.ssh_argv(*mux, "-W", f"{hostile}:{port}", "127.0.0.1"), input=b"x")
+            check(result.out == b"", f"{hostile}: {result}")
+        check(server.ssh("ls /tmp/made", *mux).code != 0, "a name was run")
+        stop(inside)
+
+
 @case("-W carries an ssh connection through, as ProxyJump does")
 def _():
     port = free_port()
