@@ -154,7 +154,7 @@ int init_map_image(struct init *init, int fd)
 		seen.stx_size < sizeof(struct image)) {
 		return -1;
 	}
-	at = RT(mmap, NULL, seen.stx_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	at = RT(mmap, NULL, seen.stx_size, PROT_READ, MAP_PRIVATE, fd, 0L);
 	if (at == -1) {
 		return -1;
 	}

@@ -73,4 +73,8 @@ static inline __attribute__((always_inline)) long rt_vfork(void)
 	return result;
 }
 
+/*
+ * The sixth argument of a call travels on the stack, where an int leaves the upper half as it was: write
+ * it as a long.
+ */
 #define RT(name, ...) syscall(SYS_##name, __VA_ARGS__)

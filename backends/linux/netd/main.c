@@ -723,7 +723,7 @@ static bool confine(void)
 
 static bool read_config(void)
 {
-	long at = RT(mmap, NULL, sizeof(*config), PROT_READ, MAP_PRIVATE, NETD_CONFIG_FD, 0);
+	long at = RT(mmap, NULL, sizeof(*config), PROT_READ, MAP_PRIVATE, NETD_CONFIG_FD, 0L);
 
 	if (at == -1) {
 		return false;
