@@ -61,6 +61,14 @@ struct backend {
 	int (*probe)(const struct host *host, struct err *err);
 
 	/*
+	 * Optional: puts what the names in a spec stand for on this host now (an image's id) in their
+	 * place, in a copy for the caller to spec_fini(). backend_compile() calls it before compile(),
+	 * which looks at nothing and takes names as they are. No effect on the host; may run a tool.
+	 */
+	int (*resolve)(const struct spec *spec, const struct host *host, struct spec *ret,
+		struct err *err);
+
+	/*
 	 * Turns a valid spec into a sealed plan. No effect on the host. without: enum plan_layer bits
 	 * to leave out. Free *ret_plan with plan_free().
 	 */
@@ -120,6 +128,8 @@ extern const struct backend backend_native;
 extern const struct backend backend_bubblewrap;
 extern const struct backend backend_appcontainer, backend_apple_container;
 extern const struct backend backend_gvisor;
+extern const struct backend backend_docker;
+extern const struct backend backend_podman;
 
 /* For other systems: compiled here, never started here. */
 extern const struct backend backend_seatbelt;

@@ -230,6 +230,46 @@ const struct caveat_info caveat_table[] = {
 		"a program ended by a signal is reported as exit status 128 + signal", NULL},
 
 	/* docker and podman */
+	{"container.image_root", CAPABILITY_FS_READ_HOST, CAVEAT_MISSING,
+		"the root file system is an image's: of the host only listed paths can be read",
+		"list what is to be read with readable, or choose a backend that shows the host"},
+	{"container.image_unresolved", NONE, CAVEAT_MISSING,
+		"the image is given by name and was not looked up: the plan is for reading only",
+		"give the image's id, or ask where the engine runs"},
+	{"container.one_uid", CAPABILITY_SESSION_FRESH, CAVEAT_WEAKER,
+		"all sessions have one user id on the host, 603915240, which is nobody's: what the "
+		"kernel counts by user is shared, and what they write to the host belongs to it",
+		"give writable paths to that user; use native for an id a session"},
+	{"container.engine_is_root", NONE, CAVEAT_INFO,
+		"the engine makes the container as the host's root; what it adds is not in the "
+		"plan",
+		NULL},
+	{"container.env_added", CAPABILITY_ENV_SCRUB, CAVEAT_INFO,
+		"the engine adds HOSTNAME, container and the image's own variables to those of the "
+		"session",
+		NULL},
+	{"container.signal_status", NONE, CAVEAT_INFO,
+		"a command that a signal ended is reported with status 128 and the signal's number",
+		NULL},
+	{"container.user_namespaces", CAPABILITY_PRIV_NONE, CAVEAT_WEAKER,
+		"user namespaces inside are refused by the filter alone: the kernel's count for "
+		"them "
+		"is the host's",
+		"use native"},
+	{"container.masks", CAPABILITY_HOST_CONCEAL, CAVEAT_WEAKER,
+		"the engine hides what it hides: the kernel's command line, modules and interrupts "
+		"of the host can be read",
+		"use native"},
+	{"container.mounts", CAPABILITY_HOST_CONCEAL, CAVEAT_WEAKER,
+		"the table of mounts inside names the engine's directories on the host",
+		"use native"},
+	{"container.read_deny", CAPABILITY_FS_READ_DENY, CAVEAT_INFO,
+		"what is denied is not in the container, as nothing is that is not listed; nothing "
+		"is masked",
+		NULL},
+	{"container.no_overlay", CAPABILITY_FS_WRITE_EPHEMERAL, CAVEAT_MISSING,
+		"a host's directory takes no throw-away writes here: it stays read-only",
+		"leave dir out, or use native"},
 
 	/* microvm */
 

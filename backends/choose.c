@@ -82,6 +82,7 @@ int backend_compile(const struct backend *backend, const struct spec *spec, cons
 	uint32_t without, struct plan **ret_plan, struct err *err)
 {
 	cleanup(plan_freep) struct plan *plan = NULL;
+	cleanup(spec_fini) struct spec resolved = {0};
 	int r = 0;
 
 	if (spec->share != SHARE_NONE && !backend->join) {
@@ -90,7 +91,12 @@ int backend_compile(const struct backend *backend, const struct spec *spec, cons
 			"join a sandbox");
 	}
 	r = spec_check_paths(spec, backend->name, err);
-	r = r < 0 ? r : backend->compile(spec, host, without, &plan, err);
+	if (r == 0 && backend->resolve) {
+		r = backend->resolve(spec, host, &resolved, err);
+	}
+	r = r < 0
+		? r
+		: backend->compile(backend->resolve ? &resolved : spec, host, without, &plan, err);
 	r = r < 0 ? r : check_claims(backend, plan, err);
 	r = r < 0 ? r : plan_check(plan, spec->require, spec->refuse_on, err);
 	r = r < 0 ? r : check_silence(spec, plan, err);

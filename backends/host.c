@@ -331,6 +331,20 @@ static void learn_resolv_conf(struct host *host)
 	copy(host->resolv_conf, sizeof(host->resolv_conf), path ? path : "");
 }
 
+/* A variable that does not fit is as good as none: the engine will not be found there. */
+static void probe_engines(struct host *host)
+{
+	const char *docker = getenv("DOCKER_HOST");
+	const char *conf = getenv("CONTAINERS_CONF");
+	const char *storage = getenv("CONTAINERS_STORAGE_CONF");
+
+	copy(host->docker_host, sizeof(host->docker_host),
+		docker && *docker ? docker : HOST_DOCKER_DEFAULT);
+	copy(host->containers_conf, sizeof(host->containers_conf), conf ? conf : "");
+	copy(host->containers_storage_conf, sizeof(host->containers_storage_conf),
+		storage ? storage : "");
+}
+
 int host_probe(struct host *ret, struct err *err)
 {
 	struct facts facts = {0};
@@ -353,6 +367,7 @@ int host_probe(struct host *ret, struct err *err)
 	probe_v1(&facts, &host);
 	probe_v2(&facts, &host);
 	probe_ids(&host);
+	probe_engines(&host);
 	host.user_namespaces = may_make_user_namespaces(&host);
 	host.proc_mountable = !facts.proc_covered;
 	host.overlay = has_filesystem("overlay") && kernel_is_at_least(host.release, 5, 11);
@@ -526,6 +541,7 @@ void host_init_ideal(struct host *host, int abi)
 			.oci_seccomp = true,
 			.files = UINT32_MAX},
 		.processors = 4,
+		.docker_host = HOST_DOCKER_DEFAULT,
 		.id_base = ID_FIRST,
 		.id_count = ID_END - ID_FIRST,
 	};

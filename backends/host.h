@@ -20,6 +20,8 @@ enum cgroup_controller {
 /* Where a server that must leave its own cgroup (v2) moves to. */
 #define HOST_CGROUP_LEAF "cloche-server"
 
+#define HOST_DOCKER_DEFAULT "unix:///var/run/docker.sock"
+
 /* Where one controller can be used by us. */
 struct host_cgroup {
 	int version; /* 1 or 2; 0: not available to us */
@@ -54,6 +56,9 @@ struct host {
 		[256]; /* v2 directory below which session directories get cgroup.kill, or "" */
 	struct host_gvisor gvisor; /* host_probe() does not ask: it takes a process */
 	uint32_t processors;
+	/* From our environment: where the engines of containers are. */
+	char docker_host[128]; /* DOCKER_HOST, or Docker's own default */
+	char containers_conf[192], containers_storage_conf[192]; /* podman's; "": its own */
 	uint32_t id_base, id_count; /* ids for session ranges; count 0: one uid only */
 };
 

@@ -4,6 +4,8 @@ const struct backend *const backends[] = {
 	&backend_native,
 	&backend_bubblewrap,
 	&backend_gvisor,
+	&backend_podman,
+	&backend_docker,
 	/* For other systems: never available here. */
 	&backend_seatbelt,
 	&backend_apple_container,

@@ -166,9 +166,16 @@ static int validate_dir(const struct spec *spec, struct err *err)
 
 static int validate_root(const struct spec *spec, struct err *err)
 {
-	if (spec->root != ROOT_HOST && !spec->root_path) {
-		return err_refuse(err, EINVAL, "root: %s needs root_path",
-			spec->root == ROOT_IMAGE ? "image" : "directory");
+	if (spec->root == ROOT_DIRECTORY && !spec->root_path) {
+		return err_refuse(err, EINVAL, "root: directory needs root_path");
+	}
+	if (spec->root == ROOT_IMAGE && !spec->root_path == !spec->image) {
+		return err_refuse(err, EINVAL,
+			"root: image needs root_path (a file) or image (a container engine's), "
+			"one of them");
+	}
+	if (spec->root != ROOT_IMAGE && spec->image) {
+		return err_refuse(err, EINVAL, "image: needs root image");
 	}
 	if (spec->root == ROOT_HOST && spec->root_path) {
 		return err_refuse(err, EINVAL, "root_path: needs root directory or image");

@@ -135,6 +135,20 @@ static int check_name(const char *text, struct err *err)
 	return 0;
 }
 
+static int check_image(const char *text, struct err *err)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789._-/:@";
+	size_t length = strlen(text);
+
+	if (length > 255 || strspn(text, allowed) != length || strspn(text, allowed) == 0 ||
+		strchr("._-/:@", text[0])) {
+		return err_refuse(err, EINVAL,
+			"'%s' is not an image: name, name:tag, or sha256: and 64 digits", text);
+	}
+	return 0;
+}
+
 static int check_port(const char *text, struct err *err)
 {
 	uint64_t port = 0;
@@ -225,6 +239,9 @@ const struct spec_key spec_keys[] = {
 		.help = "where /usr and the rest come from: host, directory or image"},
 	{"root_path", SPEC_PATH, FIELD(root_path), .metavar = "PATH", .check = check_path,
 		.help = "with --root=directory or image: the root file system"},
+	{"image", SPEC_STRING, FIELD(image), .metavar = "NAME", .check = check_image,
+		.help = "with --root=image: a container engine's image, by name or by id "
+			"(sha256:...)"},
 	{"ids", SPEC_CHOICE, FIELD(ids), id_kinds, .metavar = "KIND",
 		.help = "host ids of the session: a range of its own, the caller's single one, or "
 			"auto"},

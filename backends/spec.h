@@ -46,6 +46,7 @@ struct spec {
 	bool strict; /* refuse what is outside capability_set_portable() */
 	enum root_kind root;
 	char *root_path; /* for ROOT_DIRECTORY and ROOT_IMAGE */
+	char *image; /* for ROOT_IMAGE in containers: a name, or "sha256:" and 64 digits */
 	enum id_kind ids; /* whose ids on the host the session's are */
 	char *hostname; /* inside; NULL: "cloche" */
 	char *user; /* login name inside; NULL: "user" */

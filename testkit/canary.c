@@ -1310,9 +1310,12 @@ static void serve_fifo(struct canary *canary)
 	}
 }
 
+/* Asked first: launchers share the terminal with us, and some make it block (Go's do). */
 static void drain(int fd, char *data, size_t room, size_t *used)
 {
-	ssize_t n = fd >= 0 && *used < room ? read(fd, data + *used, room - *used) : 0;
+	struct pollfd ready = {.fd = fd, .events = POLLIN};
+	bool there = fd >= 0 && *used < room && poll(&ready, 1, 0) == 1;
+	ssize_t n = there ? read(fd, data + *used, room - *used) : 0;
 
 	*used += n > 0 ? (size_t)n : 0;
 }

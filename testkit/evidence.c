@@ -1,5 +1,6 @@
 #include "testkit/evidence.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -988,6 +989,62 @@ static void limit_state(struct look *look, const char *arg)
 	}
 }
 
+/* May a process with these ids and no kernel capability write to it, by its mode? */
+static bool may_write(const struct outside *theirs, const struct stat *info)
+{
+	return (info->st_uid == theirs->uid && (info->st_mode & S_IWUSR)) ||
+		(info->st_gid == theirs->gid && (info->st_mode & S_IWGRP)) ||
+		(info->st_mode & S_IWOTH);
+}
+
+#define FILL_MAX_ENTRIES 4096
+#define FILL_MAX_DEPTH 8
+
+/* Is there a directory or file in this file system that may be written to? Unknown counts as yes. */
+static bool may_fill(const struct outside *theirs, int parent, const char *name, dev_t device,
+	unsigned depth, unsigned *entries)
+{
+	struct stat info;
+	struct dirent *entry = NULL;
+	bool found = false;
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *list = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!list || depth > FILL_MAX_DEPTH || fstat(fd, &info) < 0) {
+		found = true;
+	} else if (info.st_dev == device) {
+		found = may_write(theirs, &info);
+		while (!found && (entry = readdir(list))) {
+			if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) {
+				continue;
+			}
+			found = ++*entries > FILL_MAX_ENTRIES ||
+				fstatat(fd, entry->d_name, &info, AT_SYMLINK_NOFOLLOW) < 0 ||
+				(S_ISREG(info.st_mode) && may_write(theirs, &info)) ||
+				(S_ISDIR(info.st_mode) &&
+					may_fill(theirs, fd, entry->d_name, device, depth + 1,
+						entries));
+		}
+	}
+	if (list) {
+		(void)closedir(list);
+	} else if (fd >= 0) {
+		(void)close(fd);
+	}
+	return found;
+}
+
+/* A tmpfs of root's own, with nothing in it that the session may write to, has no room for it. */
+static bool has_room(
+	const struct outside *theirs, const struct outside_mount *mount, const char *path)
+{
+	const dev_t device = makedev(mount->major, mount->minor);
+	unsigned entries = 0;
+
+	return theirs->uid == 0 || theirs->caps[2] != 0 || strcmp(mount->type, "tmpfs") != 0 ||
+		may_fill(theirs, AT_FDCWD, path, device, 0, &entries);
+}
+
 /*
  * The room of every writable place that is not bound to something of a fixed size. The scope that we
  * added is no place of the profile's: one with scopes of its own does not declare a bound.
@@ -1015,7 +1072,8 @@ static bool measure_room(const struct outside *theirs, const struct ground *grou
 				theirs->mounts[j].minor == mount->minor &&
 				theirs->mounts[j].writable;
 		}
-		if (counted || !is_reachable_place(theirs, mount) || statvfs(path, &space) < 0) {
+		if (counted || !is_reachable_place(theirs, mount) ||
+			!has_room(theirs, mount, path) || statvfs(path, &space) < 0) {
 			continue;
 		}
 		if (strcmp(mount->type, "tmpfs") != 0) {

@@ -56,7 +56,7 @@ struct outside {
 	int64_t user_namespaces; /* user.max_user_namespaces in its user namespace; -1 unknown */
 	pid_t session;
 	int terminal; /* tty_nr */
-	char cgroup[512]; /* /proc/<pid>/cgroup as the host sees it */
+	char cgroup[4096]; /* /proc/<pid>/cgroup as the host sees it */
 	bool root_is_ours; /* its / is our / */
 	unsigned devices; /* nodes beyond the usual; see device_text */
 	char device_text[120];

@@ -194,7 +194,9 @@ static int add_listed_variable(struct target *target, const struct ground *groun
 static int add_places(struct target *target, const struct ground *ground)
 {
 	struct spec *spec = &target->spec;
-	bool listed = strv_length(spec->readable) > 0;
+	/* Where only what is listed can be seen, with or without a list (a container's root). */
+	bool listed = strv_length(spec->readable) > 0 ||
+		!capability_set_has(target->declared, CAPABILITY_FS_READ_HOST);
 	char path[96];
 	int r = 0;
 
@@ -223,6 +225,23 @@ static int set_command(struct spec *spec, const char *client)
 	return strv_append(&spec->args, client);
 }
 
+/* An image's name becomes its id once, so that every run of the client gets the same one. */
+static int resolve_names(struct target *target, struct err *err)
+{
+	struct spec resolved;
+	int r = 0;
+
+	if (!target->backend->resolve) {
+		return 0;
+	}
+	r = target->backend->resolve(&target->spec, &target->host, &resolved, err);
+	if (r == 0) {
+		spec_fini(&target->spec);
+		target->spec = resolved;
+	}
+	return r;
+}
+
 int target_prepare(struct target *target, const struct spec *spec, const char *backend,
 	const struct ground *ground, struct err *err)
 {
@@ -240,6 +259,7 @@ int target_prepare(struct target *target, const struct spec *spec, const char *b
 	}
 	r = host_probe(&target->host, err);
 	r = r < 0 ? r : target->backend->probe(&target->host, err);
+	r = r < 0 ? r : resolve_names(target, err);
 	/* What is declared is what the whole plan promises, whatever is then left out of it. */
 	r = r < 0 ? r : target->backend->compile(&target->spec, &target->host, 0, &declared, err);
 	if (r < 0) {

@@ -157,6 +157,8 @@ static void rules_between_keys_are_checked(void **state)
 		{"readable=/srv/a;dir=/srv/ab", "below none of the readable"},
 		{"root=directory", "needs root_path"},
 		{"root=image", "needs root_path"},
+		{"root=image;root_path=/a;image=b", "one of them"},
+		{"image=b", "needs root image"},
 		{"root_path=/srv/root", "needs root directory"},
 		{"strict=yes", "readable"},
 		{"strict=yes;readable=/usr;no_exec=yes", "proc.no_exec"},
@@ -280,6 +282,8 @@ static void every_key_survives_json(void **state)
 		"require=net.egress,res.cpu;refuse_on=missing;backend=native");
 	assert_int_equal(strv_append(&spec->args, ""), 0);
 	assert_int_equal(strv_append(&spec->args, "\x01\"\\\n\xc3\xa9"), 0);
+	/* No valid spec has both, and no key may be lost. */
+	set_all(spec, "image=cloche-base:1");
 	first = spec_to_json(spec);
 	assert_non_null(first);
 	for (const struct spec_key *key = spec_keys; key->name; key++) {
