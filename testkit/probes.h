@@ -20,8 +20,15 @@ enum probe_flag {
 struct probe {
 	const char *id; /* "N.tcp4": group, dot, name */
 	unsigned flags; /* enum probe_flag */
-	const char *what; /* one line */
+	const char *what; /* one line: what is tried */
+	const char *why; /* one line: what it would be good for */
+	const char
+		*layer; /* which layers should stop it, best first: "net,filter" */
+	const char *reference; /* where to read on: a manual page, an address, a CVE; by ", " */
 };
+
+/* The words for layers: those of a plan (plan_layer_names) and a few that are no layer of it. */
+extern const char *const probe_more_layers[]; /* ends with NULL */
 
 extern const struct probe probe_table[]; /* ends with a NULL id */
 extern const size_t probe_count;

@@ -340,6 +340,43 @@ static void probes_have_one_name_each(void **state)
 	assert_null(probe_find("N.none"));
 }
 
+static bool is_layer(const char *name)
+{
+	for (size_t i = 0; plan_layer_names[i]; i++) {
+		if (strcmp(plan_layer_names[i], name) == 0) {
+			return true;
+		}
+	}
+	for (size_t i = 0; probe_more_layers[i]; i++) {
+		if (strcmp(probe_more_layers[i], name) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* `explain` has something to say about each: why it is tried, who should stop it, where to read on. */
+static void every_probe_is_explained(void **state)
+{
+	char layers[64];
+
+	(void)state;
+	for (const struct probe *probe = probe_table; probe->id; probe++) {
+		if (!probe->why || strlen(probe->why) < 15 || !probe->reference ||
+			strlen(probe->reference) < 5 || !probe->layer ||
+			strlen(probe->layer) >= sizeof(layers)) {
+			fail_msg("%s: a text is missing", probe->id);
+		}
+		assert_string_not_equal(probe->why, probe->what);
+		char *rest = strcpy(layers, probe->layer);
+		for (char *name = NULL; (name = strsep(&rest, ","));) {
+			if (!is_layer(name)) {
+				fail_msg("%s: no layer is called '%s'", probe->id, name);
+			}
+		}
+	}
+}
+
 /*
  * No promise without a probe that can decide it: one that the proof before login runs, and of which
  * the host has eyes of its own.
@@ -395,6 +432,7 @@ int main(void)
 			what_nobody_promised_is_listed_and_breaks_nothing, set_scene, clear_scene),
 		cmocka_unit_test(every_rule_names_a_probe),
 		cmocka_unit_test(probes_have_one_name_each),
+		cmocka_unit_test(every_probe_is_explained),
 		cmocka_unit_test(every_promise_of_every_backend_is_decided),
 	};
 
