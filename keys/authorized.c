@@ -24,190 +24,9 @@
 #include "base/parse.h"
 #include "base/strv.h"
 #include "keys/address.h"
+#include "keys/blob.h"
 
-#define RSA_MIN_BITS 2048
-#define RSA_MAX_BITS 16384
 #define BLANKS " \t"
-
-/* ---- keys as on the wire ---- */
-
-enum key_form { KEY_ED25519, KEY_ECDSA, KEY_RSA, KEY_SK_ED25519, KEY_SK_ECDSA };
-
-struct key_kind {
-	const char *name;
-	enum key_form form;
-	const char *curve; /* for ECDSA */
-	size_t point; /* bytes of an uncompressed point */
-};
-
-static const struct key_kind key_kinds[] = {
-	{"ssh-ed25519", KEY_ED25519, NULL, 0},
-	{"ecdsa-sha2-nistp256", KEY_ECDSA, "nistp256", 65},
-	{"ecdsa-sha2-nistp384", KEY_ECDSA, "nistp384", 97},
-	{"ecdsa-sha2-nistp521", KEY_ECDSA, "nistp521", 133},
-	{"ssh-rsa", KEY_RSA, NULL, 0},
-	{"sk-ssh-ed25519@openssh.com", KEY_SK_ED25519, NULL, 0},
-	{"sk-ecdsa-sha2-nistp256@openssh.com", KEY_SK_ECDSA, "nistp256", 65},
-};
-
-static const struct key_kind *find_kind(const char *name, size_t length)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(key_kinds); i++) {
-		if (strlen(key_kinds[i].name) == length &&
-			memcmp(key_kinds[i].name, name, length) == 0) {
-			return &key_kinds[i];
-		}
-	}
-	return NULL;
-}
-
-/* What is left of a blob; SSH numbers are big-endian. */
-struct wire {
-	const uint8_t *data;
-	size_t left;
-};
-
-static bool wire_string(struct wire *wire, const uint8_t **ret_data, size_t *ret_size)
-{
-	size_t size = 0;
-
-	if (wire->left < 4) {
-		return false;
-	}
-	size = (size_t)wire->data[0] << 24 | (size_t)wire->data[1] << 16 |
-		(size_t)wire->data[2] << 8 | wire->data[3];
-	if (size > wire->left - 4) {
-		return false;
-	}
-	*ret_data = wire->data + 4;
-	*ret_size = size;
-	wire->data += 4 + size;
-	wire->left -= 4 + size;
-	return true;
-}
-
-/* A string that must be exactly this text. */
-static bool wire_text(struct wire *wire, const char *text)
-{
-	const uint8_t *data = NULL;
-	size_t size = 0;
-
-	return wire_string(wire, &data, &size) && size == strlen(text) &&
-		memcmp(data, text, size) == 0;
-}
-
-static bool wire_sized(struct wire *wire, size_t want, uint8_t first)
-{
-	const uint8_t *data = NULL;
-	size_t size = 0;
-
-	return wire_string(wire, &data, &size) && size == want && (first == 0 || data[0] == first);
-}
-
-/*
- * A positive number in its one canonical form: no sign bit, no zero byte that is not needed. In
- * another form it could never equal what a client offers. Gives its bits, and whether it is odd.
- */
-static bool wire_number(struct wire *wire, size_t *ret_bits, bool *ret_odd)
-{
-	const uint8_t *data = NULL;
-	size_t size = 0;
-
-	if (!wire_string(wire, &data, &size) || size == 0 || (data[0] & 0x80)) {
-		return false;
-	}
-	if (data[0] == 0) {
-		if (size == 1 || !(data[1] & 0x80)) {
-			return false;
-		}
-		data++;
-		size--;
-	}
-	*ret_bits = 8 * size - (size_t)(__builtin_clz(data[0]) - 24);
-	*ret_odd = data[size - 1] & 1;
-	return true;
-}
-
-static int check_rsa(struct wire *wire, struct err *err)
-{
-	size_t exponent = 0, modulus = 0;
-	bool odd_exponent = false, odd_modulus = false;
-
-	if (!wire_number(wire, &exponent, &odd_exponent) ||
-		!wire_number(wire, &modulus, &odd_modulus) || !odd_exponent || !odd_modulus ||
-		exponent < 2) {
-		return err_refuse(err, EINVAL, "the RSA key is malformed");
-	}
-	if (modulus < RSA_MIN_BITS || modulus > RSA_MAX_BITS) {
-		return err_refuse(err, EINVAL, "an RSA key of %zu bits; %d to %d are accepted",
-			modulus, RSA_MIN_BITS, RSA_MAX_BITS);
-	}
-	return 0;
-}
-
-static bool body_is_sound(const struct key_kind *kind, struct wire *wire)
-{
-	const uint8_t *data = NULL;
-	size_t size = 0;
-
-	switch (kind->form) {
-	case KEY_ED25519:
-		return wire_sized(wire, 32, 0);
-	case KEY_ECDSA:
-		return wire_text(wire, kind->curve) && wire_sized(wire, kind->point, 4);
-	case KEY_SK_ED25519:
-		return wire_sized(wire, 32, 0) && wire_string(wire, &data, &size) && size > 0;
-	case KEY_SK_ECDSA:
-		return wire_text(wire, kind->curve) && wire_sized(wire, kind->point, 4) &&
-			wire_string(wire, &data, &size) && size > 0;
-	case KEY_RSA:
-		break;
-	}
-	return false;
-}
-
-/* Is the blob a whole key of this kind and nothing more? */
-static int check_blob(
-	const struct key_kind *kind, const uint8_t *blob, size_t size, struct err *err)
-{
-	struct wire wire = {blob, size};
-
-	if (!wire_text(&wire, kind->name)) {
-		return err_refuse(err, EINVAL, "the key's data is not of type %s", kind->name);
-	}
-	if (kind->form == KEY_RSA) {
-		int r = check_rsa(&wire, err);
-		if (r < 0) {
-			return r;
-		}
-	} else if (!body_is_sound(kind, &wire)) {
-		return err_refuse(err, EINVAL, "the key's data is malformed");
-	}
-	if (wire.left > 0) {
-		return err_refuse(err, EINVAL, "the key's data goes on after its end");
-	}
-	return 0;
-}
-
-/* Strict base64: padded, no blanks, no spare bits, nothing behind it. */
-static int decode(const char *text, size_t length, struct authorized_key *key, struct err *err)
-{
-	size_t room = length / 4 * 3 + 3;
-	cleanup_free uint8_t *blob = malloc(room);
-	size_t size = 0;
-
-	if (!blob) {
-		return err_set(err, ENOMEM, "reading a key");
-	}
-	if (length == 0 || length % 4 != 0 ||
-		sodium_base642bin(blob, room, text, length, NULL, &size, NULL,
-			sodium_base64_VARIANT_ORIGINAL) < 0) {
-		return err_refuse(err, EINVAL, "the key's data is not valid base64");
-	}
-	key->blob = take_ptr(&blob);
-	key->blob_size = size;
-	return 0;
-}
 
 /* ---- from= ---- */
 
@@ -321,6 +140,13 @@ static int check_pattern(const char *pattern, struct err *err)
 		body);
 }
 
+bool authorized_is_network(const char *text)
+{
+	struct address network;
+
+	return parse_network(text, &network);
+}
+
 bool authorized_match_address(char *const *patterns, const char *address)
 {
 	struct address client;
@@ -367,12 +193,12 @@ struct reading {
 	struct err *err;
 };
 
-/* One option: either a switch with its opposite, or a value. */
+/* One option: a switch with its opposite, a word without one, or a value. */
 struct option {
 	const char *name;
 	size_t flag; /* of a switch, in struct key_options */
 	int (*set)(struct reading *reading, const char *value); /* of a value */
-	enum { OPTION_SWITCH, OPTION_RESTRICT, OPTION_IGNORED, OPTION_VALUE } kind;
+	enum { OPTION_SWITCH, OPTION_WORD, OPTION_RESTRICT, OPTION_IGNORED, OPTION_VALUE } kind;
 };
 
 static int set_command(struct reading *reading, const char *value)
@@ -498,6 +324,29 @@ static int set_profile(struct reading *reading, const char *value)
 	return reading->options->profile ? 0 : err_set(reading->err, ENOMEM, "reading profile=");
 }
 
+static int set_principals(struct reading *reading, const char *value)
+{
+	if (reading->options->principals) {
+		return err_refuse(reading->err, EINVAL, "principals= is given twice");
+	}
+	for (;;) {
+		size_t length = strcspn(value, ",");
+		cleanup_free char *name = strndup(value, length);
+
+		if (length == 0) {
+			return err_refuse(reading->err, EINVAL,
+				"principals= wants names with commas between them");
+		}
+		if (!name || strv_consume(&reading->options->principals, take_ptr(&name)) < 0) {
+			return err_set(reading->err, ENOMEM, "reading principals=");
+		}
+		if (value[length] == '\0') {
+			return 0;
+		}
+		value += length + 1;
+	}
+}
+
 /* "host:port", or for listening a port alone. */
 static int add_permit(
 	struct reading *reading, const char *name, bool alone, const char *value, char ***list)
@@ -533,19 +382,20 @@ static const struct option options[] = {
 	{"port-forwarding", offsetof(struct key_options, port_forwarding), .kind = OPTION_SWITCH},
 	{"agent-forwarding", offsetof(struct key_options, agent_forwarding), .kind = OPTION_SWITCH},
 	{"X11-forwarding", offsetof(struct key_options, x11_forwarding), .kind = OPTION_SWITCH},
+	{"cert-authority", offsetof(struct key_options, cert_authority), .kind = OPTION_WORD},
 	{"user-rc", .kind = OPTION_IGNORED}, /* there is no such file here, so both ways are kept */
 	{"command", .set = set_command, .kind = OPTION_VALUE},
 	{"from", .set = set_from, .kind = OPTION_VALUE},
 	{"environment", .set = set_environment, .kind = OPTION_VALUE},
 	{"expiry-time", .set = set_expiry, .kind = OPTION_VALUE},
+	{"principals", .set = set_principals, .kind = OPTION_VALUE},
 	{"profile", .set = set_profile, .kind = OPTION_VALUE},
 	{"permitopen", .set = set_permit_open, .kind = OPTION_VALUE},
 	{"permitlisten", .set = set_permit_listen, .kind = OPTION_VALUE},
 };
 
 /* sshd's, which we do not enforce: a key that relies on one of them is not used at all. */
-static const char *const not_enforced[] = {
-	"cert-authority", "principals", "tunnel", "no-touch-required", "verify-required"};
+static const char *const not_enforced[] = {"tunnel", "no-touch-required", "verify-required"};
 
 static int set_switch(struct reading *reading, const struct option *option, bool on)
 {
@@ -553,6 +403,7 @@ static int set_switch(struct reading *reading, const struct option *option, bool
 
 	switch (option->kind) {
 	case OPTION_SWITCH:
+	case OPTION_WORD:
 		*(bool *)((char *)key + option->flag) = on;
 		return 0;
 	case OPTION_RESTRICT:
@@ -687,6 +538,7 @@ void authorized_key_fini(struct authorized_key *key)
 	key->options.from = strv_free(key->options.from);
 	key->options.permit_open = strv_free(key->options.permit_open);
 	key->options.permit_listen = strv_free(key->options.permit_listen);
+	key->options.principals = strv_free(key->options.principals);
 	key->options.environment = strv_free(key->options.environment);
 	free(key->options.profile);
 	*key = (struct authorized_key){0};
@@ -716,18 +568,18 @@ static int check_bytes(const char *line, struct err *err)
 
 /* Reads "base64 [comment]". */
 static int parse_key(
-	const char *at, const struct key_kind *kind, struct authorized_key *key, struct err *err)
+	const char *at, const struct blob_kind *kind, struct authorized_key *key, struct err *err)
 {
 	size_t length = 0;
 	int r = 0;
 
 	at += strspn(at, BLANKS);
 	length = strcspn(at, BLANKS);
-	r = decode(at, length, key, err);
+	r = blob_decode(at, length, &key->blob, &key->blob_size, err);
 	if (r < 0) {
 		return r;
 	}
-	r = check_blob(kind, key->blob, key->blob_size, err);
+	r = blob_check_key(kind, key->blob, key->blob_size, err);
 	if (r < 0) {
 		return r;
 	}
@@ -750,7 +602,7 @@ static bool looks_like_kind(const char *word)
 static int parse_parts(const char *at, struct authorized_key *key, struct err *err)
 {
 	size_t length = strcspn(at, BLANKS);
-	const struct key_kind *kind = find_kind(at, length);
+	const struct blob_kind *kind = blob_find_kind(at, length);
 
 	if (!kind && !looks_like_kind(at)) {
 		int r = take_options(&at, &key->options, err);
@@ -759,7 +611,7 @@ static int parse_parts(const char *at, struct authorized_key *key, struct err *e
 		}
 		at += strspn(at, BLANKS);
 		length = strcspn(at, BLANKS);
-		kind = find_kind(at, length);
+		kind = blob_find_kind(at, length);
 	}
 	if (!kind) {
 		return err_refuse(err, EINVAL, "\"%.*s\" is not a type of key that is accepted",
@@ -784,6 +636,9 @@ int authorized_parse_line(const char *line, struct authorized_key *ret, struct e
 	if (r == 0) {
 		r = parse_parts(at, &key, err);
 	}
+	if (r == 0 && key.options.principals && !key.options.cert_authority) {
+		r = err_refuse(err, EINVAL, "principals= says nothing without cert-authority");
+	}
 	if (r < 0) {
 		authorized_key_fini(&key);
 		return r;
@@ -799,11 +654,34 @@ struct search {
 	size_t blob_size;
 	const char *address;
 	time_t now;
+	char *const
+		*principals; /* of a certificate: its authority is looked for, else a plain key */
+	const char *login;
 	const char *reason;
 };
 
+/* Does the line's list have one of the certificate's principals? Without a list, the login name counts. */
+static bool has_principal(const struct key_options *key, const struct search *search)
+{
+	for (char *const *name = search->principals; *name; name++) {
+		if (key->principals ? strv_contains(key->principals, *name)
+				    : strcmp(*name, search->login) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
 static bool may_be_used(const struct key_options *key, struct search *search)
 {
+	/* The key of an authority opens nothing by itself, and a plain key is no authority. */
+	if (key->cert_authority != (search->principals != NULL)) {
+		return false;
+	}
+	if (search->principals && !has_principal(key, search)) {
+		search->reason = "principal";
+		return false;
+	}
 	if (key->expiry && key->expiry < search->now) {
 		search->reason = "expired";
 		return false;
@@ -857,12 +735,10 @@ static bool is_blank(const char *line, size_t length)
 	return length == 0 || *line == '#';
 }
 
-int authorized_find(const char *text, size_t size, const uint8_t *blob, size_t blob_size,
-	const char *address, time_t now,
+static int find(const char *text, size_t size, struct search *search,
 	void (*complain)(void *data, unsigned line, const char *message), void *data,
 	struct authorized_key *ret, const char **ret_reason)
 {
-	struct search search = {blob, blob_size, address, now, "no such key"};
 	const char *end = text + size;
 	unsigned number = 0;
 	unsigned keys = 0;
@@ -882,7 +758,7 @@ int authorized_find(const char *text, size_t size, const uint8_t *blob, size_t b
 				}
 				break;
 			}
-			r = try_line(text, length, &search, ret, &err);
+			r = try_line(text, length, search, ret, &err);
 		}
 		if (r > 0 || r == -ENOMEM) {
 			return r;
@@ -892,6 +768,27 @@ int authorized_find(const char *text, size_t size, const uint8_t *blob, size_t b
 		}
 		text += length + 1;
 	}
-	*ret_reason = search.reason;
+	*ret_reason = search->reason;
 	return 0;
+}
+
+int authorized_find(const char *text, size_t size, const uint8_t *blob, size_t blob_size,
+	const char *address, time_t now,
+	void (*complain)(void *data, unsigned line, const char *message), void *data,
+	struct authorized_key *ret, const char **ret_reason)
+{
+	struct search search = {blob, blob_size, address, now, .reason = "no such key"};
+
+	return find(text, size, &search, complain, data, ret, ret_reason);
+}
+
+int authorized_find_authority(const char *text, size_t size,
+	const struct authorized_question *question,
+	void (*complain)(void *data, unsigned line, const char *message), void *data,
+	struct authorized_key *ret, const char **ret_reason)
+{
+	struct search search = {question->blob, question->blob_size, question->address,
+		question->now, question->principals, question->login, "no such key"};
+
+	return find(text, size, &search, complain, data, ret, ret_reason);
 }

@@ -27,6 +27,8 @@ struct key_options {
 	time_t expiry; /* 0: none; seconds since 1970, UTC */
 	bool restricted; /* "restrict" was said */
 	char **permit_open, **permit_listen; /* HOST:PORT; empty: whatever the profile permits */
+	bool cert_authority; /* the key signs certificates, and opens nothing itself */
+	char **principals; /* of those certificates; empty: the login name */
 	char *profile; /* profile="..." (ours): use this profile instead of the user's */
 };
 
@@ -58,6 +60,29 @@ int authorized_find(const char *text, size_t size, const uint8_t *blob, size_t b
 	const char *address, time_t now,
 	void (*complain)(void *data, unsigned line, const char *message), void *data,
 	struct authorized_key *ret, const char **ret_reason);
+
+/* Whose certificate it is, for authorized_find_authority(). All borrowed. */
+struct authorized_question {
+	const uint8_t *blob; /* key of the authority that signed it */
+	size_t blob_size;
+	const char *address;
+	time_t now;
+	char *const *principals; /* of the certificate, one at least */
+	const char *login;
+};
+
+/*
+ * The same for certificates: looks for a line with cert-authority and the authority's key whose principals=
+ * has one of the certificate's, or which has no such list and the login name is one. One more reason:
+ * "principal". The certificate is not looked at here.
+ */
+int authorized_find_authority(const char *text, size_t size,
+	const struct authorized_question *question,
+	void (*complain)(void *data, unsigned line, const char *message), void *data,
+	struct authorized_key *ret, const char **ret_reason);
+
+/* Is text an address, or a network without bits set behind its prefix? */
+bool authorized_is_network(const char *text);
 
 /*
  * Does address match one of the patterns (globs, !negated, CIDR), as from= does? An empty list

@@ -272,14 +272,21 @@ static void print_profile(const struct config_profile *profile, FILE *out)
 	}
 }
 
+/* Is the key one that the user has from the server? */
+static bool follows_server(const struct config_user *user, const struct config_key *key)
+{
+	return (strcmp(key->name, "authorized_keys") == 0 && !user->own_keys) ||
+		(strcmp(key->name, "trusted_ca_keys") == 0 && !user->own_cas) ||
+		(strcmp(key->name, "authorized_principals") == 0 && !user->own_principals);
+}
+
 static void print_user(const struct config_user *user, FILE *out)
 {
 	(void)fputs("  ", out);
 	print_text(user->name, out);
 	(void)fputs(":\n", out);
 	for (const struct config_key *key = config_user_keys; key->name; key++) {
-		bool follows = strcmp(key->name, "authorized_keys") == 0 && !user->own_keys;
-		if (!follows && config_key_is_set(key, user)) {
+		if (!follows_server(user, key) && config_key_is_set(key, user)) {
 			(void)fprintf(out, "    %s: ", key->name);
 			config_key_print(key, user, out);
 			(void)fputc('\n', out);

@@ -481,6 +481,8 @@ static void load_user(struct loading *loading, const struct node *name, const st
 		return;
 	}
 	user->own_keys = find_value(body, "authorized_keys");
+	user->own_cas = find_value(body, "trusted_ca_keys");
+	user->own_principals = find_value(body, "authorized_principals");
 	if (!user->own_keys &&
 		is_fatal(loading, strv_copy(config->authorized_keys, &user->authorized_keys))) {
 		return;

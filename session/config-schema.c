@@ -83,6 +83,19 @@ static int read_keys_path(const char *text, char **ret, struct err *err)
 	return read_path(text, ret, err);
 }
 
+/* What a certificate is made out to: any text; %u, alone, is the login name. */
+static int read_principal(const char *text, char **ret, struct err *err)
+{
+	if (!*text || strlen(text) > 256 || strpbrk(text, ", \t\n") ||
+		(strchr(text, '%') && strcmp(text, "%u") != 0)) {
+		return err_refuse(err, EINVAL,
+			"'%s' is not a principal: a text without blanks, commas and '%%', or %%u "
+			"alone",
+			text);
+	}
+	return read_text(text, ret, err);
+}
+
 static int read_name(const char *text, char **ret, struct err *err)
 {
 	if (!parse_is_name(text)) {
@@ -251,6 +264,13 @@ const struct config_key config_server_keys[] = {
 	{"authorized_keys", CONFIG_LIST, FIELD(authorized_keys), .read = read_keys_path,
 		.path = true, .preset = "/etc/cloche/authorized_keys",
 		.help = "key files of users that name none of their own; %u is the login name"},
+	{"trusted_ca_keys", CONFIG_LIST, FIELD(trusted_ca_keys), .read = read_path, .path = true,
+		.preset_says = "none", .help = "files of keys that sign users' certificates"},
+	{"revoked_keys", CONFIG_LIST, FIELD(revoked_keys), .read = read_path, .path = true,
+		.preset_says = "none", .help = "files of keys and fingerprints that open nothing"},
+	{"authorized_principals", CONFIG_LIST, FIELD(authorized_principals), .read = read_principal,
+		.preset = "%u",
+		.help = "a certificate must name one of these; %u is the login name"},
 	{"login_grace", CONFIG_DURATION, FIELD(login_grace), .min = 1, .max = 3600, .preset = "2m",
 		.help = "time a client has to log in"},
 	{"max_auth_tries", CONFIG_COUNT, FIELD(max_auth_tries), .min = 1, .max = 100, .preset = "6",
@@ -355,6 +375,14 @@ const struct config_key config_user_keys[] = {
 		.help = "profile of the user's sessions"},
 	{"authorized_keys", CONFIG_LIST, FIELD(authorized_keys), .read = read_keys_path,
 		.preset_says = "the server's", .help = "key files; [] for none"},
+	{"trusted_ca_keys", CONFIG_LIST, FIELD(trusted_ca_keys), .read = read_path,
+		.preset_says = "the server's",
+		.help = "files of keys that sign this user's certificates; [] for none"},
+	{"authorized_principals", CONFIG_LIST, FIELD(authorized_principals), .read = read_principal,
+		.preset_says = "the server's",
+		.help = "this user's certificates must name one of these; [] for none"},
+	{"revoked_keys", CONFIG_LIST, FIELD(revoked_keys), .read = read_path, .preset_says = "none",
+		.help = "besides the server's: keys that open nothing here"},
 	{"password", CONFIG_TEXT, FIELD(password), .read = read_password, .preset_says = "none",
 		.help = "line made by cloche passwd"},
 	{"guest", CONFIG_BOOL, FIELD(guest), .preset = "no",

@@ -74,6 +74,16 @@ const struct config_profile *config_find_profile(const struct config *config, co
 	return NULL;
 }
 
+char *const *config_user_cas(const struct config *config, const struct config_user *user)
+{
+	return user->own_cas ? user->trusted_ca_keys : config->trusted_ca_keys;
+}
+
+char *const *config_user_principals(const struct config *config, const struct config_user *user)
+{
+	return user->own_principals ? user->authorized_principals : config->authorized_principals;
+}
+
 const struct config_user *config_find_user(const struct config *config, const char *name)
 {
 	const struct config_user *everyone = NULL;

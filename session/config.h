@@ -33,6 +33,9 @@ struct config_user {
 	char *profile; /* name of a profile */
 	char **authorized_keys; /* paths; %u is the login name: see config_keys_path() */
 	bool own_keys; /* authorized_keys was given for this user; else it is the server's list */
+	char **trusted_ca_keys, **authorized_principals; /* the server's unless "own" says so */
+	bool own_cas, own_principals;
+	char **revoked_keys; /* besides the server's */
 	char *password; /* an Argon2id line, or NULL */
 	bool guest; /* no credential asked, if the profile allows it too */
 	uint64_t max_sessions; /* sessions of this user at once; 0: the server's number */
@@ -43,6 +46,9 @@ struct config {
 	char **listen; /* "127.0.0.1:2222", "[::1]:2222" */
 	char **host_keys;
 	char **authorized_keys; /* of users that name none of their own; copied into those users */
+	char **trusted_ca_keys; /* paths: keys whose certificates open every user's door */
+	char **revoked_keys; /* paths: keys that open none */
+	char **authorized_principals; /* of certificates; %u is the login name */
 	uint64_t login_grace; /* seconds */
 	uint64_t max_auth_tries;
 	uint64_t startups_begin, startups_rate, startups_full;
@@ -103,6 +109,10 @@ const struct config_profile *config_find_profile(const struct config *config, co
  * frees *ret. 0, -EINVAL or -ENOMEM.
  */
 int config_keys_path(const char *pattern, const char *login, char **ret);
+
+/* Whose certificates a user can log in with, and what they must be made out to. Borrowed. */
+char *const *config_user_cas(const struct config *config, const struct config_user *user);
+char *const *config_user_principals(const struct config *config, const struct config_user *user);
 
 /* The entry for a login name: its own, else "*", else NULL. */
 const struct config_user *config_find_user(const struct config *config, const char *name);

@@ -18,6 +18,7 @@
 #include "base/strv.h"
 #include "keys/keyfile.h"
 #include "keys/password.h"
+#include "keys/revoked.h"
 
 #define ROUND_USEC 5000
 #define MAX_KEY_QUERIES 100
@@ -31,7 +32,8 @@ void auth_init(struct auth *auth, const struct config *config, const char *addre
 void auth_fini(struct auth *auth)
 {
 	authorized_key_fini(&auth->key);
-	auth->key = (struct authorized_key){0};
+	certificate_fini(&auth->certificate);
+	auth->principal = NULL;
 }
 
 uint64_t auth_round_time(uint64_t usec)
@@ -110,37 +112,66 @@ static void complain(void *data, unsigned line, const char *message)
 	}
 }
 
-/* 1 with *ret, 0 with *ret_reason. A file that cannot be used is logged and holds no key. */
-static int find_in_file(const struct auth *auth, const char *pattern, const char *name,
-	const uint8_t *blob, size_t blob_size, struct authorized_key *ret, const char **ret_reason)
+/* Reads a file that decides who gets in. False, with it said on the log, when it cannot be used. */
+static bool read_file(
+	const struct auth *auth, const char *path, bool optional, char **ret_text, size_t *ret_size)
 {
-	cleanup_free char *path = NULL;
-	cleanup_free char *text = NULL;
 	cleanup_close int fd = -1;
-	size_t size = 0;
 	struct err err = {0};
 
-	/* name has passed parse_is_name(), so it cannot climb out of a directory. */
-	if (config_keys_path(pattern, name, &path) < 0) {
-		return 0;
-	}
 	fd = keyfile_open(path, auth->owner, 0, &err);
-	if (fd == -ENOENT) {
+	if (fd == -ENOENT && optional) {
 		log_debug("%s", err.msg);
-		return 0;
+		return false;
 	}
 	if (fd < 0) {
 		log_warning("%s", err.msg);
-		return 0;
+		return false;
 	}
-	int r = io_read_fd(fd, MAX_KEY_FILE, &text, &size);
+	int r = io_read_fd(fd, MAX_KEY_FILE, ret_text, ret_size);
 	if (r < 0) {
 		log_warning("%s: %s", path, strerror(-r));
+		return false;
+	}
+	return true;
+}
+
+/* What the client has offered. */
+struct offer {
+	const uint8_t *blob; /* a key, or a certificate */
+	size_t size;
+	const uint8_t *key; /* the key, in either case */
+	size_t key_size;
+	const struct certificate *certificate; /* or NULL */
+};
+
+/*
+ * A line for the offer in a file of keys, or with authority a line for the certificate's authority. 1 with
+ * *ret, 0 with *ret_reason. A file that cannot be used holds no key.
+ */
+static int find_in_file(const struct auth *auth, const char *path, const char *name,
+	const struct offer *offer, bool authority, struct authorized_key *ret,
+	const char **ret_reason)
+{
+	const struct certificate *certificate = offer->certificate;
+	struct complaints complaints = {.path = path};
+	cleanup_free char *text = NULL;
+	size_t size = 0;
+	int r = 0;
+
+	if (!read_file(auth, path, !authority, &text, &size)) {
 		return 0;
 	}
-	struct complaints complaints = {.path = path};
-	r = authorized_find(text, size, blob, blob_size, auth->address, time(NULL), complain,
-		&complaints, ret, ret_reason);
+	if (certificate && !authority) {
+		const struct authorized_question question = {certificate->ca, certificate->ca_size,
+			auth->address, time(NULL), certificate->principals, name};
+		r = authorized_find_authority(
+			text, size, &question, complain, &complaints, ret, ret_reason);
+	} else {
+		r = authorized_find(text, size, authority ? certificate->ca : offer->key,
+			authority ? certificate->ca_size : offer->key_size, auth->address,
+			time(NULL), complain, &complaints, ret, ret_reason);
+	}
 	if (complaints.count > COMPLAINTS) {
 		log_warning(
 			"%s: %u more lines cannot be used", path, complaints.count - COMPLAINTS);
@@ -156,29 +187,212 @@ static const struct config_user *find_stand_in(const struct config *config)
 			return &config->users[i];
 		}
 	}
+	return config->user_count ? &config->users[0] : NULL;
+}
+
+/* Is the key, or the authority, in one of the lists? A list that cannot be read has them all. */
+static bool is_revoked(const struct auth *auth, char *const *paths, const struct offer *offer)
+{
+	const struct certificate *certificate = offer->certificate;
+	bool found = false;
+
+	STRV_FOREACH (path, (char **)(uintptr_t)paths) {
+		cleanup_free char *text = NULL;
+		struct err err = {0};
+		size_t size = 0;
+		if (!read_file(auth, *path, false, &text, &size)) {
+			log_error("revoked_keys %s: cannot be read, so no key is accepted", *path);
+			return true;
+		}
+		int r = revoked_find(text, size, offer->key, offer->key_size, &err);
+		if (r == 0 && certificate) {
+			r = revoked_find(text, size, certificate->ca, certificate->ca_size, &err);
+		}
+		if (r < 0) {
+			log_error("revoked_keys %s: %s; no key is accepted", *path, err.msg);
+		}
+		found = found || r != 0;
+	}
+	return found;
+}
+
+static char *const *user_principals(
+	const struct auth *auth, const struct config_user *user, const char *name, char ***ret)
+{
+	char *const *list = config_user_principals(auth->config, user);
+
+	STRV_FOREACH (item, (char **)(uintptr_t)list) {
+		if (strv_append(ret, strcmp(*item, "%u") == 0 ? name : *item) < 0) {
+			return NULL;
+		}
+	}
+	return *ret;
+}
+
+/* In the files of authorities that the user's certificates may come from. */
+static int find_authority(const struct auth *auth, const struct config_user *user, const char *name,
+	const struct offer *offer, struct authorized_key *ret, const char **ret_reason)
+{
+	cleanup(strv_freep) char **names = NULL;
+
+	STRV_FOREACH (path, (char **)(uintptr_t)config_user_cas(auth->config, user)) {
+		if (!find_in_file(auth, *path, name, offer, true, ret, ret_reason)) {
+			continue;
+		}
+		if (certificate_principal(
+			    offer->certificate, user_principals(auth, user, name, &names))) {
+			return 1;
+		}
+		authorized_key_fini(ret);
+		*ret_reason = "principal";
+		return 0;
+	}
+	return 0;
+}
+
+/* A line for the offer, wherever the user may have one. 1 with *ret, 0 with *ret_reason. */
+static int find_line(const struct auth *auth, const struct config_user *user, const char *name,
+	const struct offer *offer, struct authorized_key *ret, const char **ret_reason)
+{
+	if (offer->certificate && find_authority(auth, user, name, offer, ret, ret_reason)) {
+		return 1;
+	}
+	STRV_FOREACH (pattern, user->authorized_keys) {
+		cleanup_free char *path = NULL;
+		const char *reason = NULL;
+		/* name has passed parse_is_name(), so it cannot climb out of a directory. */
+		if (config_keys_path(*pattern, name, &path) < 0) {
+			continue;
+		}
+		if (find_in_file(auth, path, name, offer, false, ret, &reason)) {
+			return 1;
+		}
+		*ret_reason =
+			reason && strcmp(*ret_reason, "no such key") == 0 ? reason : *ret_reason;
+	}
+	return 0;
+}
+
+/*
+ * What stands against a certificate whose authority is trusted, or NULL. key is the authority's line, whose
+ * options become what the certificate leaves of them.
+ */
+static const char *check_certificate(
+	const struct auth *auth, const struct offer *offer, struct authorized_key *key)
+{
+	const struct certificate *certificate = offer->certificate;
+	const char *reason = NULL;
+	struct err err = {0};
+	char print[FINGERPRINT_SIZE];
+	int r = certificate_verify(certificate, offer->blob, offer->size, &err);
+
+	if (r == 0 && !certificate_is_valid(certificate, auth->address, time(NULL), &reason)) {
+		return reason;
+	}
+	if (r == 0) {
+		r = certificate_restrict(certificate, &key->options, &err);
+	}
+	if (r < 0) {
+		/* Said at length only for authorities of ours: others' certificates cost nothing. */
+		log_warning("certificate \"%s\" of authority %s is refused: %s", certificate->id,
+			fingerprint_format(
+				certificate->ca, certificate->ca_size, print, sizeof(print)),
+			err.msg);
+		return r == -ENOTSUP  ? "certificate_authority_type"
+			: r == -EPERM ? "certificate_command"
+				      : "certificate_signature";
+	}
+	return NULL;
+}
+
+/* Puts the offered key in the place of its authority's. */
+static int put_key(const struct offer *offer, struct authorized_key *key)
+{
+	uint8_t *blob = malloc(offer->key_size);
+
+	if (!blob) {
+		return -ENOMEM;
+	}
+	memcpy(blob, offer->key, offer->key_size);
+	free(key->blob);
+	key->blob = blob;
+	key->blob_size = offer->key_size;
+	return 0;
+}
+
+/* The principal for which the certificate is accepted: one that was asked for, else what the line has. */
+static const char *accepted_principal(const struct auth *auth, const struct config_user *user,
+	const struct certificate *certificate, const struct authorized_key *key)
+{
+	cleanup(strv_freep) char **names = NULL;
+	const char *found = NULL;
+
+	if (key->options.cert_authority && key->options.principals) {
+		return certificate_principal(certificate, key->options.principals);
+	}
+	if (key->options.cert_authority) {
+		return auth->name;
+	}
+	/* Of the certificate's own list, so it outlives names. */
+	found = certificate_principal(certificate, user_principals(auth, user, auth->name, &names));
+	return found;
+}
+
+static const char *look_for_offer(struct auth *auth, const struct offer *offer)
+{
+	const struct config_user *user = auth->user ? auth->user : find_stand_in(auth->config);
+	const char *name = auth->user ? auth->name : "nobody";
+	const char *reason = "no such key";
+	struct authorized_key key = {0};
+
+	if (!user) {
+		return "unknown_user";
+	}
+	bool revoked = is_revoked(auth, auth->config->revoked_keys, offer);
+	revoked = is_revoked(auth, user->revoked_keys, offer) || revoked;
+	bool found = find_line(auth, user, name, offer, &key, &reason);
+	if (found && offer->certificate) {
+		reason = check_certificate(auth, offer, &key);
+		found = !reason && put_key(offer, &key) == 0;
+	}
+	if (!auth->user || revoked || !found) {
+		authorized_key_fini(&key);
+		return !auth->user ? "unknown_user" : revoked ? "revoked" : reason;
+	}
+	auth_fini(auth);
+	auth->key = key;
+	if (offer->certificate) {
+		auth->principal = accepted_principal(auth, user, offer->certificate, &key);
+	}
 	return NULL;
 }
 
 static const char *look_for_key(struct auth *auth, const uint8_t *blob, size_t size)
 {
-	const struct config_user *user = auth->user ? auth->user : find_stand_in(auth->config);
-	const char *name = auth->user ? auth->name : "nobody";
-	const char *reason = "no such key";
+	struct offer offer = {blob, size, blob, size, NULL};
+	struct certificate certificate = {0};
+	struct err err = {0};
 
-	STRV_FOREACH (file, user ? user->authorized_keys : NULL) {
-		struct authorized_key key = {0};
-		if (!find_in_file(auth, *file, name, blob, size, &key, &reason)) {
-			continue;
-		}
-		if (!auth->user) {
-			authorized_key_fini(&key);
-			break;
-		}
-		auth_fini(auth);
-		auth->key = key;
-		return NULL;
+	if (!certificate_is_one(blob, size)) {
+		return look_for_offer(auth, &offer);
 	}
-	return auth->user ? reason : "unknown_user";
+	int r = certificate_parse(blob, size, &certificate, &err);
+	if (r < 0) {
+		log_info("a certificate for %s is refused: %s", auth->name, err.msg);
+		return !auth->user      ? "unknown_user"
+			: r == -ENOTSUP ? "certificate_option"
+					: "certificate_malformed";
+	}
+	offer.key = certificate.key;
+	offer.key_size = certificate.key_size;
+	offer.certificate = &certificate;
+	const char *reason = look_for_offer(auth, &offer);
+	if (reason) {
+		certificate_fini(&certificate);
+	} else {
+		auth->certificate = certificate;
+	}
+	return reason;
 }
 
 enum auth_answer auth_check_key(

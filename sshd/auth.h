@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "keys/authorized.h"
+#include "keys/certificate.h"
 #include "session/config.h"
 #include "session/policy.h"
 
@@ -29,6 +30,8 @@ struct auth {
 	/* who it is, once a check has said yes */
 	struct authorized_key key; /* the one that was used; options are part of the login */
 	bool by_key;
+	struct certificate certificate; /* that vouched for the key; id NULL: none did */
+	const char *principal; /* of the certificate, for which it was accepted */
 	const struct config_profile *profile;
 	const char *method; /* "none", "publickey", "password" */
 	const char *reason; /* static: why the last check said no; for log and audit only */

@@ -149,14 +149,21 @@ static void print_plan(const struct plan *plan, FILE *out)
 	}
 }
 
-static void print_ways_in(const struct config_user *user, const struct config_profile *profile,
-	const char *name, FILE *out)
+static void print_ways_in(const struct config *config, const struct config_user *user,
+	const struct config_profile *profile, const char *name, FILE *out)
 {
 	STRV_FOREACH (pattern, user->authorized_keys) {
 		cleanup_free char *path = NULL;
 		if (config_keys_path(*pattern, name, &path) == 0) {
 			(void)fprintf(out, "authorized_keys: %s\n", path);
 		}
+	}
+	STRV_FOREACH (path, (char **)(uintptr_t)config_user_cas(config, user)) {
+		(void)fprintf(out, "trusted_ca_keys: %s\n", *path);
+	}
+	STRV_FOREACH (item, (char **)(uintptr_t)config_user_principals(config, user)) {
+		(void)fprintf(
+			out, "authorized_principal: %s\n", strcmp(*item, "%u") == 0 ? name : *item);
 	}
 	(void)fprintf(out, "password: %s\nguest: %s\n", user->password ? "yes" : "no",
 		user->guest && profile->guest ? "yes" : "no");
@@ -185,7 +192,7 @@ static int answer(const struct config *config, const struct host *host,
 	}
 	(void)fprintf(out, "user: %s\nentry: \"%s\"\nprofile: %s\n", login.name, login.user->name,
 		login.profile->name);
-	print_ways_in(login.user, login.profile, login.name, out);
+	print_ways_in(config, login.user, login.profile, login.name, out);
 	if (gates) {
 		const struct session_gate *gate = &gates[login.profile - config->profiles];
 		(void)fprintf(out, "proof: %s\n", gate->measured ? gate->proof : gate->reason);

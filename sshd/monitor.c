@@ -244,10 +244,26 @@ static const struct session_gate *find_gate(
 	return &monitor->options->gates[profile - monitor->config->profiles];
 }
 
+/* The certificate a login rests on, as the audit log has it; null when there is none. */
+static json_t *describe_certificate(const struct auth *auth)
+{
+	const struct certificate *certificate = &auth->certificate;
+	char print[FINGERPRINT_SIZE];
+
+	if (!auth->by_key || !certificate->id) {
+		return json_null();
+	}
+	(void)fingerprint_format(certificate->ca, certificate->ca_size, print, sizeof(print));
+	return json_pack("{s:o, s:o, s:o, s:s}", "id", audit_text(certificate->id), "serial",
+		json_sprintf("%llu", (unsigned long long)certificate->serial), "principal",
+		audit_text(auth->principal), "ca", print);
+}
+
 static void log_in(struct monitor *monitor)
 {
 	struct auth *auth = &monitor->auth;
 	char print[64] = "";
+	bool vouched = auth->by_key && auth->certificate.id;
 
 	monitor->context = (struct session_context){
 		.login =
@@ -271,11 +287,14 @@ static void log_in(struct monitor *monitor)
 		(void)fingerprint_format(auth->key.blob, auth->key.blob_size, print, sizeof(print));
 	}
 	audit(monitor, "auth_ok",
-		json_pack("{s:o, s:s, s:o, s:o, s:o}", "user", audit_text(auth->name), "method",
-			auth->method, "key", audit_text(print[0] ? print : NULL), "profile",
+		json_pack("{s:o, s:s, s:o, s:o, s:o, s:o}", "user", audit_text(auth->name),
+			"method", auth->method, "key", audit_text(print[0] ? print : NULL),
+			"certificate", describe_certificate(auth), "profile",
 			audit_text(auth->profile->name), "client", audit_text(monitor->version)));
-	log_info("%s logged in from %s port %u by %s%s%s, profile %s", auth->name, monitor->address,
-		monitor->port, auth->method, print[0] ? " " : "", print, auth->profile->name);
+	log_info("%s logged in from %s port %u by %s%s%s%s%s, profile %s", auth->name,
+		monitor->address, monitor->port, auth->method, print[0] ? " " : "", print,
+		vouched ? " with certificate " : "", vouched ? auth->certificate.id : "",
+		auth->profile->name);
 	limits_set_user(monitor->options->limits, monitor->options->slot, auth->name);
 	monitor->state = WIRE_STATE_OPEN;
 	monitor->deadline = UINT64_MAX;

@@ -153,14 +153,24 @@ static int auth_password(
 	return ask_auth(conn, &request);
 }
 
-/* Key types whose signature proves the key and nothing more: no certificates, which no CA vouched
- * for here, no DSA, and nothing that has no name. */
+/*
+ * Key types whose signature proves the key and nothing more: no DSA, and nothing that has no name. Of a
+ * certificate libssh has checked only that the client holds its key; whether anybody vouched for it the
+ * monitor finds out.
+ */
 static const char *key_algorithm(ssh_key key)
 {
 	switch (ssh_key_type(key)) {
 	case SSH_KEYTYPE_RSA:
 	case SSH_KEYTYPE_ED25519:
 	case SSH_KEYTYPE_SK_ED25519:
+	case SSH_KEYTYPE_RSA_CERT01:
+	case SSH_KEYTYPE_ECDSA_P256_CERT01:
+	case SSH_KEYTYPE_ECDSA_P384_CERT01:
+	case SSH_KEYTYPE_ECDSA_P521_CERT01:
+	case SSH_KEYTYPE_ED25519_CERT01:
+	case SSH_KEYTYPE_SK_ECDSA_CERT01:
+	case SSH_KEYTYPE_SK_ED25519_CERT01:
 		return ssh_key_type_to_char(ssh_key_type(key));
 	case SSH_KEYTYPE_ECDSA_P256:
 	case SSH_KEYTYPE_ECDSA_P384:

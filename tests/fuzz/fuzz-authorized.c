@@ -19,6 +19,24 @@ static void complain(void *data, unsigned line, const char *message)
 	++*(unsigned *)data;
 }
 
+/* A line with cert-authority is found by a certificate of the right principal only. */
+static void check_authority(const char *line, const struct authorized_key *key)
+{
+	char *names[] = {(char[]){"nobody"}, NULL};
+	const struct authorized_question question = {key->blob, key->blob_size, "192.0.2.1",
+		1800000000, key->options.principals ? key->options.principals : names, "nobody"};
+	struct authorized_key found = {0};
+	const char *reason = NULL;
+	int r = authorized_find_authority(
+		line, strlen(line), &question, NULL, NULL, &found, &reason);
+
+	assert(r == 0 || key->options.cert_authority);
+	assert(r == 1 || !key->options.cert_authority || key->options.from || key->options.expiry);
+	if (r == 1) {
+		authorized_key_fini(&found);
+	}
+}
+
 /* What an accepted key may do must follow from what its line says. */
 static void check_key(const char *line, const struct authorized_key *key)
 {
@@ -37,13 +55,14 @@ static void check_key(const char *line, const struct authorized_key *key)
 	(void)authorized_match_address(options->from, "::ffff:192.0.2.1");
 	(void)authorized_match_address(options->from, "2001:db8::1");
 
+	check_authority(line, key);
 	r = authorized_find(line, strlen(line), key->blob, key->blob_size, "192.0.2.1", 1800000000,
 		NULL, NULL, &found, &reason);
 	if (r == 1) {
 		authorized_key_fini(&found);
 	} else {
 		/* Only its own restrictions may keep it from being used. */
-		assert(r == 0 && (options->from || options->expiry));
+		assert(r == 0 && (options->from || options->expiry || options->cert_authority));
 	}
 }
 

@@ -317,11 +317,15 @@ static void what_is_not_understood_refuses_the_key(void **state)
 		{"no-command", "unknown option"},
 		{"no-", "unknown option"},
 		{"no-no-pty", "unknown option"},
-		{"cert-authority", "not enforced"},
+		{"no-cert-authority", "unknown option"},
+		{"cert-authority=\"yes\"", "separated by commas"},
+		{"cert-authority,principals=\"\"", "names with commas"},
+		{"cert-authority,principals=\"a,,b\"", "names with commas"},
+		{"cert-authority,principals=\"a\",principals=\"b\"", "given twice"},
 		{"permitopen=\"host:4294967295\"", "is not host:port"},
 		{"permitopen=\"host\"", "is not host:port"},
 		{"permitlisten=\"0\"", "is not host:port"},
-		{"principals=\"alice\"", "not enforced"},
+		{"principals=\"alice\"", "without cert-authority"},
 		{"tunnel=\"0\"", "not enforced"},
 		{"verify-required", "not enforced"},
 		{"no-touch-required", "not enforced"},
@@ -691,6 +695,44 @@ static void only_so_many_lines_are_looked_at(void **state)
 	assert_non_null(strstr(complaints.last, "too many keys"));
 }
 
+static void an_authority_signs_and_opens_nothing_itself(void **state)
+{
+	static const struct {
+		const char *options, *principal, *login;
+		int found;
+		const char *reason;
+	} rows[] = {
+		{"cert-authority", "ann", "ann", 1, NULL},
+		{"cert-authority", "ann", "bob", 0, "principal"},
+		{"cert-authority,principals=\"staff,ann\"", "ann", "bob", 1, NULL},
+		{"cert-authority,principals=\"staff\"", "bob", "bob", 0, "principal"},
+		{"cert-authority,from=\"10.0.0.0/8\"", "ann", "ann", 0, "from"},
+		{"restrict", "ann", "ann", 0, "no such key"},
+	};
+	uint8_t blob[512];
+	size_t size = decode(ed25519, blob, sizeof(blob));
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char *names[] = {(char *)(uintptr_t)rows[i].principal, NULL};
+		const struct authorized_question question = {
+			blob, size, "192.0.2.1", 1000, names, rows[i].login};
+		struct authorized_key key = {0};
+		const char *reason = NULL;
+		char text[512];
+		(void)snprintf(text, sizeof(text), "%s ssh-ed25519 %s\n", rows[i].options, ed25519);
+		int r = authorized_find_authority(
+			text, strlen(text), &question, NULL, NULL, &key, &reason);
+		if (r != rows[i].found || (reason && strcmp(reason, rows[i].reason) != 0)) {
+			fail_msg("%s: %d %s", rows[i].options, r, reason ? reason : "");
+		}
+		authorized_key_fini(&key);
+		r = authorized_find(text, strlen(text), blob, size, "192.0.2.1", 1000, NULL, NULL,
+			&key, &reason);
+		assert_int_equal(r, strcmp(rows[i].options, "restrict") == 0);
+		authorized_key_fini(&key);
+	}
+}
+
 static void fingerprints_are_those_of_openssh(void **state)
 {
 	uint8_t blob[512];
@@ -726,6 +768,7 @@ int main(void)
 		cmocka_unit_test(a_nul_does_not_hide_or_free_a_key),
 		cmocka_unit_test(windows_line_ends_are_said_and_refused),
 		cmocka_unit_test(only_so_many_lines_are_looked_at),
+		cmocka_unit_test(an_authority_signs_and_opens_nothing_itself),
 		cmocka_unit_test(fingerprints_are_those_of_openssh),
 	};
 	return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
