@@ -20,12 +20,15 @@ struct sandbox_stdio {
 	int fds[3]; /* -1: /dev/null of the sandbox. Not looked at when pty is set */
 	bool pty; /* a terminal of the sandbox's own; its master is in sandbox->pty */
 	struct winsize size;
+	/* For a helper of a backend of ours: the command gets this one as 3. NULL for a session. */
+	const int *report;
 };
 
 /* What a session used, as far as the host can tell; 0 where it cannot. */
 struct sandbox_usage {
 	uint64_t cpu_usec, memory_peak, pids_peak, disk_used;
 	uint64_t oom_kills, pids_refused;
+	uint64_t boot_usec; /* of a guest, until its command ran */
 };
 
 /* How the command ended. */
@@ -134,6 +137,7 @@ extern const struct backend backend_podman;
 /* For other systems: compiled here, never started here. */
 extern const struct backend backend_seatbelt;
 extern const struct backend backend_jail;
+extern const struct backend backend_microvm;
 
 /* The backend called name, or NULL. */
 const struct backend *backend_find(const struct backend *const list[], const char *name);

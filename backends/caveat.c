@@ -272,6 +272,16 @@ const struct caveat_info caveat_table[] = {
 		"leave dir out, or use native"},
 
 	/* microvm */
+	{"vm.no_kvm", NONE, CAVEAT_WEAKER,
+		"there is no KVM here: QEMU translates every instruction, which is slow, its "
+		"translator takes the place of the processor's own separation, and the session's "
+		"clock falls behind when the host is busy",
+		"use a machine with /dev/kvm that lets virtual machines be made"},
+	{"vm.root.cached", CAPABILITY_FS_READ_HOST, CAVEAT_INFO,
+		"a readable file that the host changes during the session may be seen as it was",
+		NULL},
+	{"vm.memory.default", CAPABILITY_RES_MEMORY, CAVEAT_INFO,
+		"no memory limit is asked for: the guest has 512 MiB all the same", "set memory"},
 
 	/* seatbelt */
 	{"seatbelt.single_uid", CAPABILITY_SESSION_FRESH, CAVEAT_WEAKER,

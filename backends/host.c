@@ -20,6 +20,7 @@
 #include "backends/linux/cgroup.h"
 #include "backends/linux/kernel.h"
 #include "backends/linux/landlock.h"
+#include "backends/vm/kit.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/parse.h"
@@ -379,6 +380,7 @@ int host_probe(struct host *ret, struct err *err)
 	learn_resolv_conf(&host);
 	host.nft = access("/usr/sbin/nft", X_OK) == 0;
 	host.processors = count_processors();
+	vm_kit_probe(&host.guest);
 	*ret = host;
 	return 0;
 }
@@ -544,6 +546,12 @@ void host_init_ideal(struct host *host, int abi)
 		.docker_host = HOST_DOCKER_DEFAULT,
 		.id_base = ID_FIRST,
 		.id_count = ID_END - ID_FIRST,
+		.guest = {.dir = "/var/lib/cloche/guest",
+			.release = "6.1.0-amd64",
+			.digest =
+				"0000000000000000000000000000000000000000000000000000000000000000",
+			.landlock_abi = 2,
+			.kvm = true},
 	};
 	for (int i = 0; i < CGROUP_CONTROLLERS; i++) {
 		host->cgroup[i] = (struct host_cgroup){2, "/sys/fs/cgroup/cloche"};

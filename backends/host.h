@@ -37,6 +37,16 @@ struct host_gvisor {
 	uint32_t files; /* which of gvisor_files[] this host has, by index */
 };
 
+/* The kit that machines of the microvm backend boot from, made by cloche-make-guest. */
+struct host_guest {
+	char dir[200]; /* "": there is none, or not one to be trusted */
+	char missing[200]; /* then: why */
+	char release[65]; /* of its kernel */
+	char digest[65]; /* of its files */
+	int landlock_abi; /* of its kernel */
+	bool kvm; /* a virtual machine can be made by /dev/kvm */
+};
+
 struct host {
 	char release[65]; /* uname -r */
 	char machine[65]; /* uname -m */
@@ -60,6 +70,7 @@ struct host {
 	char docker_host[128]; /* DOCKER_HOST, or Docker's own default */
 	char containers_conf[192], containers_storage_conf[192]; /* podman's; "": its own */
 	uint32_t id_base, id_count; /* ids for session ranges; count 0: one uid only */
+	struct host_guest guest;
 };
 
 /* Asks the kernel. Leaves nothing behind. 0 or negative errno. */

@@ -175,6 +175,7 @@ struct plan *plan_free(struct plan *plan)
 	free(plan->net.host_rules);
 	strv_free(plan->net.proxy);
 	free_tool(plan);
+	plan_free(plan->jail);
 	free(plan->dir);
 	free(plan->hostname);
 	free(plan->user);
@@ -615,6 +616,10 @@ static void put_plan(struct emitter *out, const struct plan *plan, const struct 
 	emit_text(out, plan->hostname);
 	emit_key(out, "id_maps");
 	put_id_maps(out, plan);
+	if (plan->jail) {
+		emit_key(out, "jail");
+		put_plan(out, plan->jail, NULL);
+	}
 	emit_key(out, "kernel");
 	emit_text(out, plan_kernel_name(plan->kernel));
 	emit_key(out, "landlock");

@@ -219,6 +219,9 @@ struct plan {
 	size_t file_count;
 	struct plan_step *steps;
 	size_t step_count;
+	/* microvm: the native sandbox that QEMU is put in; its argv is command. The rest of this plan is
+	 * what the session has inside the guest. */
+	struct plan *jail;
 	char digest[65]; /* BLAKE2b-256 over the canonical JSON, hex; set by plan_seal() */
 };
 

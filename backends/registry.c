@@ -6,6 +6,7 @@ const struct backend *const backends[] = {
 	&backend_gvisor,
 	&backend_podman,
 	&backend_docker,
+	&backend_microvm,
 	/* For other systems: never available here. */
 	&backend_seatbelt,
 	&backend_apple_container,

@@ -208,6 +208,18 @@ static __attribute__((no_sanitize("address", "undefined"))) void hold_namespace(
 	}
 }
 
+/* What an id inside is on the host. The plan maps the session's. */
+static uint32_t host_id(const struct plan *plan, const struct native_sandbox *sandbox, uint32_t id)
+{
+	for (size_t i = 0; i < plan->id_map_count; i++) {
+		const struct plan_id_map *entry = &plan->uid_map[i];
+		if (id >= entry->inside && id - entry->inside < entry->count) {
+			return sandbox->ids.base + entry->offset + (id - entry->inside);
+		}
+	}
+	return sandbox->ids.base + id;
+}
+
 /*
  * A user namespace in which the owner on disk is the session's user on the host: what an idmapped
  * mount takes its map from. Nobody ever runs in it.
@@ -286,8 +298,8 @@ static int make_tree(const struct plan *plan, const struct native_sandbox *sandb
 				"ephemeral",
 				mount->source);
 		}
-		userns = idmap_namespace(owner.st_uid, owner.st_gid, sandbox->ids.base + plan->uid,
-			sandbox->ids.base + plan->gid, err);
+		userns = idmap_namespace(owner.st_uid, owner.st_gid,
+			host_id(plan, sandbox, plan->uid), host_id(plan, sandbox, plan->gid), err);
 		if (userns < 0) {
 			return userns;
 		}
@@ -507,7 +519,7 @@ static int send_start(struct native_sandbox *sandbox, const struct plan *plan,
 		.type = IMAGE_START, .tree_count = (uint32_t)count_trees(sources)};
 	cleanup_close int file = launcher_image(plan, sources->found, err);
 	int tasks[CGROUP_CONTROLLERS];
-	int fds[1 + 3 + CGROUP_CONTROLLERS];
+	int fds[1 + 4 + CGROUP_CONTROLLERS];
 	size_t count = 1;
 	int r = 0;
 
@@ -520,6 +532,10 @@ static int send_start(struct native_sandbox *sandbox, const struct plan *plan,
 			message.flags |= 1U << i;
 			fds[count++] = io->fds[i];
 		}
+	}
+	if (io->report) {
+		message.flags |= 16;
+		fds[count++] = *io->report;
 	}
 	if (io->pty) {
 		message.flags |= 8;

@@ -241,8 +241,13 @@ static int no_new_privs(struct init *init)
 /* 0, 1 and 2 stay. */
 static int close_the_rest(struct init *init)
 {
+	long first = 3;
+
 	init_doing(init, "closing descriptors", "");
-	return init_without(init, PLAN_LAYER_CLOSE_FDS) ? 0 : (int)RT(close_range, 3, ~0U, 0);
+	if (init->report >= 0 && RT(dup3, init->report, first++, 0) < 0) {
+		return -1;
+	}
+	return init_without(init, PLAN_LAYER_CLOSE_FDS) ? 0 : (int)RT(close_range, first, ~0U, 0);
 }
 
 /* Tries one program file. Returns only when it could not be run. */

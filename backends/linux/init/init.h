@@ -15,6 +15,7 @@ struct init {
 	const struct image *image;
 	struct image_message start;
 	int stdio[3];
+	int report; /* what the command gets as 3; -1: nothing */
 	int trees[IMAGE_MAX_MOUNTS];
 	uint32_t tree_count, next_tree;
 	int root; /* the new root; -1 before it is there */

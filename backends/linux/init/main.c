@@ -192,6 +192,7 @@ static int step_receive(struct init *init)
 	for (int i = 0; i < 3; i++) {
 		init->stdio[i] = (init->start.flags >> i & 1) && next < count ? fds[next++] : -1;
 	}
+	init->report = (init->start.flags & 16) && next < count ? fds[next++] : -1;
 	if (enter_groups(fds + next, count - next) < 0) {
 		return -1;
 	}
@@ -397,6 +398,7 @@ static void close_all(struct init *init)
 	for (int i = 0; i < 3; i++) {
 		close_fdp(&init->stdio[i]);
 	}
+	close_fdp(&init->report);
 }
 
 static void finish(int status, bool timed_out) __attribute__((noreturn));
@@ -517,7 +519,8 @@ static int make_network(struct init *init, const long *stack)
 
 void init_main(const long *stack)
 {
-	static struct init init = {.stdio = {-1, -1, -1}, .root = -1, .master = -1, .slave = -1};
+	static struct init init = {
+		.stdio = {-1, -1, -1}, .report = -1, .root = -1, .master = -1, .slave = -1};
 	uint64_t child_signal = UINT64_C(1) << (SIGCHLD - 1);
 	int signals = -1;
 
