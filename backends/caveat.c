@@ -276,7 +276,9 @@ const struct caveat_info caveat_table[] = {
 		"there is no KVM here: QEMU translates every instruction, which is slow, its "
 		"translator takes the place of the processor's own separation, and the session's "
 		"clock falls behind when the host is busy",
-		"use a machine with /dev/kvm that lets virtual machines be made"},
+		"use a machine whose /dev/kvm lets virtual machines be made, and let every user "
+		"open "
+		"it (chmod 0666): sessions have ids of their own, which are in no group"},
 	{"vm.root.cached", CAPABILITY_FS_READ_HOST, CAVEAT_INFO,
 		"a readable file that the host changes during the session may be seen as it was",
 		NULL},

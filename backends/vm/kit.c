@@ -53,6 +53,14 @@ static bool has_virtual_machines(void)
 }
 #endif
 
+/* QEMU opens it as an id of the session's, which is in no group. Without root it is our own. */
+static bool is_open_to_sessions(int fd)
+{
+	struct stat seen;
+
+	return fstat(fd, &seen) == 0 && (geteuid() != 0 || (seen.st_mode & 06) == 06);
+}
+
 /*
  * The device may be there and of no use: in a container without the right, in a guest without
  * nesting. So a machine and a processor are made. Even that proves too little where the hypervisor
@@ -62,7 +70,8 @@ static bool has_virtual_machines(void)
 static bool has_kvm(void)
 {
 	cleanup_close int kvm = has_virtual_machines() ? open("/dev/kvm", O_RDWR | O_CLOEXEC) : -1;
-	cleanup_close int machine = kvm < 0 ? -1 : ioctl(kvm, KVM_CREATE_VM, 0);
+	cleanup_close int machine =
+		kvm < 0 || !is_open_to_sessions(kvm) ? -1 : ioctl(kvm, KVM_CREATE_VM, 0);
 	cleanup_close int processor = machine < 0 ? -1 : ioctl(machine, KVM_CREATE_VCPU, 0);
 
 	return processor >= 0;
