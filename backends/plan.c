@@ -618,7 +618,7 @@ static void put_plan(struct emitter *out, const struct plan *plan, const struct 
 	put_id_maps(out, plan);
 	if (plan->jail) {
 		emit_key(out, "jail");
-		put_plan(out, plan->jail, NULL);
+		put_plan(out, plan->jail, &(struct listing){0}); /* as it is hashed */
 	}
 	emit_key(out, "kernel");
 	emit_text(out, plan_kernel_name(plan->kernel));
