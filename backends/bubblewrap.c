@@ -198,6 +198,23 @@ static int find_mask(const struct spec *spec, struct plan_mount *mount)
 	return 0;
 }
 
+/*
+ * What native makes as a directory beside what is mounted below it would cover that as a mount: it
+ * goes before the first of them.
+ */
+static void uncover(struct plan *plan, size_t number)
+{
+	struct plan_mount place = plan->mounts[number];
+	size_t first = 0;
+
+	while (first < number && !is_below(plan->mounts[first].target, place.target)) {
+		first++;
+	}
+	memmove(&plan->mounts[first + 1], &plan->mounts[first],
+		(number - first) * sizeof(plan->mounts[0]));
+	plan->mounts[first] = place;
+}
+
 /* The native view, in what bwrap can do. What it cannot is dropped here, so that the plan is true. */
 static int adapt_mounts(const struct spec *spec, const struct native_view *view, struct plan *plan)
 {
@@ -229,6 +246,11 @@ static int adapt_mounts(const struct spec *spec, const struct native_view *view,
 		plan->mounts[kept++] = *mount;
 	}
 	plan->mount_count = kept;
+	for (size_t i = 0; i < kept; i++) {
+		if (plan->mounts[i].kind == PLAN_MOUNT_TMPFS) {
+			uncover(plan, i);
+		}
+	}
 	return r;
 }
 
