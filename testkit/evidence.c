@@ -1398,6 +1398,91 @@ bool evidence_exists(const struct probe *probe)
 	return false;
 }
 
+/* What each kind of looking finds, in words; `explain` shows them. */
+static const struct {
+	void (*look)(struct look *look, const char *arg);
+	const char *text;
+} evidence_texts[] = {
+	{message, "E2: the canary's listener, pipe or queue got the message"},
+	{message_and_token, "E2: the canary got the connection; E1: its token came back"},
+	{secret, "E1: the secret came back; E2: inotify saw the file being read"},
+	{opened, "E2: inotify saw the canary being opened"},
+	{deny_mask, "E3: the object behind the path, seen from outside, is the host's own"},
+	{system_file, "E1: the bytes are those of the host's file"},
+	{changed, "E4: the canary file before and after"},
+	{scope_changed, "E4: the offered place before and after"},
+	{left, "E4: the name lies in the host's directory afterwards"},
+	{locked, "E2: the host could not lock its own file meanwhile"},
+	{scratch, "E2: inotify saw no name appear in the host's places"},
+	{leaked_directory, "E4: the file lies in the host's directory afterwards"},
+	{leaked_file, "E4: the size of the host's file before and after"},
+	{root_state, "E3: device and inode of its root, read from outside"},
+	{mount_flags, "E3: its table of mounts, read from outside"},
+	{exec_door, "E2: inotify saw the program being opened; E3: the filter decides the call"},
+	{door, "E3: the filter, read by the host, decides the call"},
+	{userns_door, "E3: the filter decides the call; user.max_user_namespaces inside"},
+	{victim_name, "E1: the name of a canary process came back"},
+	{victim_limit, "E1: a limit set for a canary process came back"},
+	{signals, "E2: the canary process counted the signal"},
+	{group_signals, "E2: the companion in the process group counted the signal"},
+	{priority, "E3: the priority of the canary process, read by the host"},
+	{traced, "E3: the canary process had a tracer, as the host read it"},
+	{own_token, "E1: a token that only the canary held came back"},
+	{ground_token_of, "E1: a token that only the launcher held came back"},
+	{shares_namespace, "E3: the namespace's number in /proc, compared by the host"},
+	{sessions_share, "E3: namespace numbers of two sessions, compared by the host"},
+	{shm_used, "E3: the kernel's record of who attached last"},
+	{shm_written, "E4: the segment's content before and after"},
+	{msg_arrived, "E3: the number of messages in the queue"},
+	{sem_raised, "E3: the value of the semaphore"},
+	{mq_arrived, "E3: the number of messages in the queue"},
+	{filter_state, "E3: the seccomp line of its status, read from outside"},
+	{filter_call, "E3: the filter, read by the host, decides the call"},
+	{same_kernel, "E3: the client is found in the host's own /proc"},
+	{caps_state, "E3: its capability sets, read from outside"},
+	{nnp_state, "E3: the NoNewPrivs line of its status, read from outside"},
+	{map_state, "E3: its user namespace's map, read from outside"},
+	{user_state, "E3: its user, read from outside"},
+	{group_state, "E3: its groups, read from outside"},
+	{user_namespace_state, "E3: user.max_user_namespaces in its user namespace"},
+	{device_state, "E3: the nodes in its /dev, listed from outside"},
+	{terminal, "E2: bytes came out of the canary terminal"},
+	{session_state, "E3: its session number, read from outside"},
+	{like_hostname, "E1: the host's own name came back"},
+	{like_file, "E1: the bytes are those of the host's file"},
+	{like_start, "E1: the bytes are those of the host's file"},
+	{like_cgroup, "E1: the path is the one the host reads"},
+	{environment_state, "E3: its environment, read from outside"},
+	{held_descriptors, "E1: the client lists descriptors that the launcher left open"},
+	{descriptor_state, "E3: its descriptors, compared with the launcher's from outside"},
+	{links, "E1: the names and addresses are the host's own"},
+	{route, "E3: the same question asked in its network namespace"},
+	{fresh_file, "E4: the file of the session before, looked for on the host too"},
+	{fresh_token, "E1: the token that the session before left came back"},
+	{fresh_sysv, "E3: the segment that the session before left, looked up by the host"},
+	{limit_state, "E3: the limits of its control group"},
+	{disk_state, "E3: the sizes of its writable mounts"},
+	{memory_used, "E3: the most its control group has used"},
+	{tasks_used, "E3: the limit of its control group, with the count the client reached"},
+	{cpu_used, "E2: the processor time that the host saw it use"},
+	{disk_used, "E3: the sizes of its writable mounts, with what the client could write"},
+	{time_used, "E2: whether it was still there after the limit"},
+};
+
+const char *evidence_text(const struct probe *probe)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(evidence_table); i++) {
+		for (size_t j = 0; strcmp(evidence_table[i].probe, probe->id) == 0 &&
+			j < ARRAY_SIZE(evidence_texts);
+			j++) {
+			if (evidence_texts[j].look == evidence_table[i].look) {
+				return evidence_texts[j].text;
+			}
+		}
+	}
+	return "E0: the client's word alone, which never decides a promise";
+}
+
 static void say_errno(struct look *look)
 {
 	if (look->outcome->detail[0] || !look->outcome->error) {

@@ -28,3 +28,6 @@ void evidence_collect(const struct evidence_context *context, struct outcome *re
 
 /* True when the probe has host evidence of its own: a lie about it is found out. */
 bool evidence_exists(const struct probe *probe);
+
+/* What counts as evidence for it, in words, beginning with its level: "E2: ...". */
+const char *evidence_text(const struct probe *probe);

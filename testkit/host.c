@@ -26,6 +26,7 @@
 #include "cloche-config.h"
 #include "session/config.h"
 #include "session/policy.h"
+#include "testkit/catalogue.h"
 #include "testkit/measure.h"
 #include "testkit/report.h"
 
@@ -309,9 +310,12 @@ static int parse_options(int argc, char **argv, struct options *ret, struct err 
 
 static void print_help(void)
 {
-	(void)printf("usage: cloche-testkit-host --target TARGET [OPTION...] [spec options]\n\n"
-		     "Measures what a target confines. Exit status: 0 as declared, 1 violated,\n"
-		     "2 usage or set-up, 3 something declared could not be decided here.\n\n");
+	(void)printf(
+		"usage: cloche-testkit-host --target TARGET [OPTION...] [spec options]\n"
+		"       cloche-testkit-host list [--group=GROUP] [--capability=NAME] [--json]\n"
+		"       cloche-testkit-host explain PROBE...\n\n"
+		"Measures what a target confines. Exit status: 0 as declared, 1 violated,\n"
+		"2 usage or set-up, 3 something declared could not be decided here.\n\n");
 	for (size_t i = 0; i < ARRAY_SIZE(option_table); i++) {
 		char name[48];
 		(void)snprintf(name, sizeof(name), "--%s%s%s", option_table[i].name,
@@ -323,14 +327,6 @@ static void print_help(void)
 	}
 	(void)printf(
 		"\nThe options of `cloche run` (--net, --write, --memory, ...) change the spec.\n");
-}
-
-static void print_list(void)
-{
-	for (const struct probe *probe = probe_table; probe->id; probe++) {
-		(void)printf("%-25s %-20s %s%s\n", probe->id, probe_group(probe), probe->what,
-			probe->flags & PROBE_QUICK ? "" : " (not in --quick)");
-	}
 }
 
 /* ---- what is declared ---- */
@@ -587,12 +583,26 @@ static int run_host(const struct options *options)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_SETUP;
 }
 
+/* What there is besides a measurement. Each gets its own name as argv[0]. */
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+	{"list", catalogue_list},
+	{"explain", catalogue_explain},
+};
+
 int main(int argc, char **argv)
 {
 	struct options options = {0};
 	struct err err = {0};
 
 	log_init("cloche-testkit-host", LOG_LEVEL_INFO);
+	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(commands); i++) {
+		if (strcmp(argv[1], commands[i].name) == 0) {
+			return commands[i].run(argc - 1, argv + 1);
+		}
+	}
 	if (sodium_init() < 0 || parse_options(argc, argv, &options, &err) < 0) {
 		log_error("%s", err.msg);
 		return EXIT_SETUP;
@@ -606,8 +616,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (options.list) {
-		print_list();
-		return 0;
+		return catalogue_list(1, argv);
 	}
 	return run_host(&options);
 }

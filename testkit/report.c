@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "cloche-config.h"
+#include "testkit/fold.h"
 
 #define RED "\033[31m"
 #define GREEN "\033[32m"
@@ -45,42 +46,6 @@ static const char *group_title(const struct probe *probe, const struct probe *be
 }
 
 /* ---- text ---- */
-
-#define COLUMNS 80
-
-/* Prints words to the width of the page, what follows the first line behind indent blanks. */
-static void fold(const char *text, int indent, FILE *out)
-{
-	int column = COLUMNS; /* the first word decides that a line begins */
-	const char *gap = "";
-
-	while (*text) {
-		size_t length = strcspn(text, " ");
-		if (column < COLUMNS && column + 1 + (int)length > COLUMNS) {
-			(void)fprintf(out, "\n%*s", indent, "");
-			column = indent;
-			gap = "";
-		}
-		if (column == COLUMNS) {
-			column = 0;
-		}
-		/* A word longer than a line is cut where the line ends. */
-		int room = COLUMNS - column - (int)strlen(gap);
-		int size = (int)length < room ? (int)length : room;
-		(void)fprintf(out, "%s%.*s", gap, size, text);
-		column += (int)strlen(gap) + size;
-		text += size;
-		if (*text == ' ') {
-			gap = " ";
-			text++;
-		} else if (*text) {
-			(void)fprintf(out, "\n%*s", indent, "");
-			column = indent;
-			gap = "";
-		}
-	}
-	(void)fputc('\n', out);
-}
 
 static void print_verdict(
 	const struct report_header *header, enum verdict verdict, int width, FILE *out)

@@ -368,6 +368,8 @@ static void every_probe_is_explained(void **state)
 			fail_msg("%s: a text is missing", probe->id);
 		}
 		assert_string_not_equal(probe->why, probe->what);
+		assert_true(evidence_text(probe)[0] == 'E' && strlen(evidence_text(probe)) > 15);
+		assert_true(!evidence_exists(probe) || evidence_text(probe)[1] != '0');
 		char *rest = strcpy(layers, probe->layer);
 		for (char *name = NULL; (name = strsep(&rest, ","));) {
 			if (!is_layer(name)) {
