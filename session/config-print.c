@@ -134,6 +134,10 @@ void config_key_print(const struct config_key *key, const void *base, FILE *out)
 	case CONFIG_LIST:
 		print_list(*(char **const *)field, out);
 		break;
+	case CONFIG_BLOCK:
+		(void)fprintf(out, "%llu:%llu", (unsigned long long)numbers[0],
+			(unsigned long long)numbers[1]);
+		break;
 	case CONFIG_STARTUPS:
 		(void)fprintf(out, "%llu:%llu:%llu", (unsigned long long)numbers[0],
 			(unsigned long long)numbers[1], (unsigned long long)numbers[2]);

@@ -13,6 +13,7 @@
 #include "keys/address.h"
 #include "keys/password.h"
 #include "session/config.h"
+#include "session/source.h"
 #include "session/sftp.h"
 
 #define DAY UINT64_C(86400)
@@ -248,6 +249,23 @@ static int read_password(const char *text, char **ret, struct err *err)
 	return keep(text, ret, err);
 }
 
+static int read_overflow(const char *text, char **ret, struct err *err)
+{
+	static const char *const ways[] = {"permissive", "deny-all", NULL};
+
+	return read_word(ways, text, ret, err);
+}
+
+static int read_network(const char *text, char **ret, struct err *err)
+{
+	return source_network_is_valid(text)
+		? keep(text, ret, err)
+		: err_refuse(err, EINVAL,
+			  "'%s' is not a network such as 192.0.2.0/24 or 2001:db8::1 (no bits set "
+			  "behind the prefix)",
+			  text);
+}
+
 /* ---- the tables ---- */
 
 #define FIELD(name) offsetof(struct config, name)
@@ -255,6 +273,14 @@ static int read_password(const char *text, char **ret, struct err *err)
 static_assert(FIELD(startups_rate) == FIELD(startups_begin) + sizeof(uint64_t) &&
 		FIELD(startups_full) == FIELD(startups_rate) + sizeof(uint64_t),
 	"CONFIG_STARTUPS is three numbers in a row");
+static_assert(FIELD(source_bits6) == FIELD(source_bits4) + sizeof(uint64_t),
+	"CONFIG_BLOCK is two numbers in a row");
+
+#define PENALTY(word, reason, seconds, words)                                                      \
+	{                                                                                          \
+		word, CONFIG_DURATION, FIELD(penalty) + (reason) * sizeof(uint64_t),               \
+			.max = DAY, .preset = (seconds), .help = "time for: " words "; 0: none"    \
+	}
 
 const struct config_key config_server_keys[] = {
 	{"listen", CONFIG_LIST, FIELD(listen), .read = read_listen, .preset = "127.0.0.1:2222",
@@ -279,6 +305,43 @@ const struct config_key config_server_keys[] = {
 		.preset = "10:30:100",
 		.help = "connections not logged in: from begin on rate percent are refused, all at "
 			"full"},
+	{"source_startups", CONFIG_COUNT, FIELD(source_startups), .max = 65536, .preset = "0",
+		.help = "connections of one source that are not logged in; 0: no limit"},
+	{"source_block", CONFIG_BLOCK, FIELD(source_bits4), .preset = "32:128",
+		.help = "first bits of an IPv4 and of an IPv6 address that make a source"},
+	{"penalties", CONFIG_BOOL, FIELD(penalties), .preset = "yes",
+		.help = "sources and users that misbehave have to wait"},
+	PENALTY("penalty_crash", PENALTY_CRASH, "1m30s",
+		"the process that serves the client dies, or lies"),
+	PENALTY("penalty_authfail", PENALTY_AUTHFAIL, "5s", "nobody logged in, but tried to"),
+	PENALTY("penalty_invaliduser", PENALTY_INVALIDUSER, "5s",
+		"the same, as a user there is not"),
+	PENALTY("penalty_grace_exceeded", PENALTY_GRACE_EXCEEDED, "10s",
+		"nobody logged in within login_grace"),
+	PENALTY("penalty_refuseconnection", PENALTY_REFUSECONNECTION, "10s",
+		"the configuration refuses the connection"),
+	PENALTY("penalty_noauth", PENALTY_NOAUTH, "1s", "gone without trying to log in"),
+	PENALTY("penalty_fork_bomb", PENALTY_FORK_BOMB, "5s",
+		"a session has hit its limit of tasks"),
+	PENALTY("penalty_oom", PENALTY_OOM, "5s",
+		"something was killed at a session's memory limit"),
+	PENALTY("penalty_session_flood", PENALTY_SESSION_FLOOD, "1s",
+		"a session more than there may be"),
+	{"penalty_min", CONFIG_DURATION, FIELD(penalty_min), .max = DAY, .preset = "15s",
+		.help = "less than this is not enforced"},
+	{"penalty_max", CONFIG_DURATION, FIELD(penalty_max), .min = 1, .max = DAY, .preset = "10m",
+		.help = "more than this does not come together"},
+	{"penalty_sources4", CONFIG_COUNT, FIELD(penalty_sources4), .min = 1,
+		.max = PENALTIES_MAX_SOURCES, .preset = "65536",
+		.help = "IPv4 sources that are remembered"},
+	{"penalty_sources6", CONFIG_COUNT, FIELD(penalty_sources6), .min = 1,
+		.max = PENALTIES_MAX_SOURCES, .preset = "65536",
+		.help = "IPv6 sources that are remembered"},
+	{"penalty_overflow", CONFIG_TEXT, FIELD(penalty_overflow), .read = read_overflow,
+		.preset = "permissive",
+		.help = "when there are more: permissive forgets one, deny-all refuses everybody"},
+	{"penalty_exempt", CONFIG_LIST, FIELD(penalty_exempt), .read = read_network,
+		.preset_says = "none", .help = "networks without penalties"},
 	{"max_sessions", CONFIG_COUNT, FIELD(max_sessions), .min = 1, .max = 1000, .preset = "10",
 		.help = "sessions of one connection"},
 	{"max_connections", CONFIG_COUNT, FIELD(max_connections), .min = 1, .max = 65536,
@@ -523,6 +586,27 @@ static int set_startups(
 	return 0;
 }
 
+/* bits4:bits6, as sshd's PerSourceNetBlockSize. */
+static int set_block(
+	const struct config_key *key, uint64_t field[2], const char *text, struct err *err)
+{
+	const char *colon = strchr(text, ':');
+	cleanup_free char *first = strndup(text, colon ? (size_t)(colon - text) : 0);
+	uint64_t bits[2];
+
+	if (!first) {
+		return err_set(err, ENOMEM, "%s", key->name);
+	}
+	if (!colon || parse_range(first, 1, 32, &bits[0]) < 0 ||
+		parse_range(colon + 1, 1, 128, &bits[1]) < 0) {
+		return err_refuse(err, EINVAL,
+			"%s: '%s' is not two numbers of bits such as 32:128 or 24:56", key->name,
+			text);
+	}
+	memcpy(field, bits, sizeof(bits));
+	return 0;
+}
+
 int config_key_set(const struct config_key *key, void *base, const char *text, struct err *err)
 {
 	void *field = field_of(key, base);
@@ -539,6 +623,8 @@ int config_key_set(const struct config_key *key, void *base, const char *text, s
 		return set_text(key, field, text, err);
 	case CONFIG_LIST:
 		return append_item(key, field, text, err);
+	case CONFIG_BLOCK:
+		return set_block(key, field, text, err);
 	case CONFIG_STARTUPS:
 		return set_startups(key, field, text, err);
 	case CONFIG_INHERIT:
@@ -596,6 +682,8 @@ static size_t size_of(const struct config_key *key)
 		return sizeof(char *);
 	case CONFIG_LIST:
 		return sizeof(char **);
+	case CONFIG_BLOCK:
+		return 2 * sizeof(uint64_t);
 	case CONFIG_STARTUPS:
 		return 3 * sizeof(uint64_t);
 	case CONFIG_INHERIT:

@@ -19,6 +19,7 @@ enum config_type {
 	CONFIG_DURATION, /* seconds, uint64_t */
 	CONFIG_TEXT, /* char * */
 	CONFIG_LIST, /* char ** */
+	CONFIG_BLOCK, /* bits4:bits6, two uint64_t in a row */
 	CONFIG_STARTUPS, /* begin:rate:full, three uint64_t in a row */
 	CONFIG_INHERIT, /* a name that the loader itself understands; no field */
 };

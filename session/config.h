@@ -10,6 +10,7 @@
 
 #include "backends/spec.h"
 #include "base/err.h"
+#include "session/penalties.h"
 
 struct config_profile {
 	char *name;
@@ -52,6 +53,14 @@ struct config {
 	uint64_t login_grace; /* seconds */
 	uint64_t max_auth_tries;
 	uint64_t startups_begin, startups_rate, startups_full;
+	uint64_t source_startups; /* connections of one source not logged in; 0: no limit */
+	uint64_t source_bits4, source_bits6; /* how many bits of an address make a source */
+	bool penalties;
+	uint64_t penalty[PENALTY_COUNT]; /* seconds */
+	uint64_t penalty_min, penalty_max;
+	uint64_t penalty_sources4, penalty_sources6;
+	char *penalty_overflow; /* "permissive", "deny-all" */
+	char **penalty_exempt; /* networks */
 	uint64_t max_sessions; /* channels a connection */
 	uint64_t max_connections, max_total_sessions, max_user_sessions;
 	uint64_t keepalive_interval, keepalive_count;

@@ -196,14 +196,36 @@ static void audit_limit(
 	(void)audit_event(context->audit, "limit_hit", fields, NULL);
 }
 
+/* A user whose sessions went over their limits again and again waits, wherever they come from. */
+static int check_penalty(const struct session_context *context, struct err *err)
+{
+	enum penalty reason = PENALTY_COUNT;
+	uint64_t seconds = 0;
+
+	if (context->login.config->penalties) {
+		seconds = penalties_check_user(
+			context->penalties, context->login.name, io_now_usec(), &reason);
+	}
+	return seconds
+		? err_refuse(err, EUSERS,
+			  "your sessions went over their limits too often (%s); try again in %llu "
+			  "seconds",
+			  penalty_name(reason), (unsigned long long)seconds)
+		: 0;
+}
+
 static int add_to_limits(const struct session_context *context, const char **ret_reason)
 {
 	const struct config *config = context->login.config;
 	uint64_t max_user = context->login.user->max_sessions ? context->login.user->max_sessions
 							      : config->max_user_sessions;
 
-	return limits_add_session(
+	int r = limits_add_session(
 		context->limits, context->slot, config->max_total_sessions, max_user, ret_reason);
+	if (r == -EUSERS) {
+		limits_note(context->limits, context->slot, PENALTY_SESSION_FLOOD);
+	}
+	return r;
 }
 
 /* Is the profile open, and does this plan keep all that was measured for it? */
@@ -288,8 +310,12 @@ int session_share(const struct session_context *context, struct err *err)
 	if (!context->gate->open) {
 		return err_refuse(err, ENOTSUP, "%s", context->gate->reason);
 	}
+	int r = check_penalty(context, err);
+	if (r < 0) {
+		return r;
+	}
 	/* It counts like a session, since it can be there without any. */
-	int r = add_to_limits(context, &reason);
+	r = add_to_limits(context, &reason);
 	if (r < 0) {
 		return err_refuse(err, EUSERS, "%s", reason);
 	}
@@ -399,7 +425,13 @@ int session_start(const struct session_context *context, struct session *session
 	const char *reason = NULL;
 
 	assert(session->state == SESSION_OPEN);
-	int r = add_to_limits(context, &reason);
+	int r = check_penalty(context, err);
+	if (r < 0) {
+		audit_limit(context, session, "penalties");
+		audit_refused(context, session, err);
+		return r;
+	}
+	r = add_to_limits(context, &reason);
 	if (r < 0) {
 		(void)err_refuse(err, EUSERS, "%s", reason);
 		audit_limit(context, session, "sessions");
@@ -623,9 +655,11 @@ static void finish(const struct session_context *context, struct session *sessio
 	}
 	if (usage.oom_kills > 0) {
 		audit_limit(context, session, "memory");
+		limits_note(context->limits, context->slot, PENALTY_OOM);
 	}
 	if (usage.pids_refused > 0) {
 		audit_limit(context, session, "pids");
+		limits_note(context->limits, context->slot, PENALTY_FORK_BOMB);
 	}
 	audit_end(context, session, news, cause, &usage, now);
 	session->state = SESSION_OVER;

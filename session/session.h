@@ -39,6 +39,7 @@ struct session_context {
 	struct audit *audit;
 	struct limits *limits;
 	size_t slot;
+	const struct penalties *penalties;
 	struct session_shared *shared; /* the connection's one sandbox, where the profile shares */
 };
 

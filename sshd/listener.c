@@ -32,11 +32,11 @@
 #include "cloche-config.h"
 #include "session/audit.h"
 #include "session/limits.h"
+#include "sshd/doorman.h"
 #include "sshd/monitor.h"
 #include "sshd/notify.h"
 #include "sshd/proof.h"
 #include "sshd/sockets.h"
-#include "sshd/startups.h"
 #include "sshd/zygote.h"
 
 #define USEC UINT64_C(1000000)
@@ -44,8 +44,8 @@
 #define PAUSE_USEC (USEC / 10) /* after accept or fork had no room */
 #define STOP_USEC (5 * USEC)
 #define SWEEP_USEC USEC
-#define DROP_LOG_USEC (10 * USEC)
 #define ACCEPTS_A_TURN 16
+#define FIXED_FDS 2 /* signals, and notes of monitors */
 
 enum stop_step { RUNNING, DRAINING, ENDING, KILLING };
 
@@ -77,7 +77,7 @@ struct listener {
 	uint64_t zygote_retry;
 	uint64_t sweep_at; /* UINT64_MAX: nothing to sweep */
 	uint64_t sweep_last; /* when what the last dead monitor left can be swept */
-	uint64_t drops, drops_since;
+	struct doorman doorman;
 };
 
 static const char usual_path[] = CLOCHE_SYSCONFDIR "/cloche.yaml";
@@ -359,6 +359,7 @@ static void run_monitor(const struct listener *listener, size_t slot, int socket
 		.audit = &audit,
 		.limits = listener->limits,
 		.slot = slot,
+		.penalties = listener->doorman.penalties,
 		.socket = socket,
 		.client = client,
 	};
@@ -385,46 +386,6 @@ static void turn_away(int client, const char *text)
 {
 	(void)send(client, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
 	(void)shutdown(client, SHUT_WR);
-}
-
-/* One line for many: a flood must not fill the log. */
-static void count_drop(struct listener *listener, const char *why)
-{
-	uint64_t now = io_now_usec();
-
-	listener->drops++;
-	if (now < listener->drops_since + DROP_LOG_USEC) {
-		return;
-	}
-	log_warning("turned %llu connection%s away: %s", (unsigned long long)listener->drops,
-		listener->drops == 1 ? "" : "s", why);
-	audit_event_of_server(&listener->service, "limit_hit",
-		json_pack("{s:s, s:s, s:I}", "limit", "connections", "reason", why, "count",
-			(json_int_t)listener->drops));
-	listener->drops = 0;
-	listener->drops_since = now;
-}
-
-/* Why this connection is not served, or NULL. */
-static const char *find_refusal(const struct listener *listener)
-{
-	const struct config *config = &listener->service.config;
-	const struct startups startups = {
-		.begin = config->startups_begin,
-		.rate = config->startups_rate,
-		.full = config->startups_full,
-	};
-	uint32_t dice = 0;
-
-	io_random(&dice, sizeof(dice));
-	if (config->max_connections &&
-		limits_count_connections(listener->limits) >= config->max_connections) {
-		return "max_connections";
-	}
-	if (startups_drop(&startups, limits_count_unauthenticated(listener->limits), dice % 100)) {
-		return "max_startups";
-	}
-	return NULL;
 }
 
 static int remember_monitor(struct listener *listener, size_t slot, pid_t pid)
@@ -458,14 +419,18 @@ static int serve(struct listener *listener, int client, size_t slot)
 
 static void take_connection(struct listener *listener, int client)
 {
-	const char *why = find_refusal(listener);
+	struct service *service = &listener->service;
+	struct source source = source_of_peer(client);
+	char text[DOORMAN_TEXT];
+	uint32_t dice = 0;
 
-	if (why) {
-		count_drop(listener, why);
-		turn_away(client, "Too many connections; try again later\r\n");
+	io_random(&dice, sizeof(dice));
+	if (!doorman_admits(&listener->doorman, &service->config, &service->audit, &source,
+		    dice % 100, text)) {
+		turn_away(client, text);
 		return;
 	}
-	int slot = limits_take_slot(listener->limits);
+	int slot = limits_take_slot(listener->limits, &source);
 	int r = slot < 0 ? slot : serve(listener, client, (size_t)slot);
 	if (r < 0) {
 		log_error("a connection cannot be served: %s", strerror(-r));
@@ -512,8 +477,13 @@ static void lose_zygote(struct listener *listener, int status)
 
 static void lose_monitor(struct listener *listener, size_t slot, pid_t pid, int status)
 {
-	uint32_t sessions = limits_drop_slot(listener->limits, slot);
+	struct service *service = &listener->service;
+	struct source source = limits_source(listener->limits, slot);
 
+	/* While the slot still says who it was. */
+	doorman_hear(&listener->doorman, &service->config, &service->audit);
+	doorman_learn(&listener->doorman, &service->config, &service->audit, &source, status);
+	uint32_t sessions = limits_drop_slot(listener->limits, slot);
 	listener->monitors[slot] = 0;
 	if (WIFEXITED(status) && sessions == 0) {
 		return;
@@ -681,10 +651,13 @@ static int next_timeout(const struct listener *listener, bool accepting)
 
 static void turn(struct listener *listener)
 {
-	struct pollfd fds[1 + SOCKETS_MAX] = {{.fd = listener->signals, .events = POLLIN}};
+	struct pollfd fds[FIXED_FDS + SOCKETS_MAX] = {
+		{.fd = listener->signals, .events = POLLIN},
+		{.fd = limits_event_fd(listener->limits), .events = POLLIN},
+	};
 	struct sockets *sockets = &listener->service.sockets;
 	bool accepting = listener->service.zygote.ready && io_now_usec() >= listener->pause_until;
-	nfds_t count = 1;
+	nfds_t count = FIXED_FDS;
 
 	for (size_t i = 0; i < sockets->count && accepting; i++) {
 		fds[count++] = (struct pollfd){.fd = sockets->items[i].fd, .events = POLLIN};
@@ -693,7 +666,11 @@ static void turn(struct listener *listener)
 		log_error("poll: %s", strerror(errno));
 		return;
 	}
-	for (size_t i = 1; i < count; i++) {
+	if (fds[1].revents) {
+		doorman_hear(
+			&listener->doorman, &listener->service.config, &listener->service.audit);
+	}
+	for (size_t i = FIXED_FDS; i < count; i++) {
 		if (fds[i].revents) {
 			accept_some(listener, fds[i].fd);
 		}
@@ -721,7 +698,8 @@ static int make_tables(struct listener *listener, const struct config *config)
 	/* Room to grow by a reload; what is not used takes no memory. */
 	slots = slots < 4096 ? 4096 : slots;
 	listener->monitors = calloc(slots, sizeof(*listener->monitors));
-	return listener->monitors ? limits_new(slots, &listener->limits) : -ENOMEM;
+	int r = listener->monitors ? limits_new(slots, &listener->limits) : -ENOMEM;
+	return r ? r : doorman_init(&listener->doorman, listener->limits);
 }
 
 static int make_signals(struct listener *listener)
@@ -800,6 +778,7 @@ static void tear_down(struct listener *listener)
 	zygote_stop(&listener->service.zygote);
 	service_fini(&listener->service);
 	(void)backend_sweep(&listener->host);
+	doorman_fini(&listener->doorman);
 	listener->limits = limits_free(listener->limits);
 	free(listener->monitors);
 	close_fdp(&listener->signals);

@@ -60,6 +60,7 @@ struct monitor {
 	uint64_t trim_at; /* when unused memory is given back */
 	uint64_t settle_at; /* when a connection without sessions is ended by a stopping server */
 	bool draining, stopping, logged_in;
+	bool crashed, too_slow; /* how it ended, for the listener */
 	bool limit_told; /* the audit log knows that max_sessions was hit */
 	struct session **sessions; /* room for session_room of them */
 	struct pollfd *fds; /* room for FIXED_FDS more */
@@ -194,6 +195,7 @@ static void break_rule(struct monitor *monitor, const char *what)
 {
 	json_t *fields = json_pack("{s:o}", "reason", audit_text(what));
 
+	monitor->crashed = true;
 	log_error("net process broke the rules (%s); its connection ends", what);
 	audit(monitor, "protocol_error", fields);
 	drop_net(monitor, "protocol_error");
@@ -281,6 +283,7 @@ static void log_in(struct monitor *monitor)
 		.audit = monitor->options->audit,
 		.limits = monitor->options->limits,
 		.slot = monitor->options->slot,
+		.penalties = monitor->options->penalties,
 		.shared = &monitor->shared,
 	};
 	if (auth->by_key) {
@@ -438,6 +441,8 @@ static void on_open(struct monitor *monitor, const struct wire *wire)
 					"max_sessions"));
 		}
 		monitor->limit_told = true;
+		limits_note(
+			monitor->options->limits, monitor->options->slot, PENALTY_SESSION_FLOOD);
 		send_result(monitor, wire->channel, false, "too many sessions on this connection");
 		return;
 	}
@@ -700,6 +705,8 @@ static void on_socket(struct monitor *monitor)
 		return;
 	}
 	if (r <= 0) {
+		/* It says goodbye before it ends; WIRE_STATE_ENDING is when it has, or we have. */
+		monitor->crashed = monitor->crashed || monitor->state != WIRE_STATE_ENDING;
 		drop_net(monitor, "client_gone");
 		return;
 	}
@@ -862,6 +869,7 @@ static void watch_clock(struct monitor *monitor)
 	}
 	monitor->deadline = UINT64_MAX;
 	if (monitor->state != WIRE_STATE_ENDING) {
+		monitor->too_slow = true;
 		log_info("%s port %u did not log in within %llu seconds", monitor->address,
 			monitor->port, (unsigned long long)monitor->config->login_grace);
 		audit(monitor, "auth_refused",
@@ -955,6 +963,29 @@ static void begin(struct monitor *monitor)
 		: UINT64_MAX;
 }
 
+static enum monitor_exit find_exit(const struct monitor *monitor)
+{
+	const struct auth *auth = &monitor->auth;
+
+	if (monitor->crashed) {
+		return MONITOR_CRASH;
+	}
+	if (monitor->logged_in) {
+		return MONITOR_LOGGED_IN;
+	}
+	if (monitor->too_slow) {
+		return MONITOR_GRACE_EXCEEDED;
+	}
+	if (auth->tries == 0) {
+		return MONITOR_NO_AUTH;
+	}
+	if (!auth->user) {
+		return MONITOR_INVALID_USER;
+	}
+	return auth->reason && strcmp(auth->reason, "no_profile") == 0 ? MONITOR_REFUSED
+								       : MONITOR_AUTH_FAILED;
+}
+
 int monitor_run(const struct monitor_options *options)
 {
 	struct monitor monitor = {
@@ -970,7 +1001,7 @@ int monitor_run(const struct monitor_options *options)
 
 	if (r < 0) {
 		log_error("connection refused: %s", strerror(-r));
-		return 2;
+		return MONITOR_TROUBLE;
 	}
 	begin(&monitor);
 	while (monitor.socket >= 0 || any_running(&monitor)) {
@@ -982,10 +1013,11 @@ int monitor_run(const struct monitor_options *options)
 	forwards_fini(&monitor.forwards);
 	session_unshare(&monitor.context);
 	audit(&monitor, "disconnect", json_pack("{s:b}", "logged_in", (int)monitor.logged_in));
+	int code = find_exit(&monitor);
 	auth_fini(&monitor.auth);
 	free(monitor.sessions);
 	free(monitor.fds);
 	close_fdp(&monitor.net);
 	close_fdp(&monitor.signals);
-	return monitor.logged_in ? 0 : 1;
+	return code;
 }

@@ -14,6 +14,17 @@
 #include "session/limits.h"
 #include "session/session.h"
 
+enum monitor_exit {
+	MONITOR_LOGGED_IN = 0,
+	MONITOR_NO_AUTH = 1, /* the client went away without trying to log in */
+	MONITOR_TROUBLE = 2, /* ours */
+	MONITOR_GRACE_EXCEEDED = 3,
+	MONITOR_CRASH = 4, /* net ended without a word, or broke the rules; even after a login */
+	MONITOR_AUTH_FAILED = 5,
+	MONITOR_REFUSED = 6, /* whoever it is, the configuration has nothing for them */
+	MONITOR_INVALID_USER = 7,
+};
+
 /* All borrowed, and unchanged while the monitor runs. */
 struct monitor_options {
 	const struct config *config;
@@ -23,6 +34,7 @@ struct monitor_options {
 	struct audit *audit;
 	struct limits *limits;
 	size_t slot;
+	const struct penalties *penalties; /* of users; read only */
 	int socket; /* our end of the pair with net */
 	int client; /* the TCP connection: to ask who it is, and to cut it; never read */
 };
@@ -30,7 +42,7 @@ struct monitor_options {
 /*
  * Serves one connection to its end; then no sandbox of it is left. SIGTERM ends all sessions with a
  * word to their users, SIGUSR1 says that the server is draining: no new sessions. Both must be
- * blocked by the caller. Returns an exit code: 0 after a login, 1 without one, 2 on trouble.
+ * blocked by the caller. Returns an exit code, by which the listener learns how it went.
  */
 int monitor_run(const struct monitor_options *options);
 

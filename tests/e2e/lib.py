@@ -598,6 +598,7 @@ class Cloche(Server):
             "host_keys": [self.path("host_key")],
             "state_dir": self.path("state"),
             "audit_log": self.audit_path,
+            "penalty_exempt": ["127.0.0.0/8"],  # tests misbehave all day long
             **(server or {}),
         }
         self.profiles = {"lab": {"readable": ["/usr"], "write": "ephemeral", "pids": 64, "memory": "256M"},

@@ -239,7 +239,7 @@ static void start_with_audit(struct fixture *fixture, const char *audit_path)
 	}
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	fixture->client = pair[0];
-	int slot = limits_take_slot(fixture->limits);
+	int slot = limits_take_slot(fixture->limits, &(struct source){0});
 	fixture->monitor = fork();
 	assert_true(fixture->monitor >= 0);
 	if (fixture->monitor == 0) {
@@ -321,6 +321,13 @@ static void say_hello(struct fixture *fixture)
 	wire_fini(&wire);
 }
 
+/* As net does before it ends; without it, it has crashed. */
+static void say_goodbye(struct fixture *fixture)
+{
+	ask(fixture, WIRE_BYE, NULL, "test", NULL, 0);
+	close_fdp(&fixture->net);
+}
+
 static void log_in(struct fixture *fixture)
 {
 	start_with_audit(fixture, fixture->audit_path);
@@ -383,8 +390,8 @@ static void a_login_runs_a_command_and_hears_its_status(void **state)
 	assert_int_equal(io_read_fd(out, 4096, &text, NULL), 0);
 	assert_string_equal(text, "alice C\n");
 	ask(fixture, WIRE_CLOSE, NULL, NULL, NULL, 0);
-	close_fdp(&fixture->net);
-	assert_int_equal(wait_monitor(fixture, 5000), 0);
+	say_goodbye(fixture);
+	assert_int_equal(wait_monitor(fixture, 5000), MONITOR_LOGGED_IN);
 
 	const char *log = read_audit(fixture);
 	const char *started = strstr(log, "\"event\":\"session_start\"");
@@ -406,7 +413,7 @@ static void what_is_not_legal_now_ends_the_connection(void **state)
 	say_hello(fixture);
 	ask(fixture, WIRE_OPEN, NULL, NULL, NULL, 0);
 	(void)hear(fixture, 0);
-	assert_int_equal(wait_monitor(fixture, 5000), 1);
+	assert_int_equal(wait_monitor(fixture, 5000), MONITOR_CRASH);
 	const char *log = read_audit(fixture);
 	assert_non_null(strstr(log, "\"event\":\"protocol_error\""));
 }
@@ -420,7 +427,7 @@ static void a_channel_runs_one_command(void **state)
 	run(fixture, "sleep 60", &out);
 	ask(fixture, WIRE_EXEC, NULL, "true", NULL, 0);
 	(void)hear(fixture, 0);
-	assert_int_equal(wait_monitor(fixture, 5000), 0);
+	assert_int_equal(wait_monitor(fixture, 5000), MONITOR_CRASH);
 }
 
 static void all_failures_look_alike_and_end_after_max_tries(void **state)
@@ -518,7 +525,7 @@ static void guests_need_user_and_profile(void **state)
 	ask(fixture, WIRE_AUTH_NONE, "guest", NULL, NULL, 0);
 	assert_int_equal(hear_number(fixture, WIRE_AUTH_RESULT), WIRE_AUTH_DENIED);
 	close_fdp(&fixture->net);
-	assert_int_equal(wait_monitor(fixture, 5000), 1);
+	assert_int_equal(wait_monitor(fixture, 5000), MONITOR_CRASH);
 
 	fixture->profile.guest = true;
 	close_fdp(&fixture->client);
@@ -535,7 +542,7 @@ static void who_does_not_log_in_is_cut_off(void **state)
 
 	fixture->config.login_grace = 1;
 	start_with_audit(fixture, fixture->audit_path);
-	assert_int_equal(wait_monitor(fixture, 3000), 1);
+	assert_int_equal(wait_monitor(fixture, 3000), MONITOR_GRACE_EXCEEDED);
 	/* The connection itself, too: net may be stuck. */
 	assert_int_equal(read(fixture->client, &byte, 1), 0);
 	const char *log = read_audit(fixture);
@@ -556,7 +563,7 @@ static void goodbye_is_said_once(void **state)
 		(void)poll(NULL, 0, 200);
 	}
 	assert_true(io_now_usec() < began + 6000000);
-	assert_int_equal(wait_monitor(fixture, 2000), 1);
+	assert_int_equal(wait_monitor(fixture, 2000), MONITOR_NO_AUTH);
 }
 
 static void a_net_process_that_hangs_is_killed(void **state)
@@ -579,7 +586,7 @@ static void a_net_process_that_hangs_is_killed(void **state)
 		}
 	}
 	close_fdp(&fixture->net);
-	assert_int_equal(wait_monitor(fixture, 3000), 1);
+	assert_int_equal(wait_monitor(fixture, 3000), MONITOR_GRACE_EXCEEDED);
 	assert_int_equal(waitpid(net, &status, 0), net);
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
@@ -685,7 +692,7 @@ static void sessions_of_a_connection_and_a_user_are_counted(void **state)
 	wire_fini(&reply);
 	close_fdp(&second.net);
 	close_fdp(&second.client);
-	assert_int_equal(wait_monitor(&second, 5000), 0);
+	assert_int_equal(wait_monitor(&second, 5000), MONITOR_CRASH);
 }
 
 static void when_net_is_gone_the_sandbox_is_gone(void **state)
@@ -698,7 +705,7 @@ static void when_net_is_gone_the_sandbox_is_gone(void **state)
 	run(fixture, "trap '' HUP TERM; echo up; while :; do sleep 1; done", &out);
 	assert_int_equal(read(out, &byte, 1), 1);
 	close_fdp(&fixture->net);
-	assert_int_equal(wait_monitor(fixture, 2000), 0);
+	assert_int_equal(wait_monitor(fixture, 2000), MONITOR_CRASH);
 	assert_int_equal(limits_count_sessions(fixture->limits), 0);
 	const char *log = read_audit(fixture);
 	assert_non_null(strstr(log, "\"cause\":\"client_gone\""));
@@ -780,7 +787,7 @@ static void a_stopping_server_tells_its_users(void **state)
 	wire = hear(fixture, WIRE_END);
 	wire_fini(&wire);
 	close_fdp(&fixture->net);
-	assert_int_equal(wait_monitor(fixture, 3000), 0);
+	assert_int_equal(wait_monitor(fixture, 3000), MONITOR_LOGGED_IN);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

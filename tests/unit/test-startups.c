@@ -53,13 +53,14 @@ static void failures_answer_at_few_moments(void **state)
 
 static void sessions_are_counted_by_all_and_by_user(void **state)
 {
+	const struct source here = {.family = 4, .bytes = {192, 0, 2, 1}};
 	struct limits *limits = NULL;
 	const char *reason = NULL;
 
 	assert_int_equal(limits_new(8, &limits), 0);
-	int a = limits_take_slot(limits);
-	int b = limits_take_slot(limits);
-	int c = limits_take_slot(limits);
+	int a = limits_take_slot(limits, &here);
+	int b = limits_take_slot(limits, &here);
+	int c = limits_take_slot(limits, &here);
 	assert_int_equal(limits_count_unauthenticated(limits), 3);
 	limits_set_user(limits, (size_t)a, "alice");
 	limits_set_user(limits, (size_t)b, "alice");
@@ -72,7 +73,7 @@ static void sessions_are_counted_by_all_and_by_user(void **state)
 	assert_int_equal(limits_add_session(limits, (size_t)b, 4, 2, &reason), -EUSERS);
 	assert_int_equal(limits_add_session(limits, (size_t)c, 4, 0, &reason), 0);
 	assert_int_equal(limits_add_session(limits, (size_t)c, 4, 0, &reason), 0);
-	assert_int_equal(limits_add_session(limits, (size_t)c, 4, 0, &reason), -EUSERS);
+	assert_int_equal(limits_add_session(limits, (size_t)c, 4, 0, &reason), -EAGAIN);
 	assert_int_equal(limits_count_sessions(limits), 4);
 	limits_remove_session(limits, (size_t)a);
 	assert_int_equal(limits_add_session(limits, (size_t)b, 4, 2, &reason), 0);
@@ -81,18 +82,19 @@ static void sessions_are_counted_by_all_and_by_user(void **state)
 
 static void what_a_dead_monitor_held_is_given_back(void **state)
 {
+	const struct source here = {.family = 4, .bytes = {192, 0, 2, 1}};
 	struct limits *limits = NULL;
 	const char *reason = NULL;
 
 	assert_int_equal(limits_new(2, &limits), 0);
-	int a = limits_take_slot(limits);
-	assert_true(limits_take_slot(limits) >= 0);
-	assert_int_equal(limits_take_slot(limits), -EAGAIN);
+	int a = limits_take_slot(limits, &here);
+	assert_true(limits_take_slot(limits, &here) >= 0);
+	assert_int_equal(limits_take_slot(limits, &here), -EAGAIN);
 	limits_set_user(limits, (size_t)a, "alice");
 	assert_int_equal(limits_add_session(limits, (size_t)a, 1, 1, &reason), 0);
 	assert_int_equal(limits_drop_slot(limits, (size_t)a), 1);
 	assert_int_equal(limits_count_sessions(limits), 0);
-	assert_int_equal(limits_take_slot(limits), a);
+	assert_int_equal(limits_take_slot(limits, &here), a);
 	limits_set_user(limits, (size_t)a, "alice");
 	assert_int_equal(limits_add_session(limits, (size_t)a, 1, 1, &reason), 0);
 	limits_free(limits);
