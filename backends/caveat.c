@@ -164,7 +164,14 @@ const struct caveat_info caveat_table[] = {
 		"microseconds",
 		"install a runsc that has systrap (2023 or later)"},
 	{"gvisor.statx", NONE, CAVEAT_WEAKER,
-		"this runsc refuses a flag that ls and stat of coreutils 9 use: they fail inside",
+		"this runsc refuses a flag of statx() that ls and stat of coreutils 9 use: they "
+		"fail "
+		"inside",
+		"list paths with readable, but not /etc; or install a runsc of 2023 or later"},
+	{"gvisor.statx_preload", NONE, CAVEAT_INFO,
+		"this runsc refuses a flag that ls and stat of coreutils 9 use: a library of two "
+		"kilobytes that leaves the flag out is preloaded by /etc/ld.so.preload; programs "
+		"without a dynamic linker do not load it",
 		"install a runsc of 2023 or later"},
 	{"gvisor.gofer_root", NONE, CAVEAT_WEAKER,
 		"the process that opens files for the session is root of the host, in namespaces "

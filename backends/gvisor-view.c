@@ -6,6 +6,7 @@
  * /proc, /sys and /dev are gVisor's own and tell nothing of the host.
  */
 #include <errno.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -183,6 +184,37 @@ static void make_scratch(struct builder *b)
 	add_tmpfs(b, "/run", 0755, SMALL, 0);
 }
 
+/*
+ * Old runsc: what lets ls and stat work there. The text in {dir} is made a file by a step, because
+ * files of a plan are text. Where /etc is the spec's own, nothing of ours is put into it; where the
+ * root is the host's, runsc would make the places to mount at on the host.
+ */
+static void make_preload(struct builder *b)
+{
+	static const char *const decode[] = {"sh", "-c",
+		"umask 022; base64 -d \"$1/statx.txt\" >\"$1/statx.so\"", "sh", "{dir}", NULL};
+	const size_t size =
+		sodium_base64_ENCODED_LEN(gvisor_statx_size, sodium_base64_VARIANT_ORIGINAL);
+	cleanup_free char *text = NULL;
+
+	if (gvisor_facts(b->host)->systrap || b->view->broad ||
+		is_covered(b->spec->readable, "/etc")) {
+		return;
+	}
+	text = malloc(size);
+	if (!text) {
+		b->failed = true;
+		return;
+	}
+	(void)sodium_bin2base64(text, size, gvisor_statx_program, gvisor_statx_size,
+		sodium_base64_VARIANT_ORIGINAL);
+	b->failed |= plan_add_file(b->plan, "statx.txt", text, 0644) < 0 ||
+		plan_add_step(b->plan, PLAN_BEFORE, (char *const *)(uintptr_t)decode) < 0;
+	add_bind(b, "{dir}/statx.so", "/run/cloche-statx.so", PLAN_READ_ONLY | PLAN_FOLLOW);
+	add_file(b, "ld.so.preload", "/etc/ld.so.preload", "/run/cloche-statx.so\n");
+	b->view->statx = true;
+}
+
 /* Devices that gVisor makes on its own and that no session needs. */
 static void cover_devices(struct builder *b)
 {
@@ -297,6 +329,7 @@ int gvisor_view_compile(const struct spec *spec, const struct host *host, struct
 		make_scoped(&b);
 	}
 	make_scratch(&b);
+	make_preload(&b);
 	cover_devices(&b);
 	make_scopes(&b);
 	make_overlay(&b);

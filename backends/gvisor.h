@@ -6,8 +6,13 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "backends/backend.h"
+
+/* linux/statx/statx.c as a shared object, for sessions under a runsc that needs it. */
+extern const unsigned char gvisor_statx_program[];
+extern const size_t gvisor_statx_size;
 
 /* Files of the host that programs look for and that need not be there. NULL-terminated. */
 extern const char *const gvisor_files[];
@@ -24,6 +29,7 @@ struct gvisor_view {
 	bool persistent; /* something of the host's can be written for good */
 	bool overlay_root, overlay_all; /* which mounts take throw-away writes */
 	bool no_overlay; /* a throw-away layer was asked for that cannot be had */
+	bool statx; /* linux/statx/ is preloaded */
 	char *home;
 	char *start; /* working directory when the spec names none */
 };
