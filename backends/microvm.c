@@ -471,7 +471,8 @@ static int note(const struct spec *spec, const struct host *host, struct plan *p
 }
 
 /*
- * What the session's own plan keeps, the guest's kernel keeps. A socket or FIFO of the host that can
+ * What the session's own plan keeps, the guest's kernel keeps; but kernel.filter, priv.none and
+ * host.conceal are not promised, as nobody outside of the guest can see whether they hold. A socket or FIFO of the host that can
  * be seen cannot be reached: the guest opens one of its own, and QEMU opens plain files only.
  */
 static void choose_uses(const struct spec *spec, struct plan *plan)
@@ -487,6 +488,7 @@ static void choose_uses(const struct spec *spec, struct plan *plan)
 	if (plan->timeout > 0) {
 		capability_set_add(&plan->uses, CAPABILITY_RES_TIME);
 	}
+	plan->uses.bits &= backend_microvm.enforces.bits;
 }
 
 static bool has_scopes(const struct plan *session)
@@ -702,8 +704,7 @@ const struct backend backend_microvm = {
 		HAS(FS_WRITE_DENY) | HAS(FS_WRITE_SCOPE) | HAS(FS_WRITE_EPHEMERAL) |
 		HAS(ENV_SCRUB) | HAS(PROC_NO_EXEC) | HAS(KERNEL_ISOLATION) | HAS(IPC_RESTRICT) |
 		HAS(RES_CPU) | HAS(RES_MEMORY) | HAS(RES_PIDS) | HAS(RES_DISK) | HAS(RES_TIME) |
-		HAS(PROC_ISOLATION) | HAS(KERNEL_FILTER) | HAS(PRIV_NONE) | HAS(DEV_MINIMAL) |
-		HAS(TTY_ISOLATE) | HAS(HOST_CONCEAL) | HAS(SESSION_FRESH)},
+		HAS(PROC_ISOLATION) | HAS(DEV_MINIMAL) | HAS(TTY_ISOLATE) | HAS(SESSION_FRESH)},
 	.probe = microvm_probe,
 	.compile = microvm_compile,
 	.start = microvm_start,
