@@ -1250,7 +1250,7 @@ static int start_keeper(struct container *container, const struct plan *plan,
 	struct plan_step *steps = NULL;
 	struct plan patched = *plan;
 	struct keeper_start start = {
-		.plan = plan, .host = host, .io = io, .no_cgroup = true, .hold = -1};
+		.plan = plan, .host = host, .io = io, .no_cgroup = true, .errors = -1, .hold = -1};
 	int r = io->pty ? with_terminal(plan, &patched, &steps) : 0;
 
 	if (r < 0) {

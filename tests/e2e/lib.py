@@ -273,6 +273,7 @@ class Server:
 
     name = "?"
     running = []  # all that have been started and not ended
+    beside = set()  # pids of what the test itself runs, with all below them
 
     def __init__(self):
         self.directory = tempfile.mkdtemp(prefix="cloche-e2e-")
@@ -335,7 +336,7 @@ class Server:
         """Every process of this server that is alive."""
         reap({server.process.pid for server in Server.running} | {self.process.pid} |
              set().union(*(server.children for server in Server.running), self.children))
-        others = set(self.children)
+        others = self.children | Server.beside
         for server in Server.running:
             if server is not self:
                 others.update(server.children, [server.process.pid])

@@ -6,19 +6,22 @@ import re
 import signal
 import time
 
-from lib import Cloche, case, check, echoes, equal, eventually, finish, main, parents
+from engines import engine_of
+from lib import Cloche, Server, case, check, echoes, equal, eventually, finish, main, parents, run
 
 BACKEND = os.environ.get("CLOCHE_BACKEND", "bubblewrap")
 TOOLS = "/run/cloche/tools"
-# What differs: the id a session sees itself under (gVisor checks file modes against the host's ids).
-USER = {"gvisor": r"[1-9]\d{3,}"}.get(BACKEND, "1000")
+ENGINE = engine_of(BACKEND)
+# A container has the files of its image.
+VIEW = {"readable": [] if ENGINE else ["/usr"]}
+# The id a session sees itself under: one that no user of the host has, where host ids count.
+USER = "603915240" if ENGINE else {"gvisor": r"[1-9]\d{3,}"}.get(BACKEND, "1000")
 # A kernel of the session's own lives within the limit.
 LITTLE_MEMORY = {"gvisor": "96M"}.get(BACKEND, "64M")
 
 
 def serve(**more):
-    profile = {"backend": BACKEND, "readable": ["/usr"], "write": "ephemeral", "pids": 64, "memory": "256M",
-               **more}
+    profile = {"backend": BACKEND, "write": "ephemeral", "pids": 64, "memory": "256M", **VIEW, **more}
     return Cloche(profiles={"lab": profile})
 
 
@@ -32,13 +35,12 @@ def session_of(server):
     before = tools()
     client = server.session()
     own = set()
-    for pid in server.processes():
-        try:
-            with open(f"/proc/{pid}/cgroup") as file:
-                own |= {line.strip().rpartition("/")[2] for line in file}
-        except OSError:
-            pass
-    return client, (tools() - before) & own
+    for entry in os.scandir(f"/proc/{keeper_of(server)}/fd"):
+        place, _, name = os.readlink(entry.path).rpartition("/")
+        own |= {name} if place == TOOLS else set()
+    own &= tools() - before
+    equal(len(own), 1, "directories of the session's tool")
+    return client, own
 
 
 def comm(pid):
@@ -53,6 +55,11 @@ def keeper_of(server):
     keepers = [pid for pid in server.processes() if comm(pid) == "cloche-keeper"]
     equal(len(keepers), 1, "keepers")
     return keepers[0]
+
+
+def is_gone(own):
+    """Is nothing left of a session: neither its tool's directory nor anything of an engine?"""
+    return not own & tools() and not (ENGINE and (ENGINE.containers() or ENGINE.volumes()))
 
 
 @case(f"{BACKEND}: a command's output, errors, input and exit status")
@@ -70,8 +77,9 @@ def commands():
 @case(f"{BACKEND}: it is that backend which runs, confined, with no descriptor besides")
 def confined():
     with serve() as server:
-        view = server.ssh("id -u; ls -d /work /root /etc/shadow 2>/dev/null | wc -l").text
-        check(re.fullmatch(USER + r"\n0", view), f"the view: {view}")
+        listing = f"id -u; ls -d /work {server.directory} 2>/dev/null | wc -l; cat /etc/shadow 2>/dev/null | wc -c"
+        view = server.ssh(listing).text
+        check(re.fullmatch(USER + r"\n0\n0", view), f"the view: {view}")
         listing = server.ssh("ls -ld /usr /tmp && stat -c %F /usr")
         check(listing.code == 0 and listing.text.endswith("directory"), f"ls and stat: {listing}")
         equal(server.ssh("ls /proc/self/fd | wc -w").text, "4", "descriptors of a command")
@@ -96,6 +104,22 @@ def terminal():
             equal(term.wait(), 5, "exit status")
 
 
+@case(f"{BACKEND}: a file there and back by sftp")
+def files():
+    with serve() as server:
+        data = os.urandom(300000)
+        with open(server.path("here"), "wb") as file:
+            file.write(data)
+        batch = server.write("batch", f"put {server.path('here')} there\nget there {server.path('back')}\n")
+        argv = server.ssh_argv("127.0.0.1")
+        port = argv.index("-p")
+        argv[port] = "-P"
+        result = run(["sftp", "-b", batch, *argv[1:argv.index("-l")], f"lab@127.0.0.1"])
+        equal(result.code, 0, f"sftp: {result}")
+        with open(server.path("back"), "rb") as file:
+            check(file.read() == data, "the file came back another")
+
+
 @case(f"{BACKEND}: the client's end ends the session; nothing of it is left")
 def disconnect():
     with serve() as server:
@@ -104,7 +128,7 @@ def disconnect():
         client.kill()
         finish(client)
         eventually(lambda: len(server.processes()) <= idle, "the end of the session")
-        eventually(lambda: not own & tools(), "the end of the tool's directory")
+        eventually(lambda: is_gone(own), "the end of all that was made for it")
 
 
 @case(f"{BACKEND}: the time limit ends a command that ignores signals")
@@ -146,7 +170,7 @@ def kill_monitor():
         check(client.wait(10) != 0, "the client was told that all is well")
         finish(client)
         eventually(lambda: len(server.processes()) <= idle, "the end of the session", 5)
-        eventually(lambda: not own & tools(), "the end of the tool's directory", 5)
+        eventually(lambda: is_gone(own), "the end of all that was made for it", 5)
         equal(server.ssh("echo new").text, "new", "a new session")
 
 
@@ -159,7 +183,11 @@ def kill_keeper():
         check(client.wait(10) != 0, "the client was told that all is well")
         finish(client)
         eventually(lambda: len(server.processes()) <= idle, "the end of the session", 5)
-        eventually(lambda: not own & tools(), "the end of the tool's directory", 5)
+        eventually(lambda: is_gone(own), "the end of all that was made for it", 5)
 
 
+if ENGINE:
+    with ENGINE:
+        Server.beside |= {ENGINE.daemon.pid} if ENGINE.daemon else set()
+        main()
 main()
