@@ -76,7 +76,7 @@ class Engine:
             must(self.command, "import", archive(), IMAGE)
             # What an engine mounts for its own life is there before anybody looks.
             must(self.command, "run", "--rm", "--network", "none", "--log-driver", "none",
-                 "--ulimit", "nproc=4096:4096", IMAGE, "true")
+                 "--ulimit", "nproc=4096:4096", "--ulimit", "nofile=1024:4096", IMAGE, "true")
         except BaseException:
             self.close()
             raise
