@@ -289,6 +289,25 @@ const struct caveat_info caveat_table[] = {
 	{"vm.root.cached", CAPABILITY_FS_READ_HOST, CAVEAT_INFO,
 		"a readable file that the host changes during the session may be seen as it was",
 		NULL},
+	{"vm.cpu.not_measured", CAPABILITY_RES_CPU, CAVEAT_WEAKER,
+		"processor time is limited by control groups around and inside the guest; what the "
+		"testkit measures in a guest does not show it, so it is not promised",
+		"use native where the limit must be promised"},
+	{"vm.memory.not_measured", CAPABILITY_RES_MEMORY, CAVEAT_WEAKER,
+		"memory is limited by the machine's size and a control group inside; the testkit "
+		"has "
+		"no evidence of it from outside, so it is not promised",
+		"use native where the limit must be promised"},
+	{"vm.pids.not_measured", CAPABILITY_RES_PIDS, CAVEAT_WEAKER,
+		"tasks are limited by a control group inside the guest; the testkit has no "
+		"evidence of "
+		"it from outside, so it is not promised",
+		"use native where the limit must be promised"},
+	{"vm.disk.not_measured", CAPABILITY_RES_DISK, CAVEAT_WEAKER,
+		"throw-away writes are limited by the sizes of file systems in the guest's memory; "
+		"the "
+		"testkit has no evidence of it from outside, so it is not promised",
+		"use native where the limit must be promised"},
 	{"vm.memory.default", CAPABILITY_RES_MEMORY, CAVEAT_INFO,
 		"no memory limit is asked for: the guest has 512 MiB all the same", "set memory"},
 
