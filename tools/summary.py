@@ -57,6 +57,36 @@ def cases_of(test):
     return cases or [("pass", name, "")]
 
 
+MARKS = {None: "-", "PASS": "yes"}
+
+
+def print_matrix(directory):
+    """Backend by capability: declared and observed, started as cloche run does and over SSH."""
+    rows = {}
+    for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else []:
+        if name.endswith(".json"):
+            with open(os.path.join(directory, name), encoding="utf-8") as file:
+                rows[name[:-5]] = json.load(file)
+    if not rows:
+        return
+    capabilities = sorted({capability for row in rows.values() for capability in row})
+    absent = []
+    print("\ndeclared and observed by this run (run/ssh; -: not declared for the profile that was measured)")
+    print(" " * 20 + " ".join(f"{name:12}" for name in rows))
+    for capability in capabilities:
+        cells = [rows[name].get(capability, {}) for name in rows]
+        if any(cell.get("run") or cell.get("ssh") for cell in cells):
+            texts = ["-" if not cell.get("run") and not cell.get("ssh") else
+                     "/".join(MARKS.get(cell.get(via), str(cell.get(via)).lower()) for via in ("run", "ssh"))
+                     for cell in cells]
+            print(f"{capability:20}" + " ".join(f"{text:12}" for text in texts).rstrip())
+            absent += [(name, capability, row[capability].get("why") or "this backend has no means for it")
+                       for name, row in rows.items() if not row.get(capability, {}).get("run")]
+    for name, capability, why in absent:
+        print(f"not declared: {name} {capability}: {why}")
+    print()
+
+
 def main():
     if not os.path.exists(sys.argv[1]):
         print("no test of that name")
@@ -70,6 +100,8 @@ def main():
     for state, name, reason in cases:
         if state == "skip":
             print(f"skipped: {name}: {reason}")
+    if len(sys.argv) > 2:
+        print_matrix(sys.argv[2])
     count = {state: sum(case[0] == state for case in cases) for state in ("pass", "fail", "skip")}
     print(f"{count['pass']} passed, {count['fail']} failed, {count['skip']} skipped")
     return 1 if count["fail"] or not count["pass"] else 0
