@@ -35,6 +35,8 @@ int command_explain(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 int command_passwd(int argc, char **argv);
 int command_keygen(int argc, char **argv);
+int command_sessions(int argc, char **argv);
+int command_penalties(int argc, char **argv);
 
 /* "cloche: <sentence>" on standard error, control bytes escaped. Returns code. */
 int cli_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -27,6 +27,11 @@ const struct command commands[] = {
 		command_doctor},
 	{"passwd", "", "make a password line for the configuration", command_passwd},
 	{"keygen", "[-t ed25519] -f FILE", "make a host key", command_keygen},
+	{"sessions", "[show ID | kill ID [--reason TEXT] | drain] [--json] [--socket PATH]",
+		"list the sessions of a running server, end one, or let it drain",
+		command_sessions},
+	{"penalties", "[--json] [--clear ADDRESS | --clear USER | --clear all] [--socket PATH]",
+		"list who has to wait before the server serves them again", command_penalties},
 	{"help", "[COMMAND]", "say how to use a command", command_help},
 	{.name = NULL},
 };

@@ -132,6 +132,16 @@ static int read_listen(const char *text, char **ret, struct err *err)
 	return keep(text, ret, err);
 }
 
+/* Not a path from where one is: a server and its clients stand in different places. */
+static int read_control(const char *text, char **ret, struct err *err)
+{
+	if (strlen(text) >= CONFIG_CONTROL_PATH) {
+		return err_refuse(err, EINVAL, "longer than a socket's path may be, %d bytes",
+			CONFIG_CONTROL_PATH - 1);
+	}
+	return strcmp(text, "auto") == 0 ? keep(text, ret, err) : read_path(text, ret, err);
+}
+
 static int read_net_user(const char *text, char **ret, struct err *err)
 {
 	uint64_t uid = 0;
@@ -367,6 +377,10 @@ const struct config_key config_server_keys[] = {
 	{"empty_dir", CONFIG_TEXT, FIELD(empty_dir), .read = read_path, .path = true,
 		.preset = "/run/cloche/empty",
 		.help = "empty directory, the root of processes that talk to clients"},
+	{"control", CONFIG_TEXT, FIELD(control), .read = read_control, .unset = "none",
+		.preset = "auto", .help = "socket by which the server is asked and told"},
+	{"control_group", CONFIG_TEXT, FIELD(control_group), .read = read_name, .unset = "none",
+		.preset = "none", .help = "group that may ask there, and change nothing"},
 	/* A number nobody is given: Debian reserves 65000 to 65533 and systemd leaves this part free. */
 	{"net_user", CONFIG_TEXT, FIELD(net_user), .read = read_net_user, .preset = "65522",
 		.help = "user, or uid, of the processes that talk to clients"},

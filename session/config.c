@@ -131,6 +131,25 @@ int config_keys_path(const char *pattern, const char *login, char **ret)
 	return 0;
 }
 
+bool config_control_path(const char *setting, char path[CONFIG_CONTROL_PATH])
+{
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+	int length = 0;
+
+	memset(path, 0, CONFIG_CONTROL_PATH);
+	if (!setting) {
+		return false;
+	}
+	if (strcmp(setting, "auto") != 0) {
+		length = snprintf(path, CONFIG_CONTROL_PATH, "%s", setting);
+	} else if (geteuid() == 0) {
+		length = snprintf(path, CONFIG_CONTROL_PATH, "/run/cloche/control.sock");
+	} else if (runtime && *runtime == '/') {
+		length = snprintf(path, CONFIG_CONTROL_PATH, "%s/cloche/control.sock", runtime);
+	}
+	return length > 0 && length < CONFIG_CONTROL_PATH;
+}
+
 /* ---- files ---- */
 
 static bool has_passwords(const struct config *config)

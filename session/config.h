@@ -12,6 +12,8 @@
 #include "base/err.h"
 #include "session/penalties.h"
 
+#define CONFIG_CONTROL_PATH 108 /* room for the path of a socket, with its end */
+
 struct config_profile {
 	char *name;
 	char *description; /* may be NULL */
@@ -69,6 +71,8 @@ struct config {
 	char *audit_log; /* path, "-" for stderr, or NULL: none */
 	char *state_dir; /* proofs and locks */
 	char *empty_dir;
+	char *control; /* path of the control socket, "auto", or NULL: none */
+	char *control_group; /* may look, not change; or NULL */
 	char *net_user; /* user name or uid of the net process */
 	char *log_level;
 	char *kex, *ciphers, *macs, *host_key_algorithms, *public_key_algorithms;
@@ -125,6 +129,12 @@ char *const *config_user_principals(const struct config *config, const struct co
 
 /* The entry for a login name: its own, else "*", else NULL. */
 const struct config_user *config_find_user(const struct config *config, const char *name);
+
+/*
+ * Where the control socket is: "auto" is /run/cloche/control.sock for root, else below
+ * $XDG_RUNTIME_DIR. False when there is none.
+ */
+bool config_control_path(const char *setting, char path[CONFIG_CONTROL_PATH]);
 
 /* The text of the embedded default configuration, and of the profiles that can be inherited. */
 extern const char config_default_text[];

@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 #include <sys/wait.h>
 
 #include "base/cleanup.h"
@@ -67,6 +69,7 @@ int session_new(uint32_t channel, struct session **ret)
 	}
 	session->channel = channel;
 	session->agent = -1;
+	session->place = -1;
 	session->size = (struct winsize){.ws_row = 24, .ws_col = 80};
 	*ret = session;
 	return 0;
@@ -395,6 +398,26 @@ static void begin_clock(const struct session_context *context, struct session *s
 	session->state = SESSION_RUNNING;
 }
 
+/* A list that is full is no reason to refuse what limits permit. */
+static void enter_roster(const struct session_context *context, struct session *session,
+	enum policy_kind kind, const struct plan *plan)
+{
+	const struct policy_login *login = &context->login;
+	struct roster_row row = {.monitor = getpid(), .pty = session->pty, .started = time(NULL)};
+
+	if (!context->roster) {
+		return;
+	}
+	(void)snprintf(row.id, sizeof(row.id), "%s.%u", context->audit->conn, session->channel);
+	(void)snprintf(row.user, sizeof(row.user), "%s", login->name);
+	(void)snprintf(row.address, sizeof(row.address), "%s", login->address);
+	(void)snprintf(row.profile, sizeof(row.profile), "%s", login->profile->name);
+	(void)snprintf(row.backend, sizeof(row.backend), "%s", plan->backend);
+	(void)snprintf(row.kind, sizeof(row.kind), "%s", policy_kind_name(kind));
+	(void)snprintf(row.plan, sizeof(row.plan), "%s", plan->digest);
+	session->place = roster_add(context->roster, context->slot, &row);
+}
+
 static int start_checked(const struct session_context *context, struct session *session,
 	enum policy_kind kind, const char *command, int ret_fds[3], size_t *ret_count,
 	struct err *err)
@@ -414,6 +437,8 @@ static int start_checked(const struct session_context *context, struct session *
 	if (r < 0) {
 		close_fdp(&session->agent);
 		session_shared_fini(&session->own);
+	} else {
+		enter_roster(context, session, kind, plan);
 	}
 	return r < 0 ? err_wrap(err, "the sandbox could not be made") : 0;
 }
@@ -483,6 +508,19 @@ void session_end(struct session *session, const char *cause, unsigned grace_ms, 
 		(void)session->backend->signal(session->sandbox, SIGCONT);
 	} else if (session->state == SESSION_ENDING && end_at < session->end_at) {
 		session->end_at = end_at;
+	}
+}
+
+void session_look_at_roster(const struct session_context *context, struct session *session)
+{
+	char reason[ROSTER_REASON];
+	char text[sizeof(session->notice)];
+
+	if (session->place >= 0 &&
+		roster_must_end(context->roster, (size_t)session->place, reason)) {
+		(void)snprintf(text, sizeof(text), "this session was ended by the operator%s%s",
+			reason[0] ? ": " : "", reason);
+		session_end(session, "killed", LIMIT_GRACE_MS, text);
 	}
 }
 
@@ -625,6 +663,10 @@ static void let_go(const struct session_context *context, struct session *sessio
 {
 	session->backend->destroy(session->sandbox);
 	session->sandbox = NULL;
+	if (session->place >= 0) {
+		roster_remove(context->roster, (size_t)session->place);
+		session->place = -1;
+	}
 	close_fdp(&session->agent);
 	session_shared_fini(&session->own);
 	limits_remove_session(context->limits, context->slot);

@@ -18,6 +18,7 @@
 #include "session/audit.h"
 #include "session/limits.h"
 #include "session/policy.h"
+#include "session/roster.h"
 #include "session/shared.h"
 
 /* Whether a profile may be used, and what was measured. */
@@ -40,6 +41,7 @@ struct session_context {
 	struct limits *limits;
 	size_t slot;
 	const struct penalties *penalties;
+	struct roster *roster;
 	struct session_shared *shared; /* the connection's one sandbox, where the profile shares */
 };
 
@@ -59,6 +61,7 @@ struct session {
 	struct session_shared own; /* a sandbox to join that is nobody else's */
 	const struct backend *backend;
 	struct sandbox *sandbox;
+	int place; /* in the roster; -1: not listed */
 	bool deaf; /* forced command or subsystem: the client's signals are not passed on */
 	uint64_t timeout, idle_timeout, warning; /* microseconds; 0: none */
 	uint64_t started, active, end_at; /* by io_now_usec() */
@@ -119,6 +122,9 @@ void session_touch(struct session *session);
  * the audit log, notice (may be NULL) to the user. The first cause stays.
  */
 void session_end(struct session *session, const char *cause, unsigned grace_ms, const char *notice);
+
+/* Ends it if the operator has said so in the roster. */
+void session_look_at_roster(const struct session_context *context, struct session *session);
 
 /* To poll for input: -1 when nothing runs. */
 int session_event_fd(const struct session *session);

@@ -32,6 +32,7 @@
 #include "cloche-config.h"
 #include "session/audit.h"
 #include "session/limits.h"
+#include "sshd/control.h"
 #include "sshd/doorman.h"
 #include "sshd/monitor.h"
 #include "sshd/notify.h"
@@ -65,6 +66,8 @@ struct listener {
 	struct host host;
 	struct service service;
 	struct limits *limits;
+	struct roster *roster;
+	struct control control;
 	pid_t *monitors; /* by slot; 0: none */
 	size_t slots; /* slots below this one have been used */
 	int signals;
@@ -345,6 +348,7 @@ static void close_listener(const struct listener *listener)
 	(void)close(listener->service.zygote.control);
 	(void)close(listener->signals);
 	(void)close(listener->interrupts);
+	control_close_fds(&listener->control);
 }
 
 static void run_monitor(const struct listener *listener, size_t slot, int socket, int client)
@@ -359,6 +363,7 @@ static void run_monitor(const struct listener *listener, size_t slot, int socket
 		.audit = &audit,
 		.limits = listener->limits,
 		.slot = slot,
+		.roster = listener->roster,
 		.penalties = listener->doorman.penalties,
 		.socket = socket,
 		.client = client,
@@ -377,6 +382,7 @@ static void run_monitor(const struct listener *listener, size_t slot, int socket
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGUSR2);
 	(void)sigprocmask(SIG_SETMASK, &set, NULL);
 	_exit(monitor_run(&options));
 }
@@ -483,6 +489,7 @@ static void lose_monitor(struct listener *listener, size_t slot, pid_t pid, int 
 	/* While the slot still says who it was. */
 	doorman_hear(&listener->doorman, &service->config, &service->audit);
 	doorman_learn(&listener->doorman, &service->config, &service->audit, &source, status);
+	roster_drop(listener->roster, slot);
 	uint32_t sessions = limits_drop_slot(listener->limits, slot);
 	listener->monitors[slot] = 0;
 	if (WIFEXITED(status) && sessions == 0) {
@@ -512,6 +519,9 @@ static void reap(struct listener *listener)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid == listener->service.zygote.pid) {
 			lose_zygote(listener, status);
+			continue;
+		}
+		if (control_reap(&listener->control, pid)) {
 			continue;
 		}
 		for (size_t slot = 0; slot < listener->slots; slot++) {
@@ -580,7 +590,8 @@ static void begin_stop(struct listener *listener, enum stop_step step, const cha
 			&listener->service, "server_stop", json_pack("{s:s}", "reason", why));
 		sockets_close(&listener->service.sockets);
 	}
-	advance(listener, step > listener->step ? step : ENDING);
+	bool endless = listener->step == DRAINING && listener->step_ends == UINT64_MAX;
+	advance(listener, step > listener->step || endless ? step : ENDING);
 }
 
 static void on_signals(struct listener *listener)
@@ -601,7 +612,10 @@ static void on_signals(struct listener *listener)
 			begin_stop(listener, ENDING, "interrupt");
 			break;
 		default:
-			begin_stop(listener, listener->step == RUNNING ? DRAINING : ENDING,
+			begin_stop(listener,
+				listener->step == RUNNING || listener->step_ends == UINT64_MAX
+					? DRAINING
+					: ENDING,
 				"told to end");
 		}
 	}
@@ -628,6 +642,145 @@ static void watch_clock(struct listener *listener)
 	}
 }
 
+/* ---- the control socket ---- */
+
+static void prepare_helper(void *data)
+{
+	const struct listener *listener = data;
+
+	closelog();
+	close_listener(listener);
+}
+
+/* The clock of a drain that an operator asked for runs only after SIGTERM. */
+static void drain_without_end(struct listener *listener)
+{
+	if (listener->step == RUNNING) {
+		begin_stop(listener, DRAINING, "drain");
+		listener->step_ends = UINT64_MAX;
+	}
+}
+
+static int kill_session(
+	struct listener *listener, const struct control_request *request, struct err *err)
+{
+	size_t slot = 0;
+	int r = roster_end(listener->roster, request->id, request->reason, &slot);
+
+	if (r == -EALREADY) {
+		return err_refuse(err, EALREADY, "it is being ended already");
+	}
+	if (r < 0 || slot >= listener->slots || listener->monitors[slot] <= 0) {
+		return err_refuse(err, ENOENT, "there is no such session");
+	}
+	/* Not reaped yet, so the pid is still this child's. */
+	(void)kill(listener->monitors[slot], SIGUSR2);
+	return 1;
+}
+
+static int clear_penalties(
+	struct listener *listener, const struct control_request *request, struct err *err)
+{
+	const struct penalty_rules rules = doorman_rules(&listener->service.config);
+	bool all = strcmp(request->who, "all") == 0;
+	struct source source;
+	bool address = !all && source_parse(request->who, &source) == 0;
+	size_t count = penalties_clear(listener->doorman.penalties, &rules,
+		address ? &source : NULL, all || address ? NULL : request->who);
+
+	return count || all ? (int)count : err_refuse(err, ENOENT, "nobody of that name waits");
+}
+
+/* How many it was about, or negative errno. */
+static int obey(struct listener *listener, const struct control_request *request, struct err *err)
+{
+	switch (request->verb) {
+	case CONTROL_KILL:
+		return kill_session(listener, request, err);
+	case CONTROL_DRAIN:
+		drain_without_end(listener);
+		return (int)signal_monitors(listener, 0);
+	case CONTROL_CLEAR:
+		return clear_penalties(listener, request, err);
+	default:
+		return err_refuse(err, EINVAL, "this needs no listener");
+	}
+}
+
+static void serve_helper(struct listener *listener, size_t i)
+{
+	static const char *const names[CONTROL_VERBS] = {
+		[CONTROL_KILL] = "kill", [CONTROL_DRAIN] = "drain", [CONTROL_CLEAR] = "clear"};
+	struct control_request request;
+	struct control_answer answer = {0};
+	struct err err = {0};
+
+	if (control_receive(&listener->control, i, &request) <= 0) {
+		return;
+	}
+	uid_t uid = listener->control.helpers[i].uid;
+	answer.code = obey(listener, &request, &err);
+	if (answer.code >= 0) {
+		answer.count = (uint32_t)answer.code;
+	}
+	(void)snprintf(answer.text, sizeof(answer.text), "%.*s", (int)sizeof(answer.text) - 1,
+		answer.code < 0 ? err.msg : "");
+	const char *target = request.id[0] ? request.id : request.who;
+	const char *verb = names[request.verb] ? names[request.verb] : "unknown";
+	log_info("uid %u says %s %s: %s", (unsigned)uid, verb, target,
+		answer.code < 0 ? err.msg : "done");
+	audit_event_of_server(&listener->service, "control",
+		json_pack("{s:s, s:o, s:o, s:I, s:b}", "do", verb, "target", audit_text(target),
+			"reason", audit_text(request.reason[0] ? request.reason : NULL), "uid",
+			(json_int_t)uid, "ok", answer.code >= 0));
+	control_reply(&listener->control, i, &answer);
+}
+
+static nfds_t poll_control(const struct listener *listener, struct pollfd *fds)
+{
+	const struct control *control = &listener->control;
+
+	fds[0] = (struct pollfd){
+		.fd = control_has_room(control) ? control->fd : -1, .events = POLLIN};
+	for (size_t i = 0; i < CONTROL_HELPERS; i++) {
+		fds[1 + i] = (struct pollfd){.fd = control->helpers[i].ask, .events = POLLIN};
+	}
+	return 1 + CONTROL_HELPERS;
+}
+
+static void step_control(struct listener *listener, const struct pollfd *fds)
+{
+	for (size_t i = 0; i < CONTROL_HELPERS; i++) {
+		if (fds[1 + i].revents) {
+			serve_helper(listener, i);
+		}
+	}
+	if (fds[0].revents) {
+		const struct control_helper helper = {
+			.draining = listener->step != RUNNING,
+			.roster = listener->roster,
+			.limits = listener->limits,
+			.penalties = listener->doorman.penalties,
+		};
+		doorman_hear(
+			&listener->doorman, &listener->service.config, &listener->service.audit);
+		control_accept(&listener->control, helper, prepare_helper, listener);
+	}
+}
+
+/* Without one that was asked for by name we do not start; the usual one may be another server's. */
+static int open_control(struct listener *listener, struct err *err)
+{
+	const struct config *config = &listener->service.config;
+	int r = control_open(config, &listener->control, err);
+
+	if (r < 0 && strcmp(config->control, "auto") == 0) {
+		log_warning("%s; this server has no control socket", err->msg);
+		return 0;
+	}
+	return r;
+}
+
 /* ---- the loop ---- */
 
 static int next_timeout(const struct listener *listener, bool accepting)
@@ -651,7 +804,8 @@ static int next_timeout(const struct listener *listener, bool accepting)
 
 static void turn(struct listener *listener)
 {
-	struct pollfd fds[FIXED_FDS + SOCKETS_MAX] = {
+	struct pollfd control[1 + CONTROL_HELPERS];
+	struct pollfd fds[FIXED_FDS + SOCKETS_MAX + ARRAY_SIZE(control)] = {
 		{.fd = listener->signals, .events = POLLIN},
 		{.fd = limits_event_fd(listener->limits), .events = POLLIN},
 	};
@@ -662,6 +816,9 @@ static void turn(struct listener *listener)
 	for (size_t i = 0; i < sockets->count && accepting; i++) {
 		fds[count++] = (struct pollfd){.fd = sockets->items[i].fd, .events = POLLIN};
 	}
+	const nfds_t first_control = count;
+	count += poll_control(listener, control);
+	memcpy(fds + first_control, control, sizeof(control));
 	if (poll(fds, count, next_timeout(listener, accepting)) < 0 && errno != EINTR) {
 		log_error("poll: %s", strerror(errno));
 		return;
@@ -670,7 +827,8 @@ static void turn(struct listener *listener)
 		doorman_hear(
 			&listener->doorman, &listener->service.config, &listener->service.audit);
 	}
-	for (size_t i = FIXED_FDS; i < count; i++) {
+	step_control(listener, fds + first_control);
+	for (size_t i = FIXED_FDS; i < first_control && listener->step == RUNNING; i++) {
 		if (fds[i].revents) {
 			accept_some(listener, fds[i].fd);
 		}
@@ -699,6 +857,7 @@ static int make_tables(struct listener *listener, const struct config *config)
 	slots = slots < 4096 ? 4096 : slots;
 	listener->monitors = calloc(slots, sizeof(*listener->monitors));
 	int r = listener->monitors ? limits_new(slots, &listener->limits) : -ENOMEM;
+	r = r ? r : roster_new(&listener->roster);
 	return r ? r : doorman_init(&listener->doorman, listener->limits);
 }
 
@@ -770,15 +929,18 @@ static int set_up(struct listener *listener, struct config *config, struct err *
 	if (swept > 0) {
 		log_info("removed %d things an earlier server left", swept);
 	}
-	return service_init(listener, config, NULL, &listener->service, err);
+	r = service_init(listener, config, NULL, &listener->service, err);
+	return r ? r : open_control(listener, err);
 }
 
 static void tear_down(struct listener *listener)
 {
+	control_stop(&listener->control);
 	zygote_stop(&listener->service.zygote);
 	service_fini(&listener->service);
 	(void)backend_sweep(&listener->host);
 	doorman_fini(&listener->doorman);
+	listener->roster = roster_free(listener->roster);
 	listener->limits = limits_free(listener->limits);
 	free(listener->monitors);
 	close_fdp(&listener->signals);
@@ -797,6 +959,7 @@ int listener_run(const struct options *options, struct config *config, bool to_s
 	};
 	struct err err = {0};
 
+	control_init(&listener.control);
 	apply_log_level(&listener, config);
 	int r = set_up(&listener, config, &err);
 	if (r < 0) {

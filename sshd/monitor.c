@@ -284,6 +284,7 @@ static void log_in(struct monitor *monitor)
 		.limits = monitor->options->limits,
 		.slot = monitor->options->slot,
 		.penalties = monitor->options->penalties,
+		.roster = monitor->options->roster,
 		.shared = &monitor->shared,
 	};
 	if (auth->by_key) {
@@ -726,7 +727,10 @@ static void on_signals(struct monitor *monitor)
 	struct signalfd_siginfo info;
 
 	while (read(monitor->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-		monitor->draining = true;
+		for (size_t i = 0; info.ssi_signo == SIGUSR2 && i < monitor->session_count; i++) {
+			session_look_at_roster(&monitor->context, monitor->sessions[i]);
+		}
+		monitor->draining = monitor->draining || info.ssi_signo != SIGUSR2;
 		if (info.ssi_signo != SIGTERM || monitor->stopping) {
 			continue;
 		}
@@ -941,6 +945,7 @@ static int set_up(struct monitor *monitor)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGUSR2);
 	monitor->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (monitor->signals < 0) {
 		return -errno;

@@ -34,6 +34,7 @@ struct monitor_options {
 	struct audit *audit;
 	struct limits *limits;
 	size_t slot;
+	struct roster *roster; /* of sessions; NULL: not kept */
 	const struct penalties *penalties; /* of users; read only */
 	int socket; /* our end of the pair with net */
 	int client; /* the TCP connection: to ask who it is, and to cut it; never read */
@@ -41,8 +42,8 @@ struct monitor_options {
 
 /*
  * Serves one connection to its end; then no sandbox of it is left. SIGTERM ends all sessions with a
- * word to their users, SIGUSR1 says that the server is draining: no new sessions. Both must be
- * blocked by the caller. Returns an exit code, by which the listener learns how it went.
+ * word to their users, SIGUSR1 says that the server is draining: no new sessions, SIGUSR2 that the
+ * roster has one of ours that is to end. All must be blocked by the caller. Returns an exit code, by which the listener learns how it went.
  */
 int monitor_run(const struct monitor_options *options);
 

@@ -599,6 +599,7 @@ class Cloche(Server):
             "host_keys": [self.path("host_key")],
             "state_dir": self.path("state"),
             "audit_log": self.audit_path,
+            "control": self.path("control"),
             "penalty_exempt": ["127.0.0.0/8"],  # tests misbehave all day long
             **(server or {}),
         }
