@@ -7,7 +7,8 @@ import json
 import os
 import time
 
-from lib import BUILD, Cloche, Skip, case, check, equal, main, run
+from engines import engine_of
+from lib import BUILD, Cloche, Server, Skip, case, check, equal, main, run
 
 BACKEND = os.environ.get("CLOCHE_BACKEND", "native")
 HOST = os.path.join(BUILD, "testkit", "cloche-testkit-host")
@@ -16,12 +17,7 @@ PROFILE = {"backend": BACKEND, "readable": ["/usr"], "write": "ephemeral", "pids
 SLOW = {"gvisor": 240, "microvm": 240}
 
 
-def engine():
-    """What a backend needs to be running, and the profile's keys for it."""
-    if BACKEND.split("-")[0] in ("docker", "podman"):
-        import engines
-        return engines.of(BACKEND)
-    return contextlib.nullcontext({})
+ENGINE = engine_of(BACKEND)  # then a container has the files of its image
 
 
 def measure(server, profile, *target):
@@ -65,21 +61,22 @@ def save(names, by_run, by_ssh, why):
 def _():
     if os.geteuid() != 0:
         raise Skip("the controls take another user, and that takes root")
-    with engine() as more:
-        profile = {**PROFILE, **more}
-        server = Cloche(profiles={"lab": profile, "timed": {**profile, "timeout": "3s"}})
-        server.users["timed"] = {**server.users["lab"], "profile": "timed"}
-        with server:
-            code, report = measure(server, "timed", "--target", BACKEND)
-            ssh_code, ssh_report = measure(server, "lab", "--target",
-                                           f"ssh://lab@127.0.0.1:{server.port}", "--identity", server.key)
-            by_run, by_ssh = observed(report), observed(ssh_report)
-            by_ssh["res.time"] = time_limit(server)
-            why = reasons(server)
-        save([c["name"] for c in report["capabilities"]], by_run, by_ssh, why)
-        equal((code, set(by_run.values())), (0, {"PASS"}), f"by run ({by_run})")
-        equal((ssh_code, set(by_ssh.values())), (0, {"PASS"}), f"over SSH ({by_ssh})")
-        equal(set(by_ssh), set(by_run), "what is declared")
+    profile = {key: value for key, value in PROFILE.items() if key != "readable" or not ENGINE}
+    server = Cloche(profiles={"lab": profile, "timed": {**profile, "timeout": "3s"}})
+    server.users["timed"] = {**server.users["lab"], "profile": "timed"}
+    with server:
+        code, report = measure(server, "timed", "--target", BACKEND)
+        ssh_code, ssh_report = measure(server, "lab", "--target",
+                                       f"ssh://lab@127.0.0.1:{server.port}", "--identity", server.key)
+        by_run, by_ssh = observed(report), observed(ssh_report)
+        by_ssh["res.time"] = time_limit(server)
+        why = reasons(server)
+    save([c["name"] for c in report["capabilities"]], by_run, by_ssh, why)
+    equal((code, set(by_run.values())), (0, {"PASS"}), f"by run ({by_run})")
+    equal((ssh_code, set(by_ssh.values())), (0, {"PASS"}), f"over SSH ({by_ssh})")
+    equal(set(by_ssh), set(by_run), "what is declared")
 
 
-main()
+with ENGINE or contextlib.nullcontext():
+    Server.beside |= {ENGINE.daemon.pid} if ENGINE and ENGINE.daemon else set()
+    main()
