@@ -16,6 +16,7 @@ from engines import ENGINES  # noqa: E402
 HOST = os.path.join(BUILD, "testkit", "cloche-testkit-host")
 CLOCHE = os.path.join(BUILD, "cli", "cloche")
 ROWS = [(None, "--write=none", ""), (None, "--write=ephemeral", ""),
+        (None, "--write=scope", ""), ("read_only", "--write=scope", "fs.write.scope"),
         ("filter", "--write=none", "kernel.filter"), ("net", "--write=none", "net.disable"),
         ("cgroup", "--write=none", "res.memory"), ("disk", "--write=none", "res.disk")]
 number = 0
@@ -43,7 +44,10 @@ def run(*argv, seconds=60):
 def measure(engine, without, write):
     argv = [HOST, f"--target={engine}", "--quick", "--env-deny=SECRET_*",
             "--memory=64M", "--pids=40", "--cpus=0.5", "--disk=32M", write]
-    return run(*argv, *([f"--without={without}"] if without else []))
+    argv += [f"--without={without}"] if without else []
+    with tempfile.TemporaryDirectory(prefix="cloche-scope-", dir="/var/lib") as place:
+        os.chmod(place, 0o777)
+        return run(*argv, *([f"--writable={place}"] if write == "--write=scope" else []))
 
 
 def check(engine):
