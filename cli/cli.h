@@ -34,6 +34,7 @@ int command_backends(int argc, char **argv);
 int command_explain(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 int command_passwd(int argc, char **argv);
+int command_totp(int argc, char **argv);
 int command_keygen(int argc, char **argv);
 int command_sessions(int argc, char **argv);
 int command_penalties(int argc, char **argv);

@@ -25,6 +25,7 @@ const struct command commands[] = {
 		"say what a name means, or who would run a command and why", command_explain},
 	{"doctor", "[--json]", "say what this host can do, and how to mend what it cannot",
 		command_doctor},
+	{"totp", "[--key FILE] USER", "make a secret for one-time codes", command_totp},
 	{"passwd", "", "make a password line for the configuration", command_passwd},
 	{"keygen", "[-t ed25519] -f FILE", "make a host key", command_keygen},
 	{"sessions", "[show ID | kill ID [--reason TEXT] | drain] [--json] [--socket PATH]",

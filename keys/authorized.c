@@ -647,6 +647,59 @@ int authorized_parse_line(const char *line, struct authorized_key *ret, struct e
 	return 1;
 }
 
+/* ---- two keys at once ---- */
+
+static int merge_text(char **into, const char *other, const char *what, struct err *err)
+{
+	if (!other || (*into && strcmp(*into, other) == 0)) {
+		return 0;
+	}
+	if (*into) {
+		return err_refuse(
+			err, EPERM, "the keys that were used have different options %s", what);
+	}
+	*into = strdup(other);
+	return *into ? 0 : err_set(err, ENOMEM, "reading keys");
+}
+
+static bool lists_are_equal(char *const *a, char *const *b)
+{
+	size_t i = 0;
+
+	for (; a[i] && b[i]; i++) {
+		if (strcmp(a[i], b[i]) != 0) {
+			return false;
+		}
+	}
+	return !a[i] && !b[i];
+}
+
+static int merge_list(char ***into, char *const *other, const char *what, struct err *err)
+{
+	if (!other || (*into && lists_are_equal(*into, other))) {
+		return 0;
+	}
+	if (*into) {
+		return err_refuse(
+			err, EPERM, "the keys that were used have different options %s", what);
+	}
+	return strv_copy(other, into) < 0 ? err_set(err, ENOMEM, "reading keys") : 0;
+}
+
+int authorized_options_merge(
+	struct key_options *into, const struct key_options *other, struct err *err)
+{
+	into->pty = into->pty && other->pty;
+	into->port_forwarding = into->port_forwarding && other->port_forwarding;
+	into->agent_forwarding = into->agent_forwarding && other->agent_forwarding;
+	into->x11_forwarding = into->x11_forwarding && other->x11_forwarding;
+	int r = merge_text(&into->command, other->command, "command", err);
+	r = r ? r : merge_text(&into->profile, other->profile, "profile", err);
+	r = r ? r : merge_list(&into->permit_open, other->permit_open, "permitopen", err);
+	r = r ? r : merge_list(&into->permit_listen, other->permit_listen, "permitlisten", err);
+	return r ? r : merge_list(&into->environment, other->environment, "environment", err);
+}
+
 /* ---- files ---- */
 
 struct search {

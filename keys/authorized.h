@@ -81,6 +81,13 @@ int authorized_find_authority(const char *text, size_t size,
 	void (*complain)(void *data, unsigned line, const char *message), void *data,
 	struct authorized_key *ret, const char **ret_reason);
 
+/*
+ * Makes into what both sets of options permit. What only one of them has is kept; 0, or -EPERM with err when
+ * both have a command, profile, list or variable and not the same one; -ENOMEM. other is left as it was.
+ */
+int authorized_options_merge(
+	struct key_options *into, const struct key_options *other, struct err *err);
+
 /* Is text an address, or a network without bits set behind its prefix? */
 bool authorized_is_network(const char *text);
 

@@ -64,6 +64,7 @@ bool password_verify(const char *line, const char *password, size_t size)
 		return false;
 	}
 	/* The work comes first and always; only then is it asked whether it counts. */
-	same = crypto_pwhash_str_verify(real ? line : nobody_line, password, size) == 0;
+	same = crypto_pwhash_str_verify(
+		       real ? line : nobody_line, size > 0 ? password : "", size) == 0;
 	return same && real && size > 0;
 }

@@ -15,6 +15,7 @@
 #include "session/config-schema.h"
 #include "session/document.h"
 #include "session/home.h"
+#include "session/methods.h"
 #include "session/report.h"
 
 #define MAX_PROFILES 256
@@ -89,7 +90,7 @@ struct target {
 
 static bool is_password(const char *name)
 {
-	return parse_edit_distance(name, "password", 3) <= 3;
+	return strcmp(name, "totp") == 0 || parse_edit_distance(name, "password", 3) <= 3;
 }
 
 static void complain_unknown(const struct target *target, const struct node *key)
@@ -462,6 +463,59 @@ static const struct config_profile *use_profile(
 	return loading->error ? NULL : config_find_profile(&loading->config, user->profile);
 }
 
+/* What keeps a chain of this user from ever being gone through, or makes it too short; NULL if nothing. */
+static const char *find_fault(const struct config_user *user, const struct methods *chain)
+{
+	bool second = user->password || chain->count > 1;
+
+	for (size_t i = 0; i < chain->count; i++) {
+		if (chain->list[i] == METHOD_PASSWORD && !user->password) {
+			return "asks for a password, and the user has none";
+		}
+		if (chain->list[i] == METHOD_INTERACTIVE && !user->password && !user->totp) {
+			return "is keyboard-interactive, and the user has neither password nor "
+			       "totp";
+		}
+		if (chain->list[i] == METHOD_INTERACTIVE && !second) {
+			return "asks for a code alone, which is no login";
+		}
+	}
+	return NULL;
+}
+
+static void check_methods(
+	struct loading *loading, const struct config_user *user, const struct node *name)
+{
+	const char *fault = NULL;
+	const char *chain = "";
+
+	if (user->methods && user->guest) {
+		fault = "asks for something, and the user is a guest";
+		chain = user->methods[0];
+	}
+	STRV_FOREACH (item, user->methods) {
+		struct methods methods = {.count = 0};
+		if (!fault && methods_parse(*item, &methods, NULL) == 0) {
+			fault = find_fault(user, &methods);
+			chain = *item;
+		}
+	}
+	if (fault) {
+		report_add(&loading->report, name->start, name->end, "user %s: method %s %s",
+			user->name, chain, fault);
+	}
+	if (user->totp && !user->methods) {
+		report_add(&loading->report, name->start, name->end,
+			"user %s has a totp line and no methods, so it would never be asked for; "
+			"say which, such as methods: [keyboard-interactive]",
+			user->name);
+	}
+	if (user->totp && strcmp(user->name, "*") == 0) {
+		report_add(&loading->report, name->start, name->end,
+			"a totp line is one person's, and \"*\" is everybody");
+	}
+}
+
 static void load_user(struct loading *loading, const struct node *name, const struct node *body)
 {
 	struct config *config = &loading->config;
@@ -480,6 +534,7 @@ static void load_user(struct loading *loading, const struct node *name, const st
 	if (loading->error || !user->profile) {
 		return;
 	}
+	check_methods(loading, user, name);
 	user->own_keys = find_value(body, "authorized_keys");
 	user->own_cas = find_value(body, "trusted_ca_keys");
 	user->own_principals = find_value(body, "authorized_principals");

@@ -12,9 +12,11 @@
 #include "base/strv.h"
 #include "keys/address.h"
 #include "keys/password.h"
+#include "keys/seal.h"
 #include "session/config.h"
-#include "session/source.h"
+#include "session/methods.h"
 #include "session/sftp.h"
+#include "session/source.h"
 
 #define DAY UINT64_C(86400)
 #define MAX_TEXT 1000 /* what one message between our processes has room for */
@@ -276,6 +278,23 @@ static int read_network(const char *text, char **ret, struct err *err)
 			  text);
 }
 
+static int read_totp(const char *text, char **ret, struct err *err)
+{
+	if (!seal_line_is_valid(text)) {
+		return err_refuse(err, EINVAL,
+			"not a line of `cloche totp`, which is how a secret gets here");
+	}
+	return keep(text, ret, err);
+}
+
+static int read_methods(const char *text, char **ret, struct err *err)
+{
+	struct methods methods;
+	int r = methods_parse(text, &methods, err);
+
+	return r < 0 ? r : keep(text, ret, err);
+}
+
 /* ---- the tables ---- */
 
 #define FIELD(name) offsetof(struct config, name)
@@ -307,6 +326,8 @@ const struct config_key config_server_keys[] = {
 	{"authorized_principals", CONFIG_LIST, FIELD(authorized_principals), .read = read_principal,
 		.preset = "%u",
 		.help = "a certificate must name one of these; %u is the login name"},
+	{"totp_key", CONFIG_TEXT, FIELD(totp_key), .read = read_path, .path = true,
+		.preset = "/etc/cloche/totp.key", .help = "key that opens the totp lines of users"},
 	{"login_grace", CONFIG_DURATION, FIELD(login_grace), .min = 1, .max = 3600, .preset = "2m",
 		.help = "time a client has to log in"},
 	{"max_auth_tries", CONFIG_COUNT, FIELD(max_auth_tries), .min = 1, .max = 100, .preset = "6",
@@ -462,6 +483,11 @@ const struct config_key config_user_keys[] = {
 		.help = "besides the server's: keys that open nothing here"},
 	{"password", CONFIG_TEXT, FIELD(password), .read = read_password, .preset_says = "none",
 		.help = "line made by cloche passwd"},
+	{"totp", CONFIG_TEXT, FIELD(totp), .read = read_totp, .preset_says = "none",
+		.help = "line made by cloche totp"},
+	{"methods", CONFIG_LIST, FIELD(methods), .read = read_methods,
+		.preset_says = "any one method",
+		.help = "chains of methods, one of which must be gone through: publickey,password"},
 	{"guest", CONFIG_BOOL, FIELD(guest), .preset = "no",
 		.help = "no credential is asked, if the profile allows it too"},
 	{"max_sessions", CONFIG_COUNT, FIELD(max_sessions), .max = 65536, .preset = "0",

@@ -155,7 +155,7 @@ bool config_control_path(const char *setting, char path[CONFIG_CONTROL_PATH])
 static bool has_passwords(const struct config *config)
 {
 	for (size_t i = 0; i < config->user_count; i++) {
-		if (config->users[i].password) {
+		if (config->users[i].password || config->users[i].totp) {
 			return true;
 		}
 	}

@@ -40,6 +40,8 @@ struct config_user {
 	bool own_cas, own_principals;
 	char **revoked_keys; /* besides the server's */
 	char *password; /* an Argon2id line, or NULL */
+	char *totp; /* a sealed secret, or NULL */
+	char **methods; /* chains, one of which must be gone through; empty: any one method */
 	bool guest; /* no credential asked, if the profile allows it too */
 	uint64_t max_sessions; /* sessions of this user at once; 0: the server's number */
 };
@@ -52,6 +54,7 @@ struct config {
 	char **trusted_ca_keys; /* paths: keys whose certificates open every user's door */
 	char **revoked_keys; /* paths: keys that open none */
 	char **authorized_principals; /* of certificates; %u is the login name */
+	char *totp_key; /* path of the key that opens users' totp lines */
 	uint64_t login_grace; /* seconds */
 	uint64_t max_auth_tries;
 	uint64_t startups_begin, startups_rate, startups_full;

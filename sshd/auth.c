@@ -19,6 +19,7 @@
 #include "keys/keyfile.h"
 #include "keys/password.h"
 #include "keys/revoked.h"
+#include "sshd/auth-code.h"
 
 #define ROUND_USEC 5000
 #define MAX_KEY_QUERIES 100
@@ -338,7 +339,21 @@ static const char *accepted_principal(const struct auth *auth, const struct conf
 	return found;
 }
 
-static const char *look_for_offer(struct auth *auth, const struct offer *offer)
+/* A key that may be used, and what vouched for it. */
+struct candidate {
+	struct authorized_key key;
+	struct certificate certificate; /* id NULL: none */
+	const char *principal;
+};
+
+static void candidate_fini(struct candidate *candidate)
+{
+	authorized_key_fini(&candidate->key);
+	certificate_fini(&candidate->certificate);
+}
+
+static const char *look_for_offer(
+	const struct auth *auth, const struct offer *offer, struct candidate *ret)
 {
 	const struct config_user *user = auth->user ? auth->user : find_stand_in(auth->config);
 	const char *name = auth->user ? auth->name : "nobody";
@@ -359,22 +374,22 @@ static const char *look_for_offer(struct auth *auth, const struct offer *offer)
 		authorized_key_fini(&key);
 		return !auth->user ? "unknown_user" : revoked ? "revoked" : reason;
 	}
-	auth_fini(auth);
-	auth->key = key;
+	ret->key = key;
 	if (offer->certificate) {
-		auth->principal = accepted_principal(auth, user, offer->certificate, &key);
+		ret->principal = accepted_principal(auth, user, offer->certificate, &key);
 	}
 	return NULL;
 }
 
-static const char *look_for_key(struct auth *auth, const uint8_t *blob, size_t size)
+static const char *look_for_key(
+	const struct auth *auth, const uint8_t *blob, size_t size, struct candidate *ret)
 {
 	struct offer offer = {blob, size, blob, size, NULL};
 	struct certificate certificate = {0};
 	struct err err = {0};
 
 	if (!certificate_is_one(blob, size)) {
-		return look_for_offer(auth, &offer);
+		return look_for_offer(auth, &offer, ret);
 	}
 	int r = certificate_parse(blob, size, &certificate, &err);
 	if (r < 0) {
@@ -386,21 +401,113 @@ static const char *look_for_key(struct auth *auth, const uint8_t *blob, size_t s
 	offer.key = certificate.key;
 	offer.key_size = certificate.key_size;
 	offer.certificate = &certificate;
-	const char *reason = look_for_offer(auth, &offer);
+	const char *reason = look_for_offer(auth, &offer, ret);
 	if (reason) {
 		certificate_fini(&certificate);
 	} else {
-		auth->certificate = certificate;
+		ret->certificate = certificate;
 	}
 	return reason;
+}
+
+/* Has a key been passed with already? A second step wants a second key. */
+static bool was_used(const struct auth *auth, const char *print)
+{
+	for (size_t i = 0; i < auth->used_key_count; i++) {
+		if (strcmp(auth->used_keys[i], print) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Makes the candidate's restrictions part of the login. NULL, or why they cannot be. */
+static const char *take_key(struct auth *auth, struct candidate *candidate, const char *print)
+{
+	struct err err = {0};
+
+	if (auth->by_key) {
+		/* The first key stays the login's; the second can only take away. */
+		if (authorized_options_merge(&auth->key.options, &candidate->key.options, &err) <
+			0) {
+			log_warning("user %s: %s", auth->name, err.msg);
+			return "keys_disagree";
+		}
+	} else {
+		auth_fini(auth);
+		auth->key = candidate->key;
+		auth->certificate = candidate->certificate;
+		auth->principal = candidate->principal;
+		*candidate = (struct candidate){0};
+	}
+	(void)snprintf(auth->used_keys[auth->used_key_count++], FINGERPRINT_SIZE, "%s", print);
+	auth->by_key = true;
+	return NULL;
+}
+
+/* May the method come now? Who is unknown may try everything once. */
+static bool may_come(const struct auth *auth, enum method method)
+{
+	bool done = false;
+	unsigned next = methods_next(auth->user ? auth->user->methods : NULL, &auth->passed, &done);
+
+	return !done && (next & (1u << method)) != 0;
+}
+
+/* One method more is passed: is that all? */
+static enum auth_answer pass(struct auth *auth, enum method method, uint64_t began)
+{
+	const struct key_options *options = auth->by_key ? &auth->key.options : NULL;
+	struct err err = {0};
+	bool done = false;
+
+	auth->passed.list[auth->passed.count++] = method;
+	auth->next = methods_next(auth->user->methods, &auth->passed, &done);
+	if (!done) {
+		return AUTH_PARTIAL;
+	}
+	if (policy_find_profile(auth->config, auth->user, options, &auth->profile, &err) < 0) {
+		log_error("user %s: %s", auth->name, err.msg);
+		auth->passed.count = 0;
+		auth->used_key_count = 0;
+		auth->by_key = false;
+		return refuse(auth, "no_profile", began);
+	}
+	auth->method = methods_format(&auth->passed, auth->chain, sizeof(auth->chain));
+	return AUTH_YES;
+}
+
+static enum auth_answer try_key(
+	struct auth *auth, struct candidate *candidate, bool signed_, uint64_t began)
+{
+	const struct config_profile *profile = NULL;
+	char print[FINGERPRINT_SIZE];
+	struct err err = {0};
+
+	(void)fingerprint_format(
+		candidate->key.blob, candidate->key.blob_size, print, sizeof(print));
+	if (was_used(auth, print)) {
+		return refuse(auth, "key_used_twice", began);
+	}
+	if (policy_find_profile(auth->config, auth->user, &candidate->key.options, &profile, &err) <
+		0) {
+		log_error("user %s: %s", auth->name, err.msg);
+		return refuse(auth, "no_profile", began);
+	}
+	if (!signed_) {
+		return AUTH_YES;
+	}
+	const char *reason = take_key(auth, candidate, print);
+	return reason ? refuse(auth, reason, began) : pass(auth, METHOD_PUBLICKEY, began);
 }
 
 enum auth_answer auth_check_key(
 	struct auth *auth, const char *user, const uint8_t *blob, size_t size, bool signed_)
 {
+	cleanup(candidate_fini) struct candidate candidate = {0};
 	uint64_t began = io_now_usec();
-	struct err err = {0};
 
+	auth->prompts = 0;
 	if (!take_name(auth, user)) {
 		return AUTH_NAME_CHANGED;
 	}
@@ -410,26 +517,19 @@ enum auth_answer auth_check_key(
 		auth->reason = "key_queries";
 		return AUTH_TOO_MANY;
 	}
-	const char *reason = look_for_key(auth, blob, size);
-	if (reason) {
-		return refuse(auth, reason, began);
+	const char *reason = look_for_key(auth, blob, size, &candidate);
+	if (!reason && !may_come(auth, METHOD_PUBLICKEY)) {
+		reason = "method_not_now";
 	}
-	if (policy_find_profile(
-		    auth->config, auth->user, &auth->key.options, &auth->profile, &err) < 0) {
-		log_error("user %s: %s", auth->name, err.msg);
-		auth_fini(auth);
-		return refuse(auth, "no_profile", began);
-	}
-	auth->by_key = signed_;
-	return AUTH_YES;
+	return reason ? refuse(auth, reason, began) : try_key(auth, &candidate, signed_, began);
 }
 
 enum auth_answer auth_check_password(
 	struct auth *auth, const char *user, const char *password, size_t size)
 {
 	uint64_t began = io_now_usec();
-	struct err err = {0};
 
+	auth->prompts = 0;
 	if (!take_name(auth, user)) {
 		return AUTH_NAME_CHANGED;
 	}
@@ -443,9 +543,115 @@ enum auth_answer auth_check_password(
 	if (!good) {
 		return refuse(auth, auth->user ? "wrong_password" : "unknown_user", began);
 	}
-	if (policy_find_profile(auth->config, auth->user, NULL, &auth->profile, &err) < 0) {
-		log_error("user %s: %s", auth->name, err.msg);
-		return refuse(auth, "no_profile", began);
+	if (!may_come(auth, METHOD_PASSWORD)) {
+		return refuse(auth, "method_not_now", began);
 	}
-	return AUTH_YES;
+	return pass(auth, METHOD_PASSWORD, began);
+}
+
+/* ---- keyboard-interactive ---- */
+
+static bool has_passed(const struct auth *auth, enum method method)
+{
+	for (size_t i = 0; i < auth->passed.count; i++) {
+		if (auth->passed.list[i] == method) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* What this user has to answer: all there is, but no password twice. */
+static unsigned find_due(const struct auth *auth)
+{
+	const struct config_user *user = auth->user;
+
+	if (!user || !may_come(auth, METHOD_INTERACTIVE)) {
+		return 0;
+	}
+	return (user->password && !has_passed(auth, METHOD_PASSWORD) ? AUTH_PROMPT_PASSWORD : 0) |
+		(user->totp ? AUTH_PROMPT_CODE : 0);
+}
+
+/* What anybody might have to answer. */
+static unsigned find_common(const struct config *config)
+{
+	unsigned prompts = 0;
+
+	for (size_t i = 0; i < config->user_count; i++) {
+		prompts |= (config->users[i].password ? AUTH_PROMPT_PASSWORD : 0) |
+			(config->users[i].totp ? AUTH_PROMPT_CODE : 0);
+	}
+	return prompts;
+}
+
+unsigned auth_offered(const struct config *config)
+{
+	unsigned offered = 1u << METHOD_PUBLICKEY;
+
+	for (size_t i = 0; i < config->user_count; i++) {
+		const struct config_user *user = &config->users[i];
+		offered |= user->password ? 1u << METHOD_PASSWORD : 0;
+		/* A second way to ask for the same password is offered to those who wanted it. */
+		STRV_FOREACH (chain, user->methods) {
+			offered |= strstr(*chain, method_name(METHOD_INTERACTIVE))
+				? 1u << METHOD_INTERACTIVE
+				: 0;
+		}
+	}
+	return offered;
+}
+
+enum auth_answer auth_ask(struct auth *auth, const char *user)
+{
+	uint64_t began = io_now_usec();
+
+	auth->prompts = 0;
+	if (!take_name(auth, user)) {
+		return AUTH_NAME_CHANGED;
+	}
+	auth->method = "keyboard-interactive";
+	/* Asking costs nothing here; an answer costs a try. */
+	if (auth->asked++ >= MAX_KEY_QUERIES) {
+		auth->reason = "questions";
+		return AUTH_TOO_MANY;
+	}
+	auth->prompts = auth->passed.count > 0 ? find_due(auth) : find_common(auth->config);
+	if (auth->prompts == 0 || !(auth_offered(auth->config) & (1u << METHOD_INTERACTIVE))) {
+		auth->prompts = 0;
+		return refuse(auth, "method_not_now", began);
+	}
+	return AUTH_PROMPT;
+}
+
+enum auth_answer auth_check_answer(
+	struct auth *auth, const char *user, const char *password, size_t size, const char *code)
+{
+	uint64_t began = io_now_usec();
+	unsigned prompts = auth->prompts;
+
+	auth->prompts = 0;
+	if (!take_name(auth, user)) {
+		return AUTH_NAME_CHANGED;
+	}
+	auth->method = "keyboard-interactive";
+	if (prompts == 0) {
+		return refuse(auth, "method_not_now", began);
+	}
+	unsigned due = find_due(auth);
+	const char *line = auth->user ? auth->user->password : NULL;
+	bool good = due != 0;
+	const char *reason = !auth->user ? "unknown_user" : "method_not_now";
+	/* The work is done for everybody who was asked, and what is due decides. */
+	if ((prompts & AUTH_PROMPT_PASSWORD) && !password_verify(line, password, size) &&
+		(due & AUTH_PROMPT_PASSWORD)) {
+		good = false;
+		reason = "wrong_password";
+	}
+	if ((due & AUTH_PROMPT_CODE) &&
+		!auth_code_verify(auth->config, auth->user, auth->owner, code, good) && good) {
+		good = false;
+		reason = "wrong_code";
+	}
+	return good ? pass(auth, METHOD_INTERACTIVE, began) : refuse(auth, reason, began);
 }

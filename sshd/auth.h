@@ -13,6 +13,7 @@
 #include "keys/authorized.h"
 #include "keys/certificate.h"
 #include "session/config.h"
+#include "session/methods.h"
 #include "session/policy.h"
 
 struct auth {
@@ -23,6 +24,13 @@ struct auth {
 	uint64_t none_tries; /* requests without a credential */
 	uint64_t password_tries;
 	uint64_t key_queries; /* "would this key do?" */
+	uint64_t asked; /* "what is to be asked?" */
+	/* how far it has come */
+	struct methods passed;
+	char used_keys[METHODS_MAX][FINGERPRINT_SIZE]; /* one proves nothing a second time */
+	size_t used_key_count;
+	unsigned next; /* after AUTH_PARTIAL: methods that may follow, bits 1 << method */
+	unsigned prompts; /* what auth_ask() has said to ask for; 0: nothing is awaited */
 	/* who it claims to be; the first name it said stays */
 	char name[65]; /* "" before that, and for a name that cannot be one */
 	bool named;
@@ -33,14 +41,19 @@ struct auth {
 	struct certificate certificate; /* that vouched for the key; id NULL: none did */
 	const char *principal; /* of the certificate, for which it was accepted */
 	const struct config_profile *profile;
-	const char *method; /* "none", "publickey", "password" */
+	const char *method; /* of the last check; after AUTH_YES all that were passed */
+	char chain[96];
 	const char *reason; /* static: why the last check said no; for log and audit only */
 };
 
 void auth_init(struct auth *auth, const struct config *config, const char *address);
 void auth_fini(struct auth *auth);
 
-enum auth_answer { AUTH_NO, AUTH_YES, AUTH_TOO_MANY, AUTH_NAME_CHANGED };
+/* PARTIAL: good, and not enough; next says what may follow. PROMPT: prompts says what to ask. */
+enum auth_answer { AUTH_NO, AUTH_YES, AUTH_TOO_MANY, AUTH_NAME_CHANGED, AUTH_PARTIAL, AUTH_PROMPT };
+
+#define AUTH_PROMPT_PASSWORD (1u << 0)
+#define AUTH_PROMPT_CODE (1u << 1)
 
 /*
  * One check each; user is what the client sent. A check that fails counts as a try, except the
@@ -52,6 +65,17 @@ enum auth_answer auth_check_key(
 	struct auth *auth, const char *user, const uint8_t *blob, size_t size, bool signed_);
 enum auth_answer auth_check_password(
 	struct auth *auth, const char *user, const char *password, size_t size);
+
+/*
+ * keyboard-interactive: what is to be asked for, then what was answered. Before anything is proven
+ * everybody is asked for the same, so that the questions do not tell who has what.
+ */
+enum auth_answer auth_ask(struct auth *auth, const char *user);
+enum auth_answer auth_check_answer(
+	struct auth *auth, const char *user, const char *password, size_t size, const char *code);
+
+/* The methods that are offered before anybody has said a name: bits 1 << method. */
+unsigned auth_offered(const struct config *config);
 
 /* When a failure that took usec is answered: at the next multiple of 5 ms. In microseconds. */
 uint64_t auth_round_time(uint64_t usec);

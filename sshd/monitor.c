@@ -14,6 +14,7 @@
 #include "sshd/monitor.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <malloc.h>
 #include <netinet/in.h>
@@ -203,14 +204,20 @@ static void break_rule(struct monitor *monitor, const char *what)
 
 /* ---- login ---- */
 
-static bool any_passwords(const struct config *config)
+/* Methods as libssh counts them. */
+static unsigned methods_for_net(unsigned methods)
 {
-	for (size_t i = 0; i < config->user_count; i++) {
-		if (config->users[i].password) {
-			return true;
-		}
+	static const unsigned bits[] = {
+		[METHOD_PUBLICKEY] = SSH_AUTH_METHOD_PUBLICKEY,
+		[METHOD_PASSWORD] = SSH_AUTH_METHOD_PASSWORD,
+		[METHOD_INTERACTIVE] = SSH_AUTH_METHOD_INTERACTIVE,
+	};
+	unsigned result = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bits); i++) {
+		result |= methods & (1u << i) ? bits[i] : 0;
 	}
-	return false;
+	return result;
 }
 
 static void on_hello(struct monitor *monitor, const struct wire *wire)
@@ -221,14 +228,11 @@ static void on_hello(struct monitor *monitor, const struct wire *wire)
 		.max_sessions = (uint32_t)config->max_sessions,
 		.keepalive_interval = (uint32_t)config->keepalive_interval,
 		.keepalive_count = (uint32_t)config->keepalive_count,
-		.methods = SSH_AUTH_METHOD_PUBLICKEY,
+		.methods = methods_for_net(auth_offered(config)),
 	};
 	struct wire reply;
 
 	(void)snprintf(monitor->version, sizeof(monitor->version), "%s", wire->text);
-	if (any_passwords(config)) {
-		welcome.methods |= SSH_AUTH_METHOD_PASSWORD;
-	}
 	(void)snprintf(
 		welcome.banner, sizeof(welcome.banner), "%s", config->banner ? config->banner : "");
 	if (wire_welcome_pack(&welcome, &reply) < 0) {
@@ -305,6 +309,16 @@ static void log_in(struct monitor *monitor)
 	monitor->logged_in = true;
 }
 
+static void send_auth(struct monitor *monitor, enum wire_auth result, uint32_t flags)
+{
+	struct wire wire;
+
+	wire_init(&wire, WIRE_AUTH_RESULT, WIRE_NO_CHANNEL);
+	wire.number = result;
+	wire.flags = flags;
+	send_wire(monitor, &wire);
+}
+
 static void answer_auth(struct monitor *monitor, enum auth_answer answer, bool query)
 {
 	struct auth *auth = &monitor->auth;
@@ -316,6 +330,17 @@ static void answer_auth(struct monitor *monitor, enum auth_answer answer, bool q
 	if (answer == AUTH_YES) {
 		log_in(monitor);
 		send_simple(monitor, WIRE_AUTH_RESULT, WIRE_NO_CHANNEL, WIRE_AUTH_OK, "");
+		return;
+	}
+	if (answer == AUTH_PARTIAL) {
+		audit(monitor, "auth_partial",
+			json_pack("{s:o, s:s}", "user", audit_text(auth->name), "method",
+				auth->method));
+		send_auth(monitor, WIRE_AUTH_PARTIAL, methods_for_net(auth->next));
+		return;
+	}
+	if (answer == AUTH_PROMPT) {
+		send_auth(monitor, WIRE_AUTH_PROMPT, auth->prompts);
 		return;
 	}
 	if (answer == AUTH_NAME_CHANGED) {
@@ -364,6 +389,22 @@ static void on_auth_password(struct monitor *monitor, const struct wire *wire)
 	answer_auth(monitor,
 		auth_check_password(
 			&monitor->auth, wire->user, (const char *)wire->data, wire->data_size),
+		false);
+}
+
+static void on_auth_ask(struct monitor *monitor, const struct wire *wire)
+{
+	static_assert(AUTH_PROMPT_PASSWORD == WIRE_PROMPT_PASSWORD &&
+			AUTH_PROMPT_CODE == WIRE_PROMPT_CODE,
+		"prompts are sent as they are");
+	answer_auth(monitor, auth_ask(&monitor->auth, wire->user), false);
+}
+
+static void on_auth_answer(struct monitor *monitor, const struct wire *wire)
+{
+	answer_auth(monitor,
+		auth_check_answer(&monitor->auth, wire->user, (const char *)wire->data,
+			wire->data_size, wire->text),
 		false);
 }
 
@@ -636,6 +677,8 @@ static void (*const handlers[])(struct monitor *monitor, const struct wire *wire
 	[WIRE_AUTH_QUERY] = on_auth_query,
 	[WIRE_AUTH_KEY] = on_auth_key,
 	[WIRE_AUTH_PASSWORD] = on_auth_password,
+	[WIRE_AUTH_ASK] = on_auth_ask,
+	[WIRE_AUTH_ANSWER] = on_auth_answer,
 	[WIRE_OPEN] = on_open,
 	[WIRE_ENV] = on_env,
 	[WIRE_PTY] = on_pty,

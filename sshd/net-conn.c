@@ -7,6 +7,7 @@
 #include "sshd/net-channel.h"
 
 #define MAX_SILENT_CHANNELS 16 /* closed by us and not yet by the client, beyond max_sessions */
+#define OFFERED (SSH_AUTH_METHOD_PASSWORD | SSH_AUTH_METHOD_PUBLICKEY | SSH_AUTH_METHOD_INTERACTIVE)
 #define REFUSED_STATUS 254 /* of a session that was not let start; 255 is ssh's own */
 
 void net_conn_end(struct net_conn *conn, const char *bye)
@@ -89,23 +90,33 @@ static int deny(struct net_conn *conn)
 	return SSH_AUTH_DENIED;
 }
 
+/* Whatever comes next, the answers to an earlier question are not awaited any more. */
+static void stop_asking(struct net_conn *conn)
+{
+	free(conn->asking);
+	conn->asking = NULL;
+}
+
 /* Asks the monitor about a login. Once the connection is ending, everything is denied. */
 static int ask_auth(struct net_conn *conn, const struct wire *request)
 {
 	struct wire answer;
 	uint32_t result = WIRE_AUTH_DENIED;
+	uint32_t flags = 0;
 
 	conn->unanswered_login = false;
+	stop_asking(conn);
 	send_banner(conn);
 	if (net_ask(conn, request, &answer) < 0) {
 		return deny(conn);
 	}
 	result = answer.type == WIRE_AUTH_RESULT ? answer.number : WIRE_AUTH_DENIED;
+	flags = answer.flags;
 	wire_fini(&answer);
 	switch (result) {
 	case WIRE_AUTH_OK:
 		/* To be told that a key would do is not to be logged in. */
-		if (request->type != WIRE_AUTH_QUERY) {
+		if (request->type != WIRE_AUTH_QUERY && request->type != WIRE_AUTH_ASK) {
 			conn->authenticated = true;
 			stop_listening_to_libssh();
 			return SSH_AUTH_SUCCESS;
@@ -116,6 +127,18 @@ static int ask_auth(struct net_conn *conn, const struct wire *request)
 			return SSH_AUTH_SUCCESS;
 		}
 		break;
+	case WIRE_AUTH_PARTIAL:
+		if (request->type != WIRE_AUTH_QUERY && request->type != WIRE_AUTH_ASK) {
+			ssh_set_auth_methods(conn->session, (int)(flags & OFFERED));
+			return SSH_AUTH_PARTIAL;
+		}
+		break;
+	case WIRE_AUTH_PROMPT:
+		if (request->type == WIRE_AUTH_ASK) {
+			conn->prompts = flags;
+			return SSH_AUTH_INFO;
+		}
+		break;
 	case WIRE_AUTH_TOO_MANY:
 		net_conn_end(conn, "auth tries");
 		net_conn_set_farewell(conn, "Too many authentication failures");
@@ -124,6 +147,85 @@ static int ask_auth(struct net_conn *conn, const struct wire *request)
 		break;
 	}
 	return deny(conn);
+}
+
+/* Sends the questions. */
+static int ask_client(struct net_conn *conn, ssh_message message, const char *user)
+{
+	const char *prompts[2] = {NULL};
+	char silent[2] = {0, 0};
+	unsigned count = 0;
+
+	if (conn->prompts & WIRE_PROMPT_PASSWORD) {
+		prompts[count++] = "Password: ";
+	}
+	if (conn->prompts & WIRE_PROMPT_CODE) {
+		prompts[count++] = "Verification code: ";
+	}
+	conn->asking = strdup(user);
+	return conn->asking &&
+			ssh_message_auth_interactive_request(
+				message, "", "", count, prompts, silent) == SSH_OK
+		? 0
+		: 1;
+}
+
+/* The answer to the question of this place; what the client has left out is empty. */
+static const char *answer_at(struct net_conn *conn, int place)
+{
+	const char *answer = place < ssh_userauth_kbdint_getnanswers(conn->session)
+		? ssh_userauth_kbdint_getanswer(conn->session, (unsigned)place)
+		: NULL;
+
+	return answer ? answer : "";
+}
+
+static int take_answers(struct net_conn *conn)
+{
+	cleanup_free char *user = conn->asking;
+	bool password = conn->prompts & WIRE_PROMPT_PASSWORD;
+	struct wire request;
+
+	conn->asking = NULL;
+	if (!user) {
+		return deny(conn); /* nobody has asked */
+	}
+	wire_init(&request, WIRE_AUTH_ANSWER, WIRE_NO_CHANNEL);
+	request.user = user;
+	/* libssh's own copies, which it wipes. */
+	request.data = (uint8_t *)borrow(password ? answer_at(conn, 0) : "");
+	request.data_size = strlen((const char *)request.data);
+	if (conn->prompts & WIRE_PROMPT_CODE) {
+		request.text = borrow(answer_at(conn, password ? 1 : 0));
+	}
+	return ask_auth(conn, &request);
+}
+
+int net_conn_interact(struct net_conn *conn, ssh_message message)
+{
+	struct wire request;
+	int result = 0;
+
+	if (conn->authenticated || !(conn->welcome.methods & SSH_AUTH_METHOD_INTERACTIVE)) {
+		(void)deny(conn);
+		return 1;
+	}
+	if (ssh_message_auth_kbdint_is_response(message)) {
+		result = take_answers(conn);
+	} else {
+		const char *user = ssh_message_auth_user(message);
+		wire_init(&request, WIRE_AUTH_ASK, WIRE_NO_CHANNEL);
+		request.user = borrow(user ? user : "");
+		result = ask_auth(conn, &request);
+		if (result == SSH_AUTH_INFO) {
+			return ask_client(conn, message, request.user);
+		}
+	}
+	if (result == SSH_AUTH_SUCCESS || result == SSH_AUTH_PARTIAL) {
+		(void)ssh_message_auth_reply_success(message, result == SSH_AUTH_PARTIAL);
+		return 0;
+	}
+	return 1;
 }
 
 static int auth_none(ssh_session session, const char *user, void *userdata)

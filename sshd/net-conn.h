@@ -48,6 +48,8 @@ struct net_conn {
 	bool up; /* a session was started: acknowledgements may be delayed now */
 	bool any_closed; /* the client has closed a channel that we still have */
 	uint32_t denied;
+	char *asking; /* the user whose answers to keyboard-interactive are awaited, or NULL */
+	uint32_t prompts; /* what was asked */
 
 	struct net_message *inbox, **inbox_end; /* came while an answer was awaited */
 	struct net_channel *channels, **channels_end;
@@ -76,6 +78,9 @@ int net_conn_set_callbacks(struct net_conn *conn);
 
 /* Learns of logins that libssh drops in silence, until one succeeds. */
 void net_conn_listen_to_libssh(struct net_conn *conn);
+
+/* A message about keyboard-interactive, which libssh has no callback for. 0: answered; 1: refuse it. */
+int net_conn_interact(struct net_conn *conn, ssh_message message);
 
 /* What the client is told when the connection ends. */
 void net_conn_set_farewell(struct net_conn *conn, const char *text);

@@ -108,6 +108,10 @@ static int on_message(ssh_session session, ssh_message message, void *userdata)
 		ssh_message_subtype(message) == SSH_CHANNEL_DIRECT_TCPIP) {
 		return open_direct(userdata, message);
 	}
+	if (ssh_message_type(message) == SSH_REQUEST_AUTH &&
+		ssh_message_subtype(message) == SSH_AUTH_METHOD_INTERACTIVE) {
+		return net_conn_interact(userdata, message);
+	}
 	return 1; /* libssh refuses it */
 }
 

@@ -107,7 +107,9 @@ static void be_welcomed(struct net_conn *conn, const struct wire *wire)
 	if (conn->welcome.max_sessions > (NET_MAX_FDS - OTHER_FDS) / 3) {
 		conn->welcome.max_sessions = (NET_MAX_FDS - OTHER_FDS) / 3;
 	}
-	methods = conn->welcome.methods & (SSH_AUTH_METHOD_PASSWORD | SSH_AUTH_METHOD_PUBLICKEY);
+	methods = conn->welcome.methods &
+		(SSH_AUTH_METHOD_PASSWORD | SSH_AUTH_METHOD_PUBLICKEY |
+			SSH_AUTH_METHOD_INTERACTIVE);
 	ssh_set_auth_methods(conn->session, (int)(methods ? methods : SSH_AUTH_METHOD_PUBLICKEY));
 }
 

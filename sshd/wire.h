@@ -14,6 +14,10 @@
  *	AUTH_KEY   the same, after libssh has	AUTH_RESULT
  *		   verified the signature
  *	AUTH_PASSWORD user, data: password	AUTH_RESULT
+ *	AUTH_ASK   user: what is to be asked,	AUTH_RESULT, with PROMPT the flags say what
+ *		   keyboard-interactive?
+ *	AUTH_ANSWER user, data: password,	AUTH_RESULT
+ *		   text: code; after a PROMPT
  *	OPEN	   channel			RESULT number: 1 yes 0 no, text: reason
  *	ENV	   channel, text: name, data: value	RESULT
  *	PTY	   channel, text: TERM, size	RESULT
@@ -60,6 +64,7 @@
 #define WIRE_MAX_USER 255
 #define WIRE_MAX_COMMAND 32768
 #define WIRE_MAX_FDS 3
+#define WIRE_MAX_CODE 32
 #define WIRE_NO_CHANNEL UINT32_MAX
 #define WIRE_FIRST_INCOMING 0x80000000u /* the monitor numbers these; net the ones below */
 
@@ -83,6 +88,8 @@ enum wire_type {
 	WIRE_AGENT,
 	WIRE_FORWARD,
 	WIRE_LISTEN,
+	WIRE_AUTH_ASK,
+	WIRE_AUTH_ANSWER,
 	WIRE_WELCOME = 64,
 	WIRE_AUTH_RESULT,
 	WIRE_RESULT,
@@ -96,7 +103,18 @@ enum wire_type {
 	WIRE_INCOMING,
 };
 
-enum wire_auth { WIRE_AUTH_DENIED, WIRE_AUTH_OK, WIRE_AUTH_KEY_WOULD_DO, WIRE_AUTH_TOO_MANY };
+/* PARTIAL: flags are the methods that may come next. PROMPT: flags are what to ask for. */
+enum wire_auth {
+	WIRE_AUTH_DENIED,
+	WIRE_AUTH_OK,
+	WIRE_AUTH_KEY_WOULD_DO,
+	WIRE_AUTH_TOO_MANY,
+	WIRE_AUTH_PARTIAL,
+	WIRE_AUTH_PROMPT,
+};
+
+#define WIRE_PROMPT_PASSWORD (1u << 0)
+#define WIRE_PROMPT_CODE (1u << 1)
 
 /* The state a connection is in, as the monitor sees it. */
 enum wire_state { WIRE_STATE_NEW, WIRE_STATE_AUTH, WIRE_STATE_OPEN, WIRE_STATE_ENDING };

@@ -733,6 +733,44 @@ static void an_authority_signs_and_opens_nothing_itself(void **state)
 	}
 }
 
+static void two_keys_permit_what_both_permit(void **state)
+{
+	static const struct {
+		const char *one, *two;
+		bool agree, pty;
+		const char *command;
+	} rows[] = {
+		{"pty", "pty", true, true, NULL},
+		{"no-pty", "pty", true, false, NULL},
+		{"pty", "restrict", true, false, NULL},
+		{"command=\"a\"", "pty", true, true, "a"},
+		{"pty", "command=\"a\"", true, true, "a"},
+		{"command=\"a\"", "command=\"a\"", true, true, "a"},
+		{"command=\"a\"", "command=\"b\"", false, true, "a"},
+		{"profile=\"a\"", "profile=\"b\"", false, true, NULL},
+		{"permitopen=\"a:1\"", "permitopen=\"a:1\"", true, true, NULL},
+		{"permitopen=\"a:1\"", "permitopen=\"a:2\"", false, true, NULL},
+		{"permitopen=\"a:1\"", "permitopen=\"a:1\",permitopen=\"b:1\"", false, true, NULL},
+		{"environment=\"A=1\"", "environment=\"A=2\"", false, true, NULL},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct authorized_key one = {0}, two = {0};
+		struct err err = {0};
+		assert_int_equal(parse_options(rows[i].one, &one, &err), 1);
+		assert_int_equal(parse_options(rows[i].two, &two, &err), 1);
+		int r = authorized_options_merge(&one.options, &two.options, &err);
+		const char *command = one.options.command;
+		if (r != (rows[i].agree ? 0 : -EPERM) || one.options.pty != rows[i].pty ||
+			!command != !rows[i].command ||
+			(command && strcmp(command, rows[i].command) != 0)) {
+			fail_msg("row %zu: %d", i, r);
+		}
+		authorized_key_fini(&one);
+		authorized_key_fini(&two);
+	}
+}
+
 static void fingerprints_are_those_of_openssh(void **state)
 {
 	uint8_t blob[512];
@@ -769,6 +807,7 @@ int main(void)
 		cmocka_unit_test(windows_line_ends_are_said_and_refused),
 		cmocka_unit_test(only_so_many_lines_are_looked_at),
 		cmocka_unit_test(an_authority_signs_and_opens_nothing_itself),
+		cmocka_unit_test(two_keys_permit_what_both_permit),
 		cmocka_unit_test(fingerprints_are_those_of_openssh),
 	};
 	return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);

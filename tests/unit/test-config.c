@@ -19,6 +19,9 @@
 	"$argon2id$v=19$m=65536,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$"                                   \
 	"mPb6Lk5zLmpyHTmS0nyn1bW1q0lE1cM1nE5v2kq9Yxk"
 
+#define SEALED                                                                                     \
+	"$cloche-totp$1$"                                                                          \
+	"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 #define USERS "users: {\"*\": {profile: tight}}\n"
 
 /* Parses text from memory of its own size, so that a read past the end is seen. */
@@ -427,6 +430,24 @@ static void mistakes_are_named_with_their_place(void **state)
 		{"server: {host_keys: [/a/../b]}\n" USERS, "not an absolute path"},
 		{"server: {authorized_keys: [/a/%h]}\n" USERS, "after '%' only"},
 		{"server: {authorized_keys: [/a%]}\n" USERS, "after '%' only"},
+		{"server: {authorized_principals: ['a b']}\n" USERS, "not a principal"},
+		{"server: {authorized_principals: ['%u-x']}\n" USERS, "not a principal"},
+		{"users: {a: {profile: tight, methods: ['publickey,,password']}}\n",
+			"is no method"},
+		{"users: {a: {profile: tight, methods: ['publickey,password']}}\n",
+			"asks for a password, and the user has none"},
+		{"users: {a: {profile: tight, methods: ['publickey,keyboard-interactive']}}\n",
+			"neither password nor totp"},
+		{"users: {a: {profile: tight, totp: secret}}\n", "not a line of `cloche totp`"},
+		{"users: {a: {profile: tight, totp: '" SEALED "'}}\n", "no methods"},
+		{"users: {a: {profile: tight, totp: '" SEALED
+		 "', methods: [keyboard-interactive]}}\n",
+			"a code alone"},
+		{"users: {'*': {profile: tight, totp: '" SEALED
+		 "', methods: ['publickey,keyboard-interactive']}}\n",
+			"one person's"},
+		{"users: {a: {profile: lab, guest: yes, methods: [publickey]}}\n",
+			"the user is a guest"},
 		{"server: {startups: 10:30}\n" USERS, "begin:rate:full"},
 		{"server: {startups: 10:30:100:1}\n" USERS, "begin:rate:full"},
 		{"server: {startups: 10:101:100}\n" USERS, "begin:rate:full"},

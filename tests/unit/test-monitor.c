@@ -474,6 +474,54 @@ static void the_right_password_and_a_good_key_are_let_in(void **state)
 	assert_null(strstr(log, "right"));
 }
 
+static void half_a_chain_is_no_login(void **state)
+{
+	struct fixture *fixture = *state;
+	char *chains[] = {(char[]){"publickey,password"}, NULL};
+
+	assert_int_equal(password_make("right", 5, fixture->password), 0);
+	fixture->users[0].password = fixture->password;
+	fixture->users[0].methods = chains;
+	start_with_audit(fixture, fixture->audit_path);
+	say_hello(fixture);
+	ask(fixture, WIRE_AUTH_PASSWORD, "alice", NULL, "right", 5);
+	assert_int_equal(hear_number(fixture, WIRE_AUTH_RESULT), WIRE_AUTH_DENIED);
+	ask(fixture, WIRE_AUTH_KEY, "alice", "ssh-ed25519", fixture->blob, sizeof(fixture->blob));
+	assert_int_equal(hear_number(fixture, WIRE_AUTH_RESULT), WIRE_AUTH_PARTIAL);
+	/* Whatever net makes of that: no session is opened. */
+	ask(fixture, WIRE_OPEN, NULL, NULL, NULL, 0);
+	(void)hear(fixture, 0);
+	fixture->users[0].methods = NULL;
+	fixture->users[0].password = NULL;
+}
+
+static void answers_without_a_question_are_refused(void **state)
+{
+	struct fixture *fixture = *state;
+	char *chains[] = {(char[]){"keyboard-interactive"}, NULL};
+
+	assert_int_equal(password_make("right", 5, fixture->password), 0);
+	fixture->users[1].password = fixture->password;
+	fixture->users[1].methods = chains;
+	fixture->config.max_auth_tries = 4;
+	start_with_audit(fixture, fixture->audit_path);
+	say_hello(fixture);
+	ask(fixture, WIRE_AUTH_ANSWER, "bob", "", "right", 5);
+	assert_int_equal(hear_number(fixture, WIRE_AUTH_RESULT), WIRE_AUTH_DENIED);
+	ask(fixture, WIRE_AUTH_ASK, "bob", NULL, NULL, 0);
+	assert_int_equal(hear_number(fixture, WIRE_AUTH_RESULT), WIRE_AUTH_PROMPT);
+	/* Another method in between takes the question back. */
+	ask(fixture, WIRE_AUTH_PASSWORD, "bob", NULL, "right", 5);
+	assert_int_equal(hear_number(fixture, WIRE_AUTH_RESULT), WIRE_AUTH_DENIED);
+	ask(fixture, WIRE_AUTH_ANSWER, "bob", "", "right", 5);
+	assert_int_equal(hear_number(fixture, WIRE_AUTH_RESULT), WIRE_AUTH_DENIED);
+	ask(fixture, WIRE_AUTH_ASK, "bob", NULL, NULL, 0);
+	assert_int_equal(hear_number(fixture, WIRE_AUTH_RESULT), WIRE_AUTH_PROMPT);
+	ask(fixture, WIRE_AUTH_ANSWER, "bob", "", "right", 5);
+	assert_int_equal(hear_number(fixture, WIRE_AUTH_RESULT), WIRE_AUTH_OK);
+	fixture->users[1].methods = NULL;
+}
+
 static void a_key_is_asked_about_and_then_used(void **state)
 {
 	struct fixture *fixture = *state;
@@ -800,6 +848,8 @@ int main(void)
 		CASE(a_channel_runs_one_command),
 		CASE(all_failures_look_alike_and_end_after_max_tries),
 		CASE(the_right_password_and_a_good_key_are_let_in),
+		CASE(half_a_chain_is_no_login),
+		CASE(answers_without_a_question_are_refused),
 		CASE(a_key_is_asked_about_and_then_used),
 		CASE(a_good_key_is_not_asked_about_for_ever),
 		CASE(the_key_of_another_user_does_not_do),
