@@ -194,8 +194,7 @@ const struct caveat_info caveat_table[] = {
 	{"gvisor.memory_whole", CAPABILITY_RES_MEMORY, CAVEAT_INFO,
 		"the memory limit holds for the session and its kernel together (about 40 MiB), "
 		"and "
-		"reaching it ends the session; the testkit cannot see it from outside yet: not "
-		"promised",
+		"reaching it ends the session",
 		"set memory 64 MiB above what programs need"},
 	{"gvisor.tasks_inside", CAPABILITY_RES_PIDS, CAVEAT_INFO,
 		"tasks are counted by the session's own kernel; the host's control group, which "
@@ -217,18 +216,6 @@ const struct caveat_info caveat_table[] = {
 	{"gvisor.paths_again", NONE, CAVEAT_INFO,
 		"runsc looks up the plan's paths by name once more after they were checked",
 		"let only root change directories above listed paths"},
-	{"gvisor.unseen.env", CAPABILITY_ENV_SCRUB, CAVEAT_WEAKER,
-		"the filtered environment is set, but the testkit has no eyes yet to see from "
-		"outside that it holds: it is not promised",
-		"use native"},
-	{"gvisor.unseen.no_exec", CAPABILITY_PROC_NO_EXEC, CAVEAT_WEAKER,
-		"the list without exec is set, but the testkit has no eyes yet to see from outside "
-		"that it holds: it is not promised",
-		"use native"},
-	{"gvisor.unseen.cpu", CAPABILITY_RES_CPU, CAVEAT_WEAKER,
-		"the limit of processor time is set, but the testkit has no eyes yet to see from "
-		"outside that it holds: it is not promised",
-		"use native"},
 	{"gvisor.unseen.disk", CAPABILITY_RES_DISK, CAVEAT_WEAKER,
 		"the size of the places for throw-away writes is set, but the testkit has no eyes "
 		"yet to see from outside that it holds: it is not promised",

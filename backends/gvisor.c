@@ -168,7 +168,9 @@ static int choose_steps(const struct host *host, struct plan *plan)
 static int make_bundle(const struct spec *spec, const struct host *host,
 	const struct gvisor_view *view, struct plan *plan, struct err *err)
 {
-	static const char *const namespaces[] = {"pid", "mount", "ipc", "uts", "network", NULL};
+	/* The network's is the last: with the host's network runsc is to stay where that is. */
+	const char *const namespaces[] = {
+		"pid", "mount", "ipc", "uts", has_net(spec, plan) ? NULL : "network", NULL};
 	static const char *const started[] = {"/bin/touch", "{dir}/started", NULL};
 	static const char *const none[] = {NULL};
 	static const char *const names[] = {GVISOR_CONFIG, GVISOR_CONFIG_TERMINAL};
@@ -210,7 +212,6 @@ static int note_spec(const struct spec *spec, const struct host *host,
 	const struct gvisor_view *view, struct plan *plan)
 {
 	const struct host_gvisor *facts = gvisor_facts(host);
-	const bool scrubs = strv_length(spec->env_allow) > 0 || strv_length(spec->env_deny) > 0;
 	const struct {
 		bool holds;
 		const char *caveat;
@@ -234,9 +235,6 @@ static int note_spec(const struct spec *spec, const struct host *host,
 		{spec->memory > 0, "gvisor.memory_whole"},
 		{spec->pids > 0, "gvisor.tasks_inside"},
 		{spec->memory == 0, "res.disk.memfd"},
-		{scrubs, "gvisor.unseen.env"},
-		{spec->no_exec, "gvisor.unseen.no_exec"},
-		{spec->cpu_milli > 0, "gvisor.unseen.cpu"},
 		{spec->disk > 0, "gvisor.unseen.disk"},
 		{capability_set_has(spec->require, CAPABILITY_DENIAL_LOG),
 			"denial_log.unavailable"},
@@ -253,11 +251,14 @@ static int note_spec(const struct spec *spec, const struct host *host,
 }
 
 /*
- * The promises, each with everything it rests on, and only those the testkit has seen kept from outside. What gVisor's own kernel keeps where no eye of the
- * host reaches (kernel.filter, priv.none) is not here.
+ * The promises, each with everything it rests on, and only those the testkit has seen kept from
+ * outside. What gVisor's own kernel keeps where no eye of the host reaches (kernel.filter, priv.none,
+ * res.pids, res.disk) is not here.
  */
-static void choose_uses(const struct spec *spec, const struct gvisor_view *view, struct plan *plan)
+static void choose_uses(const struct spec *spec, const struct host *host,
+	const struct gvisor_view *view, struct plan *plan)
 {
+	const bool scrubs = strv_length(spec->env_allow) > 0 || strv_length(spec->env_deny) > 0;
 	const uint32_t out = plan->without;
 	const bool own_mounts = !(out & PLAN_LAYER_MOUNT);
 	const bool own_net = !has_net(spec, plan);
@@ -281,7 +282,13 @@ static void choose_uses(const struct spec *spec, const struct gvisor_view *view,
 		{CAPABILITY_FS_WRITE_EPHEMERAL,
 			spec->write == WRITE_EPHEMERAL || spec->write == WRITE_OVERLAY,
 			PLAN_LAYER_READ_ONLY, own_mounts && !view->no_overlay},
+		{CAPABILITY_ENV_SCRUB, scrubs, PLAN_LAYER_ENV, true},
+		{CAPABILITY_PROC_NO_EXEC, spec->no_exec, PLAN_LAYER_FILTER, has_filter(host, plan)},
 		{CAPABILITY_IPC_RESTRICT, true, 0, own_mounts},
+		{CAPABILITY_RES_CPU, spec->cpu_milli > 0, PLAN_LAYER_CGROUP,
+			plan->cgroup_version[CGROUP_CPU]},
+		{CAPABILITY_RES_MEMORY, spec->memory > 0, PLAN_LAYER_CGROUP,
+			plan->cgroup_version[CGROUP_MEMORY]},
 		{CAPABILITY_RES_TIME, plan->timeout > 0, PLAN_LAYER_TIME, true},
 		{CAPABILITY_PROC_ISOLATION, true, 0, true},
 		{CAPABILITY_TTY_ISOLATE, true, PLAN_LAYER_FILTER, own_mounts},
@@ -313,7 +320,7 @@ static int fill(
 	r = r < 0 ? r : make_bundle(spec, host, &view, plan, err);
 	r = r < 0 ? r : note_spec(spec, host, &view, plan);
 	if (r == 0) {
-		choose_uses(spec, &view, plan);
+		choose_uses(spec, host, &view, plan);
 		r = plan_seal(plan);
 	}
 	return r;
@@ -352,6 +359,7 @@ const struct backend backend_gvisor = {
 	.kernel = PLAN_KERNEL_USER,
 	.enforces = {HAS(NET_DISABLE) | HAS(FS_READ_HOST) | HAS(FS_READ_SCOPE) | HAS(FS_READ_DENY) |
 		HAS(FS_WRITE_DENY) | HAS(FS_WRITE_SCOPE) | HAS(FS_WRITE_EPHEMERAL) |
+		HAS(ENV_SCRUB) | HAS(PROC_NO_EXEC) | HAS(RES_CPU) | HAS(RES_MEMORY) |
 		HAS(KERNEL_ISOLATION) | HAS(IPC_RESTRICT) | HAS(RES_TIME) | HAS(PROC_ISOLATION) |
 		HAS(TTY_ISOLATE) | HAS(HOST_CONCEAL) | HAS(SESSION_FRESH)},
 	.probe = gvisor_probe,

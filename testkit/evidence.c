@@ -528,6 +528,15 @@ static void door(struct look *look, const char *arg)
 	}
 }
 
+/* Another kernel's client opened a file beside it, and the host was told. */
+static bool sees_place(const struct look *look)
+{
+	const struct run *run = look->context->run;
+
+	return run->machine.kernel == MACHINE_OTHER &&
+		look->context->canary->reached[probe_index(probe_find("F.scope-read"))];
+}
+
 /* Where the filter cannot be read, whether the program's file was opened tells as much. */
 static void exec_door(struct look *look, const char *arg)
 {
@@ -539,8 +548,9 @@ static void exec_door(struct look *look, const char *arg)
 	if (look->outcome->evidence == EVIDENCE_NONE && look->context->canary->inotify >= 0 &&
 		(reached(look) ||
 			(!is_done(look) &&
-				outside_same_object(
-					look->context->run->outside.pid, path, &known)))) {
+				(sees_place(look) ||
+					outside_same_object(
+						look->context->run->outside.pid, path, &known))))) {
 		conclude(look, reached(look), LEVEL_EVENT);
 	}
 }
@@ -555,10 +565,18 @@ static void userns_door(struct look *look, const char *arg)
 	}
 }
 
+/* The client is a process of the host's, or another kernel has it. That none was found is neither. */
 static void same_kernel(struct look *look, const char *arg)
 {
+	const struct run *run = look->context->run;
+
 	(void)arg;
-	conclude(look, look->context->run->outside.found, LEVEL_STATE);
+	if (run->outside.found || run->machine.kernel == MACHINE_HOST) {
+		conclude(look, true, LEVEL_STATE);
+	} else if (run->machine.kernel == MACHINE_OTHER) {
+		conclude(look, false, LEVEL_STATE);
+	}
+	detail(look, "%s", run->machine.text);
 }
 
 /* ---- terminal ---- */
@@ -938,8 +956,10 @@ static void environment_state(struct look *look, const char *arg)
 
 	(void)arg;
 	for (size_t i = 0; i < ARRAY_SIZE(tokens); i++) {
-		seen |= outside_environment_has(context->run->outside.pid,
-			ground_token(context->ground, 0, tokens[i], token), &known);
+		(void)ground_token(context->ground, 0, tokens[i], token);
+		seen |= context->run->outside.found
+			? outside_environment_has(context->run->outside.pid, token, &known)
+			: machine_holds(&context->run->machine, token, &known);
 	}
 	if (known) {
 		conclude(look, seen, LEVEL_STATE);
@@ -1438,7 +1458,8 @@ static const struct {
 	{mq_arrived, "E3: the number of messages in the queue"},
 	{filter_state, "E3: the seccomp line of its status, read from outside"},
 	{filter_call, "E3: the filter, read by the host, decides the call"},
-	{same_kernel, "E3: the client is found in the host's own /proc"},
+	{same_kernel,
+		"E3: the client is a process of the host's, or its memory is another kernel's"},
 	{caps_state, "E3: its capability sets, read from outside"},
 	{nnp_state, "E3: the NoNewPrivs line of its status, read from outside"},
 	{map_state, "E3: its user namespace's map, read from outside"},
@@ -1495,13 +1516,26 @@ static void say_errno(struct look *look)
 	}
 }
 
+/* Of another kernel's client the host sees the limits around that kernel, and its memory. */
+static bool is_visible(const struct run *run, const char *id)
+{
+	static const char *const ids[] = {
+		"R.memory-limit", "R.tasks-limit", "R.cpu-limit", "L.env-host"};
+	bool listed = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+		listed |= strcmp(ids[i], id) == 0;
+	}
+	return run->outside.found || (listed && run->outside.group);
+}
+
 void evidence_collect(const struct evidence_context *context, struct outcome *ret)
 {
 	for (size_t i = 0; i < probe_count; i++) {
 		const struct answer *answer = &context->run->answers[i];
 		struct look look = {context, &probe_table[i], answer, &ret[i]};
 		bool state = probe_table[i].flags & PROBE_STATE;
-		if (state ? !context->run->outside.found : !answer->asked) {
+		if (state ? !is_visible(context->run, probe_table[i].id) : !answer->asked) {
 			continue;
 		}
 		ret[i] = (struct outcome){.claim = answer->claim,

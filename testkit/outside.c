@@ -413,6 +413,24 @@ static void read_cpu_limit(struct outside *outside)
 	outside->cpu_limit = period ? quota * 1000 / period : 0;
 }
 
+static uint64_t group_cpu_usec(const struct outside *outside)
+{
+	char path[512];
+	uint64_t value = 0;
+	cleanup_free char *text = NULL;
+
+	if (!group_file(outside, "cpuacct", "cpuacct.usage", "cpu.stat", path, sizeof(path))) {
+		return 0;
+	}
+	if (read_number(path, &value)) {
+		return value / 1000;
+	}
+	return io_read_file(AT_FDCWD, path, 4096, &text, NULL) == 0 &&
+			sscanf(text, "usage_usec %" SCNu64, &value) == 1
+		? value
+		: 0;
+}
+
 /* The kernel writes "no limit" of v1 memory as a number near 2^63. */
 #define NO_MEMORY_LIMIT (UINT64_C(1) << 62)
 
@@ -465,6 +483,9 @@ uint64_t outside_cpu_usec(const struct outside *outside)
 	const char *at = NULL;
 	uint64_t times[4] = {0};
 
+	if (outside->group) {
+		return group_cpu_usec(outside);
+	}
 	if (outside->pid <= 0 || read_proc(outside->pid, "stat", 4096, &text, NULL) < 0) {
 		return 0;
 	}
@@ -567,6 +588,18 @@ void outside_read(pid_t pid, struct outside *ret)
 	read_limits(ret);
 	visit(ret);
 	dump_filters(ret);
+}
+
+void outside_read_group(pid_t pid, struct outside *ret)
+{
+	struct outside group = {.pid = pid};
+
+	read_limits(&group);
+	memcpy(ret->cgroup, group.cgroup, sizeof(ret->cgroup));
+	ret->memory_limit = group.memory_limit;
+	ret->tasks_limit = group.tasks_limit;
+	ret->cpu_limit = group.cpu_limit;
+	ret->group = group.cgroup[0] != '\0';
 }
 
 void outside_fini(struct outside *outside)

@@ -40,7 +40,8 @@ struct outside_mount {
 };
 
 struct outside {
-	bool found; /* the process was found; nothing else counts otherwise */
+	bool found; /* the process was found; nothing else counts otherwise, but: */
+	bool group; /* the limits of its control group are known */
 	pid_t pid;
 	uid_t uid;
 	gid_t gid;
@@ -74,6 +75,12 @@ pid_t outside_find(const char *name);
 /* Reads everything about pid. Fields that cannot be read keep "unknown". */
 void outside_read(pid_t pid, struct outside *ret);
 
+/*
+ * Where the client is no process of the host's: only the limits of the control group that pid, which
+ * holds it, is in. ret->found stays false.
+ */
+void outside_read_group(pid_t pid, struct outside *ret);
+
 void outside_fini(struct outside *outside);
 DEFINE_CLEANUP(struct outside *, outside_fini);
 
@@ -95,5 +102,8 @@ bool outside_same_object(pid_t pid, const char *path, bool *ret_known);
 /* The most its control group has used; 0 unknown. */
 uint64_t outside_memory_peak(const struct outside *outside);
 
-/* Processor time of it and of its children that have ended, in microseconds; 0 unknown. */
+/*
+ * Processor time of it and of its children that have ended, or of all its control group where it was
+ * read by that; in microseconds; 0 unknown.
+ */
 uint64_t outside_cpu_usec(const struct outside *outside);

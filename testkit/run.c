@@ -215,6 +215,25 @@ static bool greet(struct run *run, uint64_t until)
 	return true;
 }
 
+/* No process of that name: is it one of another kernel's, or did it not take the name? */
+static void look_elsewhere(struct run *run)
+{
+	const struct target *target = run->target;
+	const struct plan *plan = target->plan;
+	bool own = target->kind == TARGET_PLAN && plan->command && plan->command[0];
+	pid_t launched = target->kind == TARGET_SSH ? 0 : run->running.pid;
+
+	/* docker's and podman's client tool is no part of the session: their daemon starts that. */
+	if (own && (strcmp(plan->command[0], "runsc") == 0 || plan->kernel == PLAN_KERNEL_GUEST)) {
+		launched = run->running.sandbox->pid;
+	}
+	machine_read(launched, run->canary->fence, plan && plan->kernel == PLAN_KERNEL_GUEST,
+		&run->machine);
+	if (run->machine.kernel == MACHINE_OTHER && !run->machine.guest) {
+		outside_read_group(run->machine.memory, &run->outside);
+	}
+}
+
 /* While the client waits for its job: who is it, seen from outside? */
 static void look(struct run *run)
 {
@@ -222,6 +241,9 @@ static void look(struct run *run)
 	pid_t pid = outside_find(run->canary->name);
 
 	outside_read(pid, &run->outside);
+	if (!run->outside.found) {
+		look_elsewhere(run);
+	}
 	(void)canary_meet(run->canary, run->outside.found ? run->outside.uid : 65533,
 		run->outside.found ? run->outside.gid : 65533, &ignored);
 }
@@ -295,6 +317,7 @@ int run_client(const struct target *target, struct canary *canary,
 
 	memset(ret, 0, sizeof(*ret));
 	ret->canary = canary;
+	ret->target = target;
 	ret->running = (struct running){.in = -1, .out = -1, .pidfd = -1};
 	ret->answers = calloc(probe_count, sizeof(ret->answers[0]));
 	if (!ret->answers) {

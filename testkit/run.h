@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "testkit/canary.h"
+#include "testkit/machine.h"
 #include "testkit/outside.h"
 #include "testkit/protocol.h"
 #include "testkit/target.h"
@@ -39,6 +40,7 @@ struct run_options {
 struct run {
 	struct answer *answers; /* probe_count of them */
 	struct outside outside; /* read before the first probe */
+	struct machine machine; /* read then too, when the client is no process of the host's */
 	bool hello, ended; /* the client came; it finished all */
 	bool timed_out, flooded;
 	size_t damaged, lost; /* lines */
@@ -48,6 +50,7 @@ struct run {
 	char fault[160]; /* why it did not end well, or "" */
 	/* while it runs */
 	struct canary *canary;
+	const struct target *target;
 	struct running running;
 	struct protocol_stream stream;
 	uint32_t next_sequence;

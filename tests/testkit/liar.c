@@ -1,7 +1,7 @@
 /*
  * A client that lies: runs the real one and changes what it reports. "refuse" denies what was done,
- * "boast" claims what was refused, "mumble" leaves every second answer out. It knows the fence, as a
- * taken-over client would.
+ * "boast" claims what was refused, "mumble" leaves every second answer out, "rename" takes no name that the
+ * host could find it by. It knows the fence, as a taken-over client would.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -53,6 +53,40 @@ static int take(const char *text, size_t size, void *context)
 	return io_write_all(1, out, protocol_format(&line, fence, out, sizeof(out)));
 }
 
+/* What the host says, but for the name. Never returns. */
+static void pass_input(int out)
+{
+	char line[PROTOCOL_MAX_LINE];
+
+	while (fgets(line, sizeof(line), stdin)) {
+		if (strncmp(line, "set name ", 9) == 0) {
+			(void)snprintf(line, sizeof(line), "set name nobody-here\n");
+		}
+		if (io_write_all(out, line, strlen(line)) < 0) {
+			break;
+		}
+	}
+	_exit(0);
+}
+
+/* Puts one of ours between the host and the client. */
+static int rename_client(void)
+{
+	int ends[2];
+	pid_t pid = pipe(ends) < 0 ? -1 : fork();
+
+	if (pid == 0) {
+		(void)close(ends[0]);
+		pass_input(ends[1]);
+	}
+	if (pid < 0 || dup2(ends[0], 0) < 0) {
+		return -1;
+	}
+	(void)close(ends[0]);
+	(void)close(ends[1]);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static struct protocol_stream stream;
@@ -65,6 +99,9 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	mode = argv[1];
+	if (pid == 0 && strcmp(mode, "rename") == 0 && rename_client() < 0) {
+		_exit(2);
+	}
 	if (pid == 0) {
 		char *client[] = {argv[2], NULL};
 		if (dup2(ends[1], 1) < 0 || close(ends[0]) < 0 || close(ends[1]) < 0) {

@@ -1,22 +1,39 @@
-"""The gvisor backend, measured: what its plan declares is observed, and a plan without a layer is caught."""
+"""The gvisor backend, measured: what its plan declares is observed, by what the host sees, and a plan
+without a layer is caught."""
+import json
 import os
 import subprocess
 import sys
 
 HOST = os.path.join(os.environ["CLOCHE_BUILD"], "testkit", "cloche-testkit-host")
+ASKED = ["--net=disable", "--readable=/usr", "--read-deny=/root/.none", "--write=none", "--memory=256M",
+         "--cpus=0.5", "--env-deny=SECRET*", "--no-exec", "--timeout=60"]
+DECLARES = {"net.disable", "fs.read.scope", "fs.read.deny", "fs.write.deny", "env.scrub", "proc.no_exec",
+            "ipc.restrict", "res.cpu", "res.memory", "res.time", "proc.isolation", "tty.isolate",
+            "host.conceal", "session.fresh", "kernel.isolation"}
+# What is left out, and which promise must then be seen broken.
+BROKEN = {"net": "net.disable", "filter": "proc.no_exec", "cgroup": "res.memory", "env": "env.scrub",
+          "read_deny": "fs.read.deny", "read_only": "fs.write.deny", "mount": "fs.read.scope"}
 
 
 def measure(*arguments):
-    command = [HOST, "--target", "native", "--backend", "gvisor", *arguments]
-    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                            timeout=120)
-    return result.returncode, result.stdout + result.stderr
+    command = [HOST, "--target", "gvisor", "--quick", "--format", "json", *arguments]
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+    try:
+        report = json.loads(result.stdout)
+    except ValueError:
+        report = {"capabilities": [], "probes": []}
+    return result.returncode, report, result.stderr
 
 
-def check(number, name, good, text):
+def capabilities(report):
+    return {item["name"]: item for item in report["capabilities"]}
+
+
+def check(number, name, good, text=""):
     print("%s %d - %s" % ("ok" if good else "not ok", number, name))
     if not good:
-        print("".join("# %s\n" % line for line in text.splitlines()))
+        print("".join("# %s\n" % line for line in str(text).splitlines()))
     return good
 
 
@@ -24,15 +41,25 @@ def main():
     if os.geteuid() != 0:
         print("1..0 # SKIP takes root, as the canaries do")
         return 0
-    print("1..3")
-    code, text = measure("--readable", "/usr", "--read-deny", "/root/.none", "--timeout", "60")
-    good = check(1, "what is declared is observed", code == 0, text)
-    line = next((item for item in text.splitlines() if item.split()[:1] == ["kernel.isolation"]), "")
-    good &= check(2, "kernel.isolation is kept by what the host sees", "kept" in line and "PASS" in line,
-                  text)
-    code, text = measure("--readable", "/usr", "--read-deny", "/root/.none", "--without",
-                         "read_deny")
-    good &= check(3, "a plan without its covers is caught", code == 1, text)
+    print("1..%d" % (4 + len(BROKEN)))
+    code, report, errors = measure(*ASKED)
+    found = capabilities(report)
+    wrong = {name: item["verdict"] for name, item in found.items()
+             if item["declared"] and item["verdict"] != "PASS"}
+    declared = {name for name, item in found.items() if item["declared"]}
+    good = check(1, "what is declared is observed", code == 0 and not wrong, (code, wrong, errors))
+    good &= check(2, "all is declared that is asked for", declared == DECLARES, declared ^ DECLARES)
+    probe = next((item for item in report["probes"] if item["id"] == "K.same-kernel"), {})
+    good &= check(3, "kernel.isolation is what the host sees, and not in a control outside",
+                  (probe.get("evidence"), probe.get("control")) == ("unseen", "OPEN"), probe)
+    code, report, errors = measure("--net=disable", "--readable=/usr", "--write=ephemeral")
+    good &= check(4, "throw-away writes are thrown away", code == 0 and
+                  capabilities(report).get("fs.write.ephemeral", {}).get("verdict") == "PASS", errors)
+    for number, (layer, name) in enumerate(BROKEN.items(), 5):
+        code, report, errors = measure(*ASKED, "--without", layer)
+        item = capabilities(report).get(name, {})
+        good &= check(number, f"without {layer}, {name} is seen broken",
+                      code == 1 and item.get("verdict") == "FAIL", (code, item, errors))
     return 0 if good else 1
 
 

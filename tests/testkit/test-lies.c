@@ -117,6 +117,25 @@ static void what_was_not_done_cannot_be_claimed(void **state)
 	measured_fini(&lying);
 }
 
+/* A kernel of one's own is what the host finds, not a process that it does not find. */
+static void a_client_of_another_name_has_no_kernel_of_its_own(void **state)
+{
+	static const char *const launchers[] = {"", BWRAP};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(launchers); i++) {
+		cleanup_free char *renamed = target(launchers[i], "TESTKIT_LIAR", "rename");
+		struct measured measured = run_host(renamed, "--probe=K.same-kernel",
+			"--declare=kernel.isolation", (char *)NULL);
+
+		assert_int_equal(measured.code, 1);
+		assert_string_equal(probe_field(&measured, "K.same-kernel", "observed"), "OPEN");
+		assert_string_equal(
+			capability_field(&measured, "kernel.isolation", "verdict"), "FAIL");
+		measured_fini(&measured);
+	}
+}
+
 static void a_boast_does_not_make_a_grant(void **state)
 {
 	cleanup_free char *lying_target = target(BWRAP, "TESTKIT_LIAR", "boast");
@@ -300,6 +319,7 @@ int main(void)
 		cmocka_unit_test(what_was_done_cannot_be_denied),
 		cmocka_unit_test(denial_does_not_keep_a_promise),
 		cmocka_unit_test(what_was_not_done_cannot_be_claimed),
+		cmocka_unit_test(a_client_of_another_name_has_no_kernel_of_its_own),
 		cmocka_unit_test(a_boast_does_not_make_a_grant),
 		cmocka_unit_test(half_the_answers_are_no_proof),
 		cmocka_unit_test(no_client_keeps_the_host),
