@@ -254,27 +254,18 @@ static bool is_fenced(pid_t pid)
 	return good;
 }
 
-/* What QEMU stands below: the sandbox that we put it in. */
+/* What started QEMU was there before any client was: the sandbox it is put in, and what feeds it. */
 static bool is_above(const struct tasks *tasks, pid_t pid, pid_t below)
 {
-	char path[64];
-	char target[64] = "";
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/exe", pid);
-	if (readlink(path, target, sizeof(target) - 1) < 0 ||
-		strncmp(target, "/memfd:cloche-", strlen("/memfd:cloche-")) != 0) {
-		return false;
-	}
 	for (size_t steps = 0; steps < 8 && below > 1; steps++) {
+		pid_t parent = 0;
 		for (size_t i = 0; i < tasks->count; i++) {
-			if (tasks->list[i].pid == below) {
-				below = tasks->list[i].parent;
-				break;
-			}
+			parent = tasks->list[i].pid == below ? tasks->list[i].parent : parent;
 		}
-		if (below == pid) {
+		if (parent == pid) {
 			return true;
 		}
+		below = parent;
 	}
 	return false;
 }
