@@ -6,6 +6,7 @@
  * process only waits, and passes signals on.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <grp.h>
 #include <signal.h>
@@ -26,16 +27,19 @@
 #include "cloche-config.h"
 #include "session/config.h"
 #include "session/policy.h"
+#include "testkit/ablate.h"
 #include "testkit/catalogue.h"
 #include "testkit/measure.h"
+#include "testkit/outer.h"
 #include "testkit/report.h"
 
 #define EXIT_SETUP 2
 #define MAX_KEYS 64
+#define ABLATION_SECONDS 600
 #define CLIENT_NAME "cloche-testkit-client"
 
-enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_TAP };
-static const char *const format_names[] = {"text", "json", "tap"};
+enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_TAP, FORMAT_MARKDOWN };
+static const char *const format_names[] = {"text", "json", "tap", "markdown"};
 
 struct given {
 	const struct spec_key *key;
@@ -45,7 +49,7 @@ struct given {
 struct options {
 	const char *target, *profile, *config, *identity, *client, *only, *canaries, *backend;
 	enum format format;
-	bool quick, brief, list, help, version, any_spec;
+	bool quick, brief, list, help, version, any_spec, ablate;
 	struct capability_set declare;
 	bool declares;
 	uint32_t without;
@@ -85,7 +89,8 @@ static int set_format(struct options *options, const char *value, struct err *er
 			return 0;
 		}
 	}
-	return err_refuse(err, EINVAL, "--format is text, json or tap, not '%s'", value);
+	return err_refuse(err, EINVAL,
+		"--format is text, json, tap or (of ablate) markdown, not '%s'", value);
 }
 
 static int set_quick(struct options *options, const char *value, struct err *err)
@@ -214,7 +219,8 @@ static const struct {
 	{"config", 'f', "FILE", "where profiles are; without it the built-in ones", set_config},
 	{"declare", 'd', "CAPABILITIES",
 		"what to hold the target to, instead of its plan's promises", set_declare},
-	{"format", 'F', "FORMAT", "text, json or tap", set_format},
+	{"format", 'F', "FORMAT", "text, json or tap; of ablate text, json or markdown",
+		set_format},
 	{"quick", 'q', NULL, "only the probes that judge, none that takes its time", set_quick},
 	{"proof", 0, NULL, "like --quick, and report only what was declared", set_proof},
 	{"probe", 'P', "ID", "one probe only", set_probe},
@@ -289,6 +295,11 @@ static int parse_options(int argc, char **argv, struct options *ret, struct err 
 	static struct getopt_tables tables;
 	int c = 0;
 
+	if (argc > 1 && strcmp(argv[1], "ablate") == 0) {
+		ret->ablate = true;
+		argc--;
+		argv++;
+	}
 	make_tables(&tables);
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, tables.letters, tables.options, NULL)) != -1) {
@@ -299,6 +310,17 @@ static int parse_options(int argc, char **argv, struct options *ret, struct err 
 	}
 	if (optind < argc) {
 		return err_refuse(err, EINVAL, "'%s' is no option", argv[optind]);
+	}
+	if (ret->ablate) {
+		ret->target = ret->target ? ret->target : "native";
+		if (ret->format == FORMAT_TAP) {
+			return err_refuse(err, EINVAL, "ablate writes text, json or markdown");
+		}
+		if (ret->only || ret->without || ret->declares) {
+			return err_refuse(err, EINVAL, "ablate chooses probes and layers itself");
+		}
+	} else if (ret->format == FORMAT_MARKDOWN) {
+		return err_refuse(err, EINVAL, "only ablate writes markdown");
 	}
 	if (!ret->target && !ret->list && !ret->help && !ret->version) {
 		return err_refuse(err, EINVAL,
@@ -313,7 +335,8 @@ static void print_help(void)
 	(void)printf(
 		"usage: cloche-testkit-host --target TARGET [OPTION...] [spec options]\n"
 		"       cloche-testkit-host list [--group=GROUP] [--capability=NAME] [--json]\n"
-		"       cloche-testkit-host explain PROBE...\n\n"
+		"       cloche-testkit-host explain PROBE...\n"
+		"       cloche-testkit-host ablate [--profile NAME] [OPTION...] [spec options]\n\n"
 		"Measures what a target confines. Exit status: 0 as declared, 1 violated,\n"
 		"2 usage or set-up, 3 something declared could not be decided here.\n\n");
 	for (size_t i = 0; i < ARRAY_SIZE(option_table); i++) {
@@ -355,6 +378,14 @@ static int spec_of_profile(const struct options *options, struct spec *ret, stru
 		return err_refuse(err, -r, "the configuration cannot be used");
 	}
 	profile = config_find_profile(&config, name);
+	if (!profile && !options->config) {
+		/* One that configurations inherit from, and the default one happens not to. */
+		config_fini(&config);
+		config = (struct config){0};
+		profile = config_load_builtin(name, &config) == 0
+			? config_find_profile(&config, name)
+			: NULL;
+	}
 	r = profile ? policy_trial_spec(profile, argv, ret)
 		    : err_refuse(err, ENOENT, "there is no profile '%s'", name);
 	config_fini(&config);
@@ -440,6 +471,8 @@ static int print_report(const struct options *options, const struct target *targ
 	case FORMAT_TAP:
 		report_tap(&header, measurement, stdout);
 		break;
+	case FORMAT_MARKDOWN: /* refused before */
+		break;
 	}
 	return fflush(stdout) == 0 ? 0 : -EIO;
 }
@@ -505,6 +538,58 @@ static int measure_and_report(const struct options *options, struct target *targ
 	return r < 0 ? r : code;
 }
 
+/* ---- layers taken away ---- */
+
+static int print_ablation(
+	const struct options *options, const struct ablation *ablation, FILE *out, struct err *err)
+{
+	const char *profile = options->profile ? options->profile : "default";
+	int r = 0;
+
+	switch (options->format) {
+	case FORMAT_JSON:
+		r = ablation_json(ablation, profile, out);
+		break;
+	case FORMAT_MARKDOWN:
+		ablation_markdown(ablation, profile, out);
+		break;
+	default:
+		ablation_text(ablation, out);
+		break;
+	}
+	if (r < 0 || fflush(out) != 0) {
+		return err_set(err, r < 0 ? -r : errno, "writing the report");
+	}
+	return 0;
+}
+
+static int ablate_target(const struct options *options, struct target *target,
+	struct ground *ground, const int streams[3], struct err *err)
+{
+	cleanup_fclose FILE *progress = fdopen(streams[2], "w");
+	cleanup_fclose FILE *out = fdopen(streams[1], "w");
+	cleanup_free struct ablation *ablation = calloc(1, sizeof(*ablation));
+	const struct ablation_options how = {
+		.quick = options->quick,
+		.timeout_ms = options->timeout ? (unsigned)options->timeout * 1000 : 15000,
+		.seconds = ABLATION_SECONDS,
+		.progress = progress && isatty(streams[2]) ? progress : NULL,
+	};
+	struct capability_set declared = {0};
+	int r = ablation && out ? prepare(options, target, ground, &declared, err)
+				: err_set(err, ENOMEM, "taking layers away");
+
+	if (r == 0 && (target->kind != TARGET_PLAN || target->backend != &backend_native)) {
+		r = err_refuse(err, EINVAL, "ablate takes layers from plans of native");
+	}
+	r = r < 0 ? r : ablate(target, ground, &how, ablation, err);
+	r = r < 0 ? r : print_ablation(options, ablation, out, err);
+	if (r < 0 && progress) {
+		(void)fprintf(progress, "cloche-testkit-host: %s\n", err->msg);
+	}
+	return r < 0 ? EXIT_SETUP : 0;
+}
+
 static void on_signal(int signo)
 {
 	(void)signo;
@@ -531,20 +616,51 @@ static void become_host(void)
 	}
 }
 
+/* Paths that a second sandbox may hide are opened before, and named by descriptor. */
+static int enter_outer(const struct options *options, struct options *ret, char *client,
+	size_t size, int streams[3], struct err *err)
+{
+	static char config[32];
+	int fd = open(client, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0) {
+		return err_set(err, errno, "opening %s", client);
+	}
+	(void)snprintf(client, size, "/proc/self/fd/%d", fd);
+	*ret = *options;
+	if (options->config) {
+		fd = open(options->config, O_RDONLY | O_CLOEXEC);
+		if (fd < 0) {
+			return err_set(err, errno, "opening %s", options->config);
+		}
+		(void)snprintf(config, sizeof(config), "/proc/self/fd/%d", fd);
+		ret->config = config;
+	}
+	ret->canaries = OUTER_CANARIES;
+	return outer_enter(streams, err);
+}
+
 static int host(const struct options *options)
 {
+	struct options inside = *options;
 	struct err err = {0};
 	struct target target = {0};
 	struct ground ground = {0};
+	int streams[3] = {-1, -1, -1};
 	char client[128];
-	int r = 0;
+	int r = find_client(options, client, sizeof(client), &err);
 
+	if (r == 0 && options->ablate) {
+		r = enter_outer(options, &inside, client, sizeof(client), streams, &err);
+	}
 	become_host();
-	r = target_parse(options->target, options->identity, &target, &err);
-	target.without = options->without;
-	r = r < 0 ? r : find_client(options, client, sizeof(client), &err);
-	r = r < 0 ? r : ground_init(&ground, canary_parent(options), client, &err);
-	r = r < 0 ? r : measure_and_report(options, &target, &ground, &err);
+	r = r < 0 ? r : target_parse(inside.target, inside.identity, &target, &err);
+	target.without = inside.without;
+	r = r < 0 ? r : ground_init(&ground, canary_parent(&inside), client, &err);
+	if (r == 0) {
+		r = inside.ablate ? ablate_target(&inside, &target, &ground, streams, &err)
+				  : measure_and_report(&inside, &target, &ground, &err);
+	}
 	ground_fini(&ground);
 	target_fini(&target);
 	if (r < 0) {

@@ -13,6 +13,9 @@
 struct measure_options {
 	bool quick; /* only probes that are needed to judge, none that takes its time */
 	const char *only; /* one probe, or NULL */
+	unsigned skip; /* enum probe_flag: probes with one of these are left out */
+	const struct outcome
+		*control; /* controls that were taken before, borrowed; NULL: take them */
 	unsigned timeout_ms; /* for each run of the client */
 };
 

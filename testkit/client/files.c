@@ -387,6 +387,8 @@ static void fresh(struct result *result, const char *place, const char *id)
 {
 	if (job_number("plant")) {
 		long n = file_write(fresh_path(place), O_CREAT | O_EXCL, job_text("fresh.token"));
+		/* Who means to leave something lets others read it, whatever ids they have. */
+		(void)sys(SYS_fchmodat, AT_FDCWD, fresh_path(place), 0644);
 		result_from(result, n);
 		return;
 	}

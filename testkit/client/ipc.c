@@ -231,7 +231,7 @@ static void fresh_key(struct result *result)
 static void fresh_sysv(struct result *result)
 {
 	long id = sys(SYS_shmget, job_number("fresh.shm"), job_number("plant") ? 4096 : 0,
-		job_number("plant") ? 01600 /* IPC_CREAT */ : 0);
+		job_number("plant") ? 01666 /* IPC_CREAT */ : 0);
 	long at = id < 0 ? id : sys(SYS_shmat, id, NULL, 0);
 	const char *token = job_text("fresh.token");
 
