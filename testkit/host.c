@@ -732,6 +732,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (options.list) {
+		optind = 0; /* it reads options anew */
 		return catalogue_list(1, argv);
 	}
 	return run_host(&options);

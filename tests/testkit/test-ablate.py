@@ -73,7 +73,7 @@ def the_page(report):
     assert set(pages) == {"tight", "agent"}, pages.keys()
     missing = set(report["single_points"]) - set(pages["tight"])
     assert not missing, missing
-    known = {line.split()[0] for line in run("--list")[1].splitlines() if line.strip()}
+    known = {line.split()[0] for line in run("list")[1].splitlines() if line.strip()}
     for page in pages.values():
         for names in page.values():
             assert set(names) <= known, set(names) - known
@@ -94,12 +94,12 @@ def the_host_is_out_of_reach(_):
             with open(spy, "w", encoding="utf-8") as file:
                 file.write(SPY.format(files=" ".join(files), first=files[0], name=socket.gethostname()))
             os.chmod(spy, 0o755)
-            before = sorted(os.listdir("/srv")), socket.gethostname()
+            before = socket.gethostname()
             code, out, err = run("ablate", "--profile", "tight", "--quick", "--format=json", "--client", spy,
                                  "--run-timeout=2s")
             report = json.loads(out)
             assert code == 0 and not any(plan["ran"] for plan in report["plans"]), (code, err)
-            assert (sorted(os.listdir("/srv")), socket.gethostname()) == before
+            assert socket.gethostname() == before
             for path in files:
                 assert os.path.getsize(path) == 0, path
             # The spy can do it: the same without the second sandbox, and with no first one either.
