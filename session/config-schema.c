@@ -13,6 +13,7 @@
 #include "keys/address.h"
 #include "keys/password.h"
 #include "keys/seal.h"
+#include "session/algorithms.h"
 #include "session/config.h"
 #include "session/methods.h"
 #include "session/sftp.h"
@@ -225,7 +226,7 @@ static int read_sftp_request(const char *text, char **ret, struct err *err)
 			  "'%s' is no request of sftp; `sftp-server -Q requests` lists them", text);
 }
 
-static int read_algorithms(const char *text, char **ret, struct err *err)
+static int read_algorithms(enum algorithm_kind kind, const char *text, char **ret, struct err *err)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				      "0123456789-.@_,";
@@ -236,7 +237,33 @@ static int read_algorithms(const char *text, char **ret, struct err *err)
 		return err_refuse(
 			err, EINVAL, "'%s' is not a list of algorithms separated by commas", text);
 	}
-	return keep(text, ret, err);
+	int r = algorithms_check(kind, text, err);
+	return r < 0 ? r : keep(text, ret, err);
+}
+
+static int read_alg_kex(const char *text, char **ret, struct err *err)
+{
+	return read_algorithms(ALGORITHM_KEX, text, ret, err);
+}
+
+static int read_alg_ciphers(const char *text, char **ret, struct err *err)
+{
+	return read_algorithms(ALGORITHM_CIPHER, text, ret, err);
+}
+
+static int read_alg_macs(const char *text, char **ret, struct err *err)
+{
+	return read_algorithms(ALGORITHM_MAC, text, ret, err);
+}
+
+static int read_alg_host_keys(const char *text, char **ret, struct err *err)
+{
+	return read_algorithms(ALGORITHM_HOST_KEY, text, ret, err);
+}
+
+static int read_alg_user_keys(const char *text, char **ret, struct err *err)
+{
+	return read_algorithms(ALGORITHM_USER_KEY, text, ret, err);
 }
 
 static int read_glob(const char *text, char **ret, struct err *err)
@@ -407,16 +434,16 @@ const struct config_key config_server_keys[] = {
 		.help = "user, or uid, of the processes that talk to clients"},
 	{"log_level", CONFIG_TEXT, FIELD(log_level), .read = read_log_level, .preset = "info",
 		.help = "error, warning, info or debug"},
-	{"kex", CONFIG_TEXT, FIELD(kex), .read = read_algorithms, .unset = "default",
+	{"kex", CONFIG_TEXT, FIELD(kex), .read = read_alg_kex, .unset = "default",
 		.preset = "default", .help = "key exchange algorithms"},
-	{"ciphers", CONFIG_TEXT, FIELD(ciphers), .read = read_algorithms, .unset = "default",
+	{"ciphers", CONFIG_TEXT, FIELD(ciphers), .read = read_alg_ciphers, .unset = "default",
 		.preset = "default", .help = "ciphers"},
-	{"macs", CONFIG_TEXT, FIELD(macs), .read = read_algorithms, .unset = "default",
+	{"macs", CONFIG_TEXT, FIELD(macs), .read = read_alg_macs, .unset = "default",
 		.preset = "default", .help = "message authentication codes"},
-	{"host_key_algorithms", CONFIG_TEXT, FIELD(host_key_algorithms), .read = read_algorithms,
+	{"host_key_algorithms", CONFIG_TEXT, FIELD(host_key_algorithms), .read = read_alg_host_keys,
 		.unset = "default", .preset = "default", .help = "algorithms of host keys"},
 	{"public_key_algorithms", CONFIG_TEXT, FIELD(public_key_algorithms),
-		.read = read_algorithms, .unset = "default", .preset = "default",
+		.read = read_alg_user_keys, .unset = "default", .preset = "default",
 		.help = "algorithms of users' keys"},
 	{"proof", CONFIG_BOOL, FIELD(proof), .preset = "yes",
 		.help = "measure each profile before it opens"},
@@ -439,6 +466,8 @@ const struct config_key config_profile_keys[] = {
 		.help = "the user is told this long before a time limit; 0: not told"},
 	{"accept_env", CONFIG_LIST, FIELD(accept_env), .read = read_glob,
 		.preset = "TERM,LANG,LC_*", .help = "variables the client may set"},
+	{"motd", CONFIG_TEXT, FIELD(motd), .read = read_text, .unset = "none", .preset = "none",
+		.help = "shown before a shell on a terminal: auto, or a text"},
 	{"share", CONFIG_TEXT, FIELD(share), .read = read_share, .preset = "session",
 		.help = "session: each has a sandbox of its own; connection: those of one "
 			"connection "

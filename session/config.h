@@ -22,6 +22,7 @@ struct config_profile {
 	uint64_t idle_timeout; /* seconds; 0: none */
 	uint64_t warning; /* seconds before a limit at which the user is told */
 	char **accept_env; /* patterns over names the client may set */
+	char *motd; /* text, "auto", or NULL: what a shell on a terminal is greeted with */
 	char *share; /* "session": each has a sandbox of its own; "connection" */
 	char **forward; /* kinds of forwarding that are offered: local, remote, agent */
 	char **permit_open, **permit_listen; /* patterns, HOST:PORT; empty: nothing */

@@ -33,6 +33,7 @@
 #include "base/proc.h"
 #include "sshd/auth.h"
 #include "sshd/forward.h"
+#include "sshd/motd.h"
 #include "sshd/wire.h"
 
 #define USEC UINT64_C(1000000)
@@ -532,6 +533,25 @@ static void say_unmeasured(struct monitor *monitor, const struct session *sessio
 	}
 }
 
+/*
+ * Said before STARTED, so that net has it before it reads the shell's first word. A forced command is
+ * no shell.
+ */
+static void greet(struct monitor *monitor, const struct session *session, enum policy_kind kind)
+{
+	const struct policy_login *login = &monitor->context.login;
+	cleanup_free char *text = NULL;
+
+	if (kind != POLICY_SHELL || !session->pty || (login->key && login->key->command)) {
+		return;
+	}
+	if (motd_make(login->profile, monitor->context.gate, &text) < 0) {
+		log_warning("no memory for a greeting");
+	} else if (text) {
+		send_simple(monitor, WIRE_NOTICE, session->channel, 0, text);
+	}
+}
+
 static void start(struct monitor *monitor, const struct wire *wire, enum policy_kind kind,
 	const char *command)
 {
@@ -556,6 +576,7 @@ static void start(struct monitor *monitor, const struct wire *wire, enum policy_
 	reply.number = session->pty;
 	log_info("session %u of %s started: %s, pid %d", session->channel, monitor->auth.name,
 		policy_kind_name(kind), (int)session->sandbox->pid);
+	greet(monitor, session, kind);
 	send_wire(monitor, &reply);
 	wire_fini(&reply);
 	say_unmeasured(monitor, session);

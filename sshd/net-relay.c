@@ -334,6 +334,10 @@ void net_relay_out(struct net_channel *channel, const struct pollfd *fds, size_t
 	if (channel->kept && client_listens(channel)) {
 		send_kept(channel);
 	}
+	/* While it runs, what we say comes first: a greeting before the shell's first word. */
+	if (channel->notice && !channel->exited && net_relay_can_send(channel)) {
+		send_notice(channel);
+	}
 	if ((net_relay_revents(fds, count, channel->out) & readable) &&
 		net_relay_can_send(channel) && !move_out(channel, channel->out, false)) {
 		net_relay_close_out(channel);
