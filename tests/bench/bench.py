@@ -13,6 +13,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -165,6 +166,34 @@ def launch():
         ours.append(spent([CLOCHE, "run", "--", "true"]))
         theirs.append(spent([*BWRAP, "true"]))
     row("cloche run -- true / bwrap true", paired(ours, theirs), "<=", 0.55,
+        f"{median(ours)} / {median(theirs)}")
+
+
+@contextlib.contextmanager
+def bundle(*options):
+    """The bundle of a gvisor plan, for runsc by hand."""
+    plan = run([CLOCHE, "plan", "--backend=gvisor", "--json", *options, "--", "true"])
+    plan = json.loads(plan.out)
+    with tempfile.TemporaryDirectory(prefix="cloche-bench.", dir="/run") as directory:
+        for file in plan["files"]:
+            with open(os.path.join(directory, file["name"]), "w", encoding="utf-8") as out:
+                out.write(file["content"].replace("{dir}", directory).replace("{brace}", "{"))
+        for step in plan["steps"]:
+            if step["when"] == "before":
+                subprocess.run([word.replace("{dir}", directory) for word in step["argv"]], check=True)
+        yield directory, [word.replace("{dir}", directory) for word in plan["command"]]
+
+
+@measure("backends")
+def backends():
+    options = ["--readable=/usr", "--write=ephemeral"]
+    ours, theirs = [], []
+    with bundle(*options) as (directory, command):
+        for number in range(ARGS.rounds):
+            ours.append(spent([CLOCHE, "run", "--backend=gvisor", *options, "--", "true"]))
+            theirs.append(spent([word.replace("{id}", f"cloche-bench-{os.getpid()}-{number}")
+                                 for word in command]))
+    row("cloche run --backend=gvisor -- true / runsc run", paired(ours, theirs), "<=", 1.15,
         f"{median(ours)} / {median(theirs)}")
 
 
