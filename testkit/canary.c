@@ -127,6 +127,7 @@ static const struct {
 	{PLACE_DENY, "F.deny", 0644},
 	{PLACE_DENY, "F.deny-alias", 0644},
 	{PLACE_DENY, "F.deny-list", 0644},
+	{PLACE_DENY, "REG.CVE-2026-39861", 0644},
 	{PLACE_SCOPE, "F.scope-overwrite", 0666},
 	{PLACE_READ, "F.scope-read", 0644},
 };
@@ -299,6 +300,7 @@ static void remove_traces(const struct traces *traces)
 		{"/tmp/.", ".fresh", true},
 		{"/var/tmp/.", ".fresh", true},
 		{"/dev/shm/.", ".fresh", true},
+		{"/tmp/.", ".sock", true},
 	};
 	char queue[32];
 
@@ -640,6 +642,19 @@ static int make_directories(struct canary *canary, struct err *err)
 	return make_files(canary, err);
 }
 
+/* A program that anybody may write, for who finds it by a process that runs it. */
+static void make_runtime(struct canary *canary, const char *program, size_t size)
+{
+	char path[192];
+	cleanup_close int fd = -1;
+
+	(void)snprintf(path, sizeof(path), "%s/runtime", canary->read);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd >= 0 && io_write_all(fd, program, size) == 0 && fchmod(fd, 0777) == 0) {
+		canary_set(canary, "runtime", "%s", path);
+	}
+}
+
 /* A setuid copy of the client, a device node, a named pipe: some need root, none is needed. */
 static void make_odd_files(struct canary *canary)
 {
@@ -661,9 +676,12 @@ static void make_odd_files(struct canary *canary)
 	if (link(canary->ground->client, path) == 0) {
 		canary_set(canary, "self", "%s", path);
 	}
+	if (io_read_file(AT_FDCWD, canary->ground->client, 8 << 20, &program, &size) < 0) {
+		return;
+	}
+	make_runtime(canary, program, size);
 	(void)snprintf(path, sizeof(path), "%s/setuid", canary->read);
-	if (geteuid() != 0 ||
-		io_read_file(AT_FDCWD, canary->ground->client, 8 << 20, &program, &size) < 0) {
+	if (geteuid() != 0) {
 		return;
 	}
 	cleanup_close int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -1281,7 +1299,7 @@ static void note_event(struct canary *canary, const struct inotify_event *event)
 	} else if (event->len) {
 		probe = probe_find(event->name);
 	}
-	if (probe && strchr("FDX", probe->id[0])) {
+	if (probe && strchr("FDXR", probe->id[0])) {
 		canary->reached[probe_index(probe)] = true;
 	}
 }

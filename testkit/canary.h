@@ -20,7 +20,7 @@
 #define CANARY_LISTENERS 11
 #define CANARY_CONNECTIONS 16
 #define CANARY_SIGNALS 4
-#define CANARY_MAX_PROBES 256
+#define CANARY_MAX_PROBES 512
 
 /* Made once for a measurement: shared by all of its runs. */
 struct ground {

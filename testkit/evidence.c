@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "testkit/look.h"
 
 #if defined(__x86_64__)
 #define OWN_ARCH AUDIT_ARCH_X86_64
@@ -31,18 +32,7 @@
 
 #define MIB (UINT64_C(1) << 20)
 
-/* One probe being looked at. */
-struct look {
-	const struct evidence_context *context;
-	const struct probe *probe;
-	const struct answer *answer;
-	struct outcome *outcome;
-};
-
-static void detail(struct look *look, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static void detail(struct look *look, const char *format, ...)
+void look_detail(struct look *look, const char *format, ...)
 {
 	va_list args;
 
@@ -51,18 +41,18 @@ static void detail(struct look *look, const char *format, ...)
 	va_end(args);
 }
 
-static void conclude(struct look *look, bool seen, enum evidence_level level)
+void look_conclude(struct look *look, bool seen, enum evidence_level level)
 {
 	look->outcome->evidence = seen ? EVIDENCE_SEEN : EVIDENCE_UNSEEN;
 	look->outcome->level = level;
 }
 
-static bool is_done(const struct look *look)
+bool look_is_done(const struct look *look)
 {
 	return look->answer->claim == CLAIM_DONE;
 }
 
-static bool has_setting(const struct look *look, const char *name)
+bool look_has_setting(const struct look *look, const char *name)
 {
 	char key[64];
 	const struct buf *job = &look->context->canary->settings;
@@ -71,12 +61,12 @@ static bool has_setting(const struct look *look, const char *name)
 	return job->size > 0 && memmem(job->data, job->size, key, strlen(key));
 }
 
-static bool reached(const struct look *look)
+bool look_reached(const struct look *look)
 {
 	return look->context->canary->reached[probe_index(look->probe)];
 }
 
-static bool text_is(const struct look *look, const char *text)
+bool look_text_is(const struct look *look, const char *text)
 {
 	size_t size = look->answer->size;
 
@@ -88,10 +78,10 @@ static bool text_is(const struct look *look, const char *text)
 }
 
 /* Without any eyes of the host's a right token is proof, a wrong one a lie, a refusal only a word. */
-static void judge_token(struct look *look, const char *token)
+void look_token(struct look *look, const char *token)
 {
-	if (is_done(look)) {
-		conclude(look, text_is(look, token), LEVEL_TOKEN);
+	if (look_is_done(look)) {
+		look_conclude(look, look_text_is(look, token), LEVEL_TOKEN);
 	}
 }
 
@@ -99,21 +89,21 @@ static void own_token(struct look *look, const char *arg)
 {
 	char token[CANARY_TOKEN];
 
-	judge_token(look, canary_token(look->context->canary, arg ? arg : look->probe->id, token));
+	look_token(look, canary_token(look->context->canary, arg ? arg : look->probe->id, token));
 }
 
 static void ground_token_of(struct look *look, const char *arg)
 {
 	char token[CANARY_TOKEN];
 
-	judge_token(look, ground_token(look->context->ground, 0, arg, token));
+	look_token(look, ground_token(look->context->ground, 0, arg, token));
 }
 
 /* A listener of ours heard of it. arg: the setting that says where it listens. */
 static void message(struct look *look, const char *arg)
 {
-	if (has_setting(look, arg)) {
-		conclude(look, reached(look), LEVEL_EVENT);
+	if (look_has_setting(look, arg)) {
+		look_conclude(look, look_reached(look), LEVEL_EVENT);
 	}
 }
 
@@ -121,10 +111,10 @@ static void message(struct look *look, const char *arg)
 static void message_and_token(struct look *look, const char *arg)
 {
 	message(look, arg);
-	if (!reached(look)) {
+	if (!look_reached(look)) {
 		own_token(look, NULL);
-		if (look->outcome->evidence == EVIDENCE_NONE && has_setting(look, arg)) {
-			conclude(look, false, LEVEL_EVENT);
+		if (look->outcome->evidence == EVIDENCE_NONE && look_has_setting(look, arg)) {
+			look_conclude(look, false, LEVEL_EVENT);
 		}
 	}
 }
@@ -137,10 +127,10 @@ static void secret(struct look *look, const char *arg)
 
 	(void)canary_token(look->context->canary, look->probe->id, token);
 	(void)arg;
-	if (is_done(look) && text_is(look, token)) {
-		conclude(look, true, reached(look) ? LEVEL_EVENT : LEVEL_TOKEN);
+	if (look_is_done(look) && look_text_is(look, token)) {
+		look_conclude(look, true, look_reached(look) ? LEVEL_EVENT : LEVEL_TOKEN);
 	} else if (known) {
-		conclude(look, reached(look), LEVEL_EVENT);
+		look_conclude(look, look_reached(look), LEVEL_EVENT);
 	}
 }
 
@@ -148,7 +138,7 @@ static void opened(struct look *look, const char *arg)
 {
 	(void)arg;
 	if (look->context->canary->inotify >= 0) {
-		conclude(look, reached(look), LEVEL_EVENT);
+		look_conclude(look, look_reached(look), LEVEL_EVENT);
 	}
 }
 
@@ -214,7 +204,7 @@ static void changed(struct look *look, const char *arg)
 		if (strcmp(file_changes[i].probe, look->probe->id) == 0) {
 			(void)snprintf(path, sizeof(path), "%s/%s", look->context->canary->read,
 				file_changes[i].path);
-			conclude(look, file_changed(look, path, file_changes[i].change),
+			look_conclude(look, file_changed(look, path, file_changes[i].change),
 				LEVEL_COMPARED);
 		}
 	}
@@ -225,7 +215,7 @@ static void scope_changed(struct look *look, const char *arg)
 	char path[192];
 
 	(void)snprintf(path, sizeof(path), "%s/%s", look->context->canary->scope, look->probe->id);
-	conclude(look,
+	look_conclude(look,
 		file_changed(look, path, strcmp(arg, "new") == 0 ? CHANGE_EXISTS : CHANGE_CONTENT),
 		LEVEL_COMPARED);
 }
@@ -237,7 +227,7 @@ static void left(struct look *look, const char *arg)
 
 	(void)snprintf(
 		path, sizeof(path), "%s/%s.%s", arg, look->context->canary->leave, look->probe->id);
-	conclude(look, file_changed(look, path, CHANGE_EXISTS), LEVEL_COMPARED);
+	look_conclude(look, file_changed(look, path, CHANGE_EXISTS), LEVEL_COMPARED);
 }
 
 static void scratch(struct look *look, const char *arg)
@@ -246,7 +236,7 @@ static void scratch(struct look *look, const char *arg)
 
 	(void)arg;
 	if (canary->inotify >= 0) {
-		conclude(look, canary->created[0] || canary->created[1], LEVEL_EVENT);
+		look_conclude(look, canary->created[0] || canary->created[1], LEVEL_EVENT);
 	}
 }
 
@@ -256,7 +246,7 @@ static void leaked_directory(struct look *look, const char *arg)
 
 	(void)arg;
 	(void)snprintf(path, sizeof(path), "%s/leak/F.dirfd", look->context->ground->root);
-	conclude(look, unlink(path) == 0, LEVEL_COMPARED);
+	look_conclude(look, unlink(path) == 0, LEVEL_COMPARED);
 }
 
 static void leaked_file(struct look *look, const char *arg)
@@ -267,7 +257,7 @@ static void leaked_file(struct look *look, const char *arg)
 	(void)arg;
 	(void)snprintf(path, sizeof(path), "%s/leak/file", look->context->ground->root);
 	if (stat(path, &info) == 0) {
-		conclude(look, info.st_size > 0, LEVEL_COMPARED);
+		look_conclude(look, info.st_size > 0, LEVEL_COMPARED);
 		(void)!truncate(path, 0);
 	}
 }
@@ -276,7 +266,7 @@ static void locked(struct look *look, const char *arg)
 {
 	(void)arg;
 	if (look->context->canary->lock_sampled) {
-		conclude(look, look->context->canary->lock_taken, LEVEL_EVENT);
+		look_conclude(look, look->context->canary->lock_taken, LEVEL_EVENT);
 	}
 }
 
@@ -286,9 +276,9 @@ static void system_file(struct look *look, const char *arg)
 	char text[128];
 	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text)) : -1;
 
-	if (is_done(look) && n > 0) {
+	if (look_is_done(look) && n > 0) {
 		size_t size = look->answer->size < (size_t)n ? look->answer->size : (size_t)n;
-		conclude(
+		look_conclude(
 			look, size > 0 && memcmp(text, look->answer->text, size) == 0, LEVEL_TOKEN);
 	}
 }
@@ -311,8 +301,8 @@ static void links(struct look *look, const char *arg)
 		}
 	}
 	if_freenameindex(list);
-	if (count > 1 && is_done(look)) {
-		conclude(look,
+	if (count > 1 && look_is_done(look)) {
+		look_conclude(look,
 			look->answer->size == strlen(text) &&
 				memcmp(look->answer->text, text, look->answer->size) == 0,
 			LEVEL_TOKEN);
@@ -323,7 +313,7 @@ static void route(struct look *look, const char *arg)
 {
 	(void)arg;
 	if (look->context->run->outside.route >= 0) {
-		conclude(look, look->context->run->outside.route == 0, LEVEL_STATE);
+		look_conclude(look, look->context->run->outside.route == 0, LEVEL_STATE);
 	}
 }
 
@@ -331,14 +321,14 @@ static void route(struct look *look, const char *arg)
 
 static void signals(struct look *look, const char *arg)
 {
-	conclude(look, canary_signals(look->context->canary, (unsigned)(arg[0] - '0')) > 0,
+	look_conclude(look, canary_signals(look->context->canary, (unsigned)(arg[0] - '0')) > 0,
 		LEVEL_EVENT);
 }
 
 static void group_signals(struct look *look, const char *arg)
 {
 	(void)arg;
-	conclude(look, canary_group_signals(look->context->canary) > 0, LEVEL_EVENT);
+	look_conclude(look, canary_group_signals(look->context->canary) > 0, LEVEL_EVENT);
 }
 
 static void priority(struct look *look, const char *arg)
@@ -350,7 +340,7 @@ static void priority(struct look *look, const char *arg)
 	errno = 0;
 	int theirs = getpriority(PRIO_PROCESS, (id_t)pid);
 	if (pid > 0 && errno == 0) {
-		conclude(look, theirs != own, LEVEL_STATE);
+		look_conclude(look, theirs != own, LEVEL_STATE);
 	}
 }
 
@@ -358,7 +348,7 @@ static void traced(struct look *look, const char *arg)
 {
 	(void)arg;
 	if (look->context->canary->trace_sampled) {
-		conclude(look, look->context->canary->traced, LEVEL_STATE);
+		look_conclude(look, look->context->canary->traced, LEVEL_STATE);
 	}
 }
 
@@ -369,7 +359,7 @@ static void victim_name(struct look *look, const char *arg)
 	(void)arg;
 	(void)canary_token(look->context->canary, "P.see", token);
 	token[15] = '\0'; /* what a thread name holds */
-	judge_token(look, token);
+	look_token(look, token);
 }
 
 static void victim_limit(struct look *look, const char *arg)
@@ -378,7 +368,7 @@ static void victim_limit(struct look *look, const char *arg)
 
 	(void)arg;
 	(void)snprintf(text, sizeof(text), "%u", look->context->canary->victim_limit);
-	judge_token(look, text);
+	look_token(look, text);
 }
 
 /* ---- queues and memory ---- */
@@ -392,7 +382,9 @@ static void shm_used(struct look *look, const char *arg)
 	(void)canary_token(look->context->canary, "I.shm", token);
 	if (look->context->canary->shm >= 0 &&
 		shmctl(look->context->canary->shm, IPC_STAT, &info) == 0) {
-		conclude(look, (is_done(look) && text_is(look, token)) || info.shm_lpid != getpid(),
+		look_conclude(look,
+			(look_is_done(look) && look_text_is(look, token)) ||
+				info.shm_lpid != getpid(),
 			LEVEL_STATE);
 	}
 }
@@ -404,7 +396,7 @@ static void shm_written(struct look *look, const char *arg)
 
 	(void)arg;
 	if (at && at != (void *)-1) { // NOLINT
-		conclude(look, memcmp(at + 64, canary->fence, strlen(canary->fence)) == 0,
+		look_conclude(look, memcmp(at + 64, canary->fence, strlen(canary->fence)) == 0,
 			LEVEL_COMPARED);
 		(void)shmdt(at);
 	}
@@ -417,7 +409,7 @@ static void msg_arrived(struct look *look, const char *arg)
 	(void)arg;
 	if (look->context->canary->msg >= 0 &&
 		msgctl(look->context->canary->msg, IPC_STAT, &info) == 0) {
-		conclude(look, info.msg_qnum > 0, LEVEL_STATE);
+		look_conclude(look, info.msg_qnum > 0, LEVEL_STATE);
 	}
 }
 
@@ -428,7 +420,7 @@ static void sem_raised(struct look *look, const char *arg)
 
 	(void)arg;
 	if (value >= 0) {
-		conclude(look, value > 0, LEVEL_STATE);
+		look_conclude(look, value > 0, LEVEL_STATE);
 	}
 }
 
@@ -439,7 +431,7 @@ static void mq_arrived(struct look *look, const char *arg)
 	(void)arg;
 	if (look->context->canary->mq >= 0 &&
 		mq_getattr(look->context->canary->mq, &attributes) == 0) {
-		conclude(look, attributes.mq_curmsgs > 0, LEVEL_STATE);
+		look_conclude(look, attributes.mq_curmsgs > 0, LEVEL_STATE);
 	}
 }
 
@@ -510,22 +502,21 @@ static int ask_filter(const struct look *look)
 	return -1;
 }
 
-/*
- * A refusal by a filter that refuses is shut for good; a success through a filter that lets pass is
- * open; a refusal that the filter does not explain is somebody else's, and only a word.
- */
+void look_door(struct look *look, int allowed)
+{
+	if (allowed == 0) {
+		look_conclude(look, false, LEVEL_STATE);
+		look_detail(look, "the filter refuses it");
+	} else if (allowed == 1 && look_is_done(look)) {
+		look_conclude(look, true, LEVEL_STATE);
+		look_detail(look, "no filter stops it");
+	}
+}
+
 static void door(struct look *look, const char *arg)
 {
-	int allowed = ask_filter(look);
-
 	(void)arg;
-	if (allowed == 0) {
-		conclude(look, false, LEVEL_STATE);
-		detail(look, "the filter refuses it");
-	} else if (allowed == 1 && is_done(look)) {
-		conclude(look, true, LEVEL_STATE);
-		detail(look, "no filter stops it");
-	}
+	look_door(look, ask_filter(look));
 }
 
 /* Another kernel's client opened a file beside it, and the host was told. */
@@ -546,12 +537,12 @@ static void exec_door(struct look *look, const char *arg)
 	door(look, arg);
 	(void)snprintf(path, sizeof(path), "%s/%s", look->context->canary->read, look->probe->id);
 	if (look->outcome->evidence == EVIDENCE_NONE && look->context->canary->inotify >= 0 &&
-		(reached(look) ||
-			(!is_done(look) &&
+		(look_reached(look) ||
+			(!look_is_done(look) &&
 				(sees_place(look) ||
 					outside_same_object(
 						look->context->run->outside.pid, path, &known))))) {
-		conclude(look, reached(look), LEVEL_EVENT);
+		look_conclude(look, look_reached(look), LEVEL_EVENT);
 	}
 }
 
@@ -560,8 +551,8 @@ static void userns_door(struct look *look, const char *arg)
 	door(look, arg);
 	if (look->outcome->evidence == EVIDENCE_NONE &&
 		look->context->run->outside.user_namespaces == 0) {
-		conclude(look, false, LEVEL_STATE);
-		detail(look, "user.max_user_namespaces is 0");
+		look_conclude(look, false, LEVEL_STATE);
+		look_detail(look, "user.max_user_namespaces is 0");
 	}
 }
 
@@ -572,11 +563,11 @@ static void same_kernel(struct look *look, const char *arg)
 
 	(void)arg;
 	if (run->outside.found || run->machine.kernel == MACHINE_HOST) {
-		conclude(look, true, LEVEL_STATE);
+		look_conclude(look, true, LEVEL_STATE);
 	} else if (run->machine.kernel == MACHINE_OTHER) {
-		conclude(look, false, LEVEL_STATE);
+		look_conclude(look, false, LEVEL_STATE);
 	}
-	detail(look, "%s", run->machine.text);
+	look_detail(look, "%s", run->machine.text);
 }
 
 /* ---- terminal ---- */
@@ -589,7 +580,7 @@ static void terminal(struct look *look, const char *arg)
 				  : memchr(canary->written, arg[1], canary->written_size) != NULL;
 
 	if (look->context->ground->terminal_slave >= 0) {
-		conclude(look, seen, LEVEL_EVENT);
+		look_conclude(look, seen, LEVEL_EVENT);
 	}
 }
 
@@ -602,13 +593,13 @@ static void compare_file(struct look *look, const char *path, size_t most)
 	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text)) : -1;
 	size_t size = look->answer->size < most ? look->answer->size : most;
 
-	if (is_done(look) && n > 0) {
-		conclude(look,
+	if (look_is_done(look) && n > 0) {
+		look_conclude(look,
 			size > 0 && size <= (size_t)n &&
 				memcmp(text, look->answer->text, size) == 0,
 			LEVEL_TOKEN);
 		/* Not the value: a report is read by others. */
-		detail(look,
+		look_detail(look,
 			look->outcome->evidence == EVIDENCE_SEEN ? "same as the host's"
 								 : "not the host's");
 	}
@@ -631,9 +622,9 @@ static void like_hostname(struct look *look, const char *arg)
 
 	(void)arg;
 	(void)gethostname(name, sizeof(name) - 1);
-	if (is_done(look)) {
-		conclude(look, text_is(look, name), LEVEL_TOKEN);
-		detail(look,
+	if (look_is_done(look)) {
+		look_conclude(look, look_text_is(look, name), LEVEL_TOKEN);
+		look_detail(look,
 			look->outcome->evidence == EVIDENCE_SEEN ? "same as the host's"
 								 : "not the host's");
 	}
@@ -651,9 +642,9 @@ static void like_cgroup(struct look *look, const char *arg)
 		in_root &= end > line && end[-1] == '/';
 		line = *end ? end + 1 : end;
 	}
-	if (is_done(look) && *host && !in_root) {
+	if (look_is_done(look) && *host && !in_root) {
 		size_t size = look->answer->size < strlen(host) ? look->answer->size : strlen(host);
-		conclude(
+		look_conclude(
 			look, size > 0 && memcmp(host, look->answer->text, size) == 0, LEVEL_TOKEN);
 	}
 }
@@ -673,8 +664,8 @@ static void held_descriptors(struct look *look, const char *arg)
 				NULL;
 		}
 	}
-	if (is_done(look)) {
-		conclude(look, seen, LEVEL_TOKEN);
+	if (look_is_done(look)) {
+		look_conclude(look, seen, LEVEL_TOKEN);
 	}
 }
 
@@ -689,8 +680,8 @@ static void fresh_file(struct look *look, const char *arg)
 		(void)snprintf(
 			path, sizeof(path), "%s/.%s.fresh", arg, look->context->canary->fresh);
 		if (access(path, F_OK) < 0) {
-			conclude(look, false, LEVEL_COMPARED);
-			detail(look, "the host has no trace of it");
+			look_conclude(look, false, LEVEL_COMPARED);
+			look_detail(look, "the host has no trace of it");
 		}
 	}
 }
@@ -709,8 +700,8 @@ static void fresh_sysv(struct look *look, const char *arg)
 	fresh_token(look, arg);
 	if (look->outcome->evidence == EVIDENCE_NONE && theirs->found &&
 		theirs->namespaces[OUTSIDE_IPC] != ours->namespaces[OUTSIDE_IPC]) {
-		conclude(look, false, LEVEL_STATE);
-		detail(look, "it has an IPC namespace of its own");
+		look_conclude(look, false, LEVEL_STATE);
+		look_detail(look, "it has an IPC namespace of its own");
 	}
 }
 
@@ -722,9 +713,10 @@ static void shares_namespace(struct look *look, const char *arg)
 	size_t which = (size_t)(arg[0] - '0');
 
 	if (theirs->found && theirs->namespaces[which]) {
-		conclude(look, theirs->namespaces[which] == look->context->own->namespaces[which],
+		look_conclude(look,
+			theirs->namespaces[which] == look->context->own->namespaces[which],
 			LEVEL_STATE);
-		detail(look, "inode %" PRIu64, theirs->namespaces[which]);
+		look_detail(look, "inode %" PRIu64, theirs->namespaces[which]);
 	}
 }
 
@@ -748,13 +740,13 @@ static void sessions_share(struct look *look, const char *arg)
 		shared = theirs->namespaces[compared[i]] ==
 			look->context->own->namespaces[compared[i]];
 	}
-	conclude(look, shared, LEVEL_STATE);
+	look_conclude(look, shared, LEVEL_STATE);
 }
 
 static void root_state(struct look *look, const char *arg)
 {
 	(void)arg;
-	conclude(look, look->context->run->outside.root_is_ours, LEVEL_STATE);
+	look_conclude(look, look->context->run->outside.root_is_ours, LEVEL_STATE);
 }
 
 static bool keeps_files(const char *type)
@@ -818,11 +810,11 @@ static void mount_flags(struct look *look, const char *arg)
 		seen = seen && is_reachable_place(theirs, mount) &&
 			!is_writable_place(look->context->target, mount->target);
 		if (seen) {
-			detail(look, "%.120s is writable", mount->target);
+			look_detail(look, "%.120s is writable", mount->target);
 		}
 	}
 	if (theirs->mount_count) {
-		conclude(look, seen, LEVEL_STATE);
+		look_conclude(look, seen, LEVEL_STATE);
 	}
 }
 
@@ -840,7 +832,7 @@ static void deny_mask(struct look *look, const char *arg)
 		any |= known;
 	}
 	if (any) {
-		conclude(look, seen, LEVEL_STATE);
+		look_conclude(look, seen, LEVEL_STATE);
 	}
 }
 
@@ -855,37 +847,37 @@ static void caps_state(struct look *look, const char *arg)
 	for (size_t i = 0; i < ARRAY_SIZE(names) && !seen; i++) {
 		seen = theirs->caps[i] != 0;
 		if (seen) {
-			detail(look, "%s %016" PRIx64, names[i], theirs->caps[i]);
+			look_detail(look, "%s %016" PRIx64, names[i], theirs->caps[i]);
 		}
 	}
-	conclude(look, seen, LEVEL_STATE);
+	look_conclude(look, seen, LEVEL_STATE);
 }
 
 static void nnp_state(struct look *look, const char *arg)
 {
 	(void)arg;
-	conclude(look, !look->context->run->outside.no_new_privs, LEVEL_STATE);
+	look_conclude(look, !look->context->run->outside.no_new_privs, LEVEL_STATE);
 }
 
 static void map_state(struct look *look, const char *arg)
 {
 	(void)arg;
-	conclude(look, look->context->run->outside.maps_host_root, LEVEL_STATE);
+	look_conclude(look, look->context->run->outside.maps_host_root, LEVEL_STATE);
 }
 
 static void group_state(struct look *look, const char *arg)
 {
 	(void)arg;
 	if (geteuid() == 0) {
-		conclude(look, look->context->run->outside.launcher_group, LEVEL_STATE);
+		look_conclude(look, look->context->run->outside.launcher_group, LEVEL_STATE);
 	}
 }
 
 static void user_state(struct look *look, const char *arg)
 {
 	(void)arg;
-	conclude(look, look->context->run->outside.uid == 0, LEVEL_STATE);
-	detail(look, "uid %u", look->context->run->outside.uid);
+	look_conclude(look, look->context->run->outside.uid == 0, LEVEL_STATE);
+	look_detail(look, "uid %u", look->context->run->outside.uid);
 }
 
 static void user_namespace_state(struct look *look, const char *arg)
@@ -894,8 +886,8 @@ static void user_namespace_state(struct look *look, const char *arg)
 
 	(void)arg;
 	if (theirs->user_namespaces >= 0) {
-		conclude(look, theirs->user_namespaces > 0, LEVEL_STATE);
-		detail(look, "user.max_user_namespaces is %" PRId64, theirs->user_namespaces);
+		look_conclude(look, theirs->user_namespaces > 0, LEVEL_STATE);
+		look_detail(look, "user.max_user_namespaces is %" PRId64, theirs->user_namespaces);
 	}
 }
 
@@ -903,8 +895,8 @@ static void filter_state(struct look *look, const char *arg)
 {
 	(void)arg;
 	if (look->context->run->outside.seccomp >= 0) {
-		conclude(look, look->context->run->outside.seccomp == 0, LEVEL_STATE);
-		detail(look, "Seccomp %d, %zu filters", look->context->run->outside.seccomp,
+		look_conclude(look, look->context->run->outside.seccomp == 0, LEVEL_STATE);
+		look_detail(look, "Seccomp %d, %zu filters", look->context->run->outside.seccomp,
 			look->context->run->outside.filter_count);
 	}
 }
@@ -919,7 +911,7 @@ static void filter_call(struct look *look, const char *arg)
 				    : outside_allows(theirs, OWN_ARCH, 0x40000000 | 39, none);
 
 	if (allowed >= 0) {
-		conclude(look, allowed == 1, LEVEL_STATE);
+		look_conclude(look, allowed == 1, LEVEL_STATE);
 	}
 }
 
@@ -928,9 +920,9 @@ static void device_state(struct look *look, const char *arg)
 	const struct outside *theirs = &look->context->run->outside;
 
 	(void)arg;
-	conclude(look, theirs->devices > 0, LEVEL_STATE);
+	look_conclude(look, theirs->devices > 0, LEVEL_STATE);
 	if (theirs->devices) {
-		detail(look, "%u: %.100s", theirs->devices, theirs->device_text);
+		look_detail(look, "%u: %.100s", theirs->devices, theirs->device_text);
 	}
 }
 
@@ -939,7 +931,7 @@ static void session_state(struct look *look, const char *arg)
 	const struct outside *theirs = &look->context->run->outside;
 
 	(void)arg;
-	conclude(look,
+	look_conclude(look,
 		theirs->session == getsid(0) ||
 			(look->context->own->terminal != 0 &&
 				theirs->terminal == look->context->own->terminal),
@@ -962,7 +954,7 @@ static void environment_state(struct look *look, const char *arg)
 			: machine_holds(&context->run->machine, token, &known);
 	}
 	if (known) {
-		conclude(look, seen, LEVEL_STATE);
+		look_conclude(look, seen, LEVEL_STATE);
 	}
 }
 
@@ -975,7 +967,7 @@ static void descriptor_state(struct look *look, const char *arg)
 	(void)arg;
 	seen |= outside_holds(look->context->run->outside.pid, ground->file_fd, &known);
 	if (known) {
-		conclude(look, seen, LEVEL_STATE);
+		look_conclude(look, seen, LEVEL_STATE);
 	}
 }
 
@@ -999,12 +991,12 @@ static void limit_state(struct look *look, const char *arg)
 		if (table[i].name != arg[0]) {
 			continue;
 		}
-		conclude(look,
+		look_conclude(look,
 			table[i].found == 0 ||
 				(table[i].declared &&
 					table[i].found > table[i].declared + table[i].slack),
 			LEVEL_STATE);
-		detail(look, "declared %" PRIu64 ", in force %" PRIu64 "%s", table[i].declared,
+		look_detail(look, "declared %" PRIu64 ", in force %" PRIu64 "%s", table[i].declared,
 			table[i].found, table[i].found ? "" : " (none)");
 	}
 }
@@ -1123,12 +1115,12 @@ static void disk_state(struct look *look, const char *arg)
 		return;
 	}
 	if (!measure_room(theirs, look->context->ground, &room, where, sizeof(where))) {
-		conclude(look, true, LEVEL_STATE);
-		detail(look, "%s", where);
+		look_conclude(look, true, LEVEL_STATE);
+		look_detail(look, "%s", where);
 		return;
 	}
-	conclude(look, limits->disk && room > limits->disk + MIB, LEVEL_STATE);
-	detail(look, "declared %" PRIu64 ", room %" PRIu64, limits->disk, room);
+	look_conclude(look, limits->disk && room > limits->disk + MIB, LEVEL_STATE);
+	look_detail(look, "declared %" PRIu64 ", room %" PRIu64, limits->disk, room);
 }
 
 static uint64_t leading_number(const struct answer *answer)
@@ -1140,8 +1132,8 @@ static uint64_t leading_number(const struct answer *answer)
 static bool control_word(struct look *look)
 {
 	if (look->context->control) {
-		if (is_done(look)) {
-			conclude(look, true, LEVEL_CLAIM);
+		if (look_is_done(look)) {
+			look_conclude(look, true, LEVEL_CLAIM);
 		}
 		return true;
 	}
@@ -1155,8 +1147,8 @@ static void memory_used(struct look *look, const char *arg)
 
 	(void)arg;
 	if (!control_word(look) && peak && limit) {
-		conclude(look, peak > limit + limit / 20, LEVEL_EVENT);
-		detail(look, "peak %" PRIu64 " of %" PRIu64, peak, limit);
+		look_conclude(look, peak > limit + limit / 20, LEVEL_EVENT);
+		look_detail(look, "peak %" PRIu64 " of %" PRIu64, peak, limit);
 	}
 }
 
@@ -1168,8 +1160,8 @@ static void tasks_used(struct look *look, const char *arg)
 
 	(void)arg;
 	if (!control_word(look) && limit && in_force) {
-		conclude(look, made > limit + 4 || in_force > limit + 16, LEVEL_STATE);
-		detail(look, "%" PRIu64 " made, limit %" PRIu64, made, limit);
+		look_conclude(look, made > limit + 4 || in_force > limit + 16, LEVEL_STATE);
+		look_detail(look, "%" PRIu64 " made, limit %" PRIu64, made, limit);
 	}
 }
 
@@ -1185,8 +1177,8 @@ static void cpu_used(struct look *look, const char *arg)
 
 	(void)arg;
 	if (limit && wall && used) {
-		conclude(look, used > allowed + allowed / 10, LEVEL_EVENT);
-		detail(look, "%" PRIu64 " us in %" PRIu64 " ms", used, wall);
+		look_conclude(look, used > allowed + allowed / 10, LEVEL_EVENT);
+		look_detail(look, "%" PRIu64 " us in %" PRIu64 " ms", used, wall);
 	}
 }
 
@@ -1198,9 +1190,10 @@ static void disk_used(struct look *look, const char *arg)
 	if (!control_word(look) && limit) {
 		disk_state(look, arg);
 		if (look->outcome->evidence != EVIDENCE_NONE) {
-			conclude(look, written > limit || look->outcome->evidence == EVIDENCE_SEEN,
+			look_conclude(look,
+				written > limit || look->outcome->evidence == EVIDENCE_SEEN,
 				LEVEL_STATE);
-			detail(look, "%" PRIu64 " written, limit %" PRIu64, written, limit);
+			look_detail(look, "%" PRIu64 " written, limit %" PRIu64, written, limit);
 		}
 	}
 }
@@ -1212,18 +1205,14 @@ static void time_used(struct look *look, const char *arg)
 
 	(void)arg;
 	if (!control_word(look)) {
-		conclude(look, run->ended || run->timed_out, LEVEL_EVENT);
-		detail(look, "lived %" PRIu64 " ms", lived);
+		look_conclude(look, run->ended || run->timed_out, LEVEL_EVENT);
+		look_detail(look, "lived %" PRIu64 " ms", lived);
 	}
 }
 
 /* ---- the table ---- */
 
-static const struct {
-	const char *probe;
-	void (*look)(struct look *look, const char *arg);
-	const char *arg;
-} evidence_table[] = {
+static const struct evidence_row evidence_table[] = {
 	{"N.tcp4", message_and_token, "tcp4"},
 	{"N.tcp6", message_and_token, "tcp6"},
 	{"N.udp4", message, "udp4"},
@@ -1273,6 +1262,8 @@ static const struct {
 	{"F.dirfd", leaked_directory, NULL},
 	{"F.rofd", leaked_file, NULL},
 	{"F.root", root_state, NULL},
+	{"F.namespace", shares_namespace, "4"},
+	{"V.namespace", shares_namespace, "5"},
 	{"F.mount-flags", mount_flags, NULL},
 	{"X.self", exec_door, NULL},
 	{"X.shell", door, NULL},
@@ -1397,7 +1388,33 @@ static const struct {
 	{"R.cpu", cpu_used, NULL},
 	{"R.disk", disk_used, NULL},
 	{"R.time", time_used, NULL},
+	{NULL, NULL, NULL},
 };
+
+/* text: what counts as evidence, where all rows of a table are alike. */
+static const struct {
+	const struct evidence_row *rows;
+	const char *text;
+} tables[] = {
+	{evidence_table, NULL},
+	{evidence_filter, "E3: the session's filter, dumped from it and evaluated by the host"},
+	{evidence_doors, "E3: the session's filter, asked about the very call that was tried"},
+	{evidence_posture, "E3: its limits, mounts and tasks, read from outside"},
+	{evidence_regress, "E2: the canary was reached; E3: its filter, sets and mounts"},
+	{evidence_peers, "E1: the other session's token; E3: what parts the two"},
+};
+
+static const struct evidence_row *find_row(const struct probe *probe)
+{
+	for (size_t t = 0; t < ARRAY_SIZE(tables); t++) {
+		for (const struct evidence_row *row = tables[t].rows; row->probe; row++) {
+			if (strcmp(row->probe, probe->id) == 0) {
+				return row;
+			}
+		}
+	}
+	return NULL;
+}
 
 bool evidence_exists(const struct probe *probe)
 {
@@ -1406,16 +1423,13 @@ bool evidence_exists(const struct probe *probe)
 		ground_token_of, victim_name, victim_limit, fresh_token, system_file, links,
 		like_file, like_start, like_hostname, like_cgroup, held_descriptors};
 
-	for (size_t i = 0; i < ARRAY_SIZE(evidence_table); i++) {
-		bool eyes = strcmp(evidence_table[i].probe, probe->id) == 0;
-		for (size_t j = 0; eyes && j < ARRAY_SIZE(words_only); j++) {
-			eyes = evidence_table[i].look != words_only[j];
-		}
-		if (eyes) {
-			return true;
-		}
+	const struct evidence_row *row = find_row(probe);
+	bool eyes = row != NULL;
+
+	for (size_t i = 0; eyes && i < ARRAY_SIZE(words_only); i++) {
+		eyes = row->look != words_only[i];
 	}
-	return false;
+	return eyes;
 }
 
 /* What each kind of looking finds, in words; `explain` shows them. */
@@ -1492,12 +1506,17 @@ static const struct {
 
 const char *evidence_text(const struct probe *probe)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(evidence_table); i++) {
-		for (size_t j = 0; strcmp(evidence_table[i].probe, probe->id) == 0 &&
-			j < ARRAY_SIZE(evidence_texts);
-			j++) {
-			if (evidence_texts[j].look == evidence_table[i].look) {
-				return evidence_texts[j].text;
+	const struct evidence_row *row = find_row(probe);
+
+	for (size_t i = 0; row && i < ARRAY_SIZE(evidence_texts); i++) {
+		if (evidence_texts[i].look == row->look) {
+			return evidence_texts[i].text;
+		}
+	}
+	for (size_t t = 1; row && t < ARRAY_SIZE(tables); t++) {
+		for (const struct evidence_row *at = tables[t].rows; at->probe; at++) {
+			if (at == row) {
+				return tables[t].text;
 			}
 		}
 	}
@@ -1510,9 +1529,9 @@ static void say_errno(struct look *look)
 		return;
 	}
 	if (look->outcome->claim == CLAIM_KILLED) {
-		detail(look, "killed by signal %d", look->outcome->error);
+		look_detail(look, "killed by signal %d", look->outcome->error);
 	} else if (look->outcome->claim != CLAIM_TIMEOUT) {
-		detail(look, "%s", strerror(look->outcome->error));
+		look_detail(look, "%s", strerror(look->outcome->error));
 	}
 }
 
@@ -1541,10 +1560,9 @@ void evidence_collect(const struct evidence_context *context, struct outcome *re
 		ret[i] = (struct outcome){.claim = answer->claim,
 			.error = answer->error,
 			.missing = !state && !answer->answered};
-		for (size_t j = 0; j < ARRAY_SIZE(evidence_table); j++) {
-			if (strcmp(evidence_table[j].probe, probe_table[i].id) == 0) {
-				evidence_table[j].look(&look, evidence_table[j].arg);
-			}
+		const struct evidence_row *row = find_row(&probe_table[i]);
+		if (row) {
+			row->look(&look, row->arg);
 		}
 		say_errno(&look);
 	}

@@ -21,6 +21,9 @@ struct evidence_context {
 	const struct outside *before; /* the session that planted, or NULL */
 	const struct limits *limits;
 	bool control;
+	const struct peer *peer; /* alive at the same time, or NULL */
+	/* What the control's surveys of system calls brought, by enum call_abi; zero before it. */
+	uint8_t (*surveys)[SURVEY_BYTES];
 };
 
 /* Fills probe_count outcomes: the client's claim and the host's evidence. */

@@ -9,11 +9,13 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -596,6 +598,18 @@ static void on_signal(int signo)
 	run_interrupt();
 }
 
+/* A capability in the inheritable set gives nobody anything by itself, and should not be handed on. */
+static void mark_inheritable(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
+
+	if (syscall(SYS_capget, &header, data) == 0) {
+		data[CAP_LEASE / 32].inheritable |= UINT32_C(1) << CAP_LEASE % 32;
+		(void)syscall(SYS_capset, &header, data);
+	}
+}
+
 /* Marks of ours that a launcher should take off: a session, a group, ignored signals. */
 static void become_host(void)
 {
@@ -613,6 +627,7 @@ static void become_host(void)
 	(void)sigaction(SIGINT, &action, NULL);
 	if (geteuid() == 0) {
 		(void)setgroups(1, &group);
+		mark_inheritable();
 	}
 }
 

@@ -8,6 +8,8 @@
 
 #include "base/io.h"
 #include "base/strv.h"
+#include "testkit/calls.h"
+#include "testkit/peer.h"
 
 #define MIB (UINT64_C(1) << 20)
 #define TIME_OVER_MS 600 /* what the client tries to live beyond its limit */
@@ -25,6 +27,7 @@ struct pass {
 	char **settings;
 	struct outcome *outcomes;
 	struct measure_client *client; /* NULL for controls */
+	uint8_t (*surveys)[SURVEY_BYTES];
 	uint64_t usec;
 };
 
@@ -92,7 +95,8 @@ static void note_client(struct measure_client *client, const struct run *run)
 	}
 }
 
-static int look(struct pass *pass, const struct outside *before, struct err *err)
+static int look(
+	struct pass *pass, const struct outside *before, const struct peer *peer, struct err *err)
 {
 	struct run_options options = main_options(pass);
 	struct canary canary = {0};
@@ -102,13 +106,34 @@ static int look(struct pass *pass, const struct outside *before, struct err *err
 	r = r < 0 ? r : run_client(pass->target, &canary, &options, &run, err);
 	if (r == 0) {
 		const struct evidence_context context = {&run, &canary, pass->ground, pass->target,
-			pass->own, before, pass->limits, pass->control};
+			pass->own, before, pass->limits, pass->control, peer, pass->surveys};
 		evidence_collect(&context, pass->outcomes);
 		note_client(pass->client, &run);
 		pass->usec = run.ended_usec - run.started_usec;
 	}
 	run_fini(&run);
 	canary_fini(&canary);
+	return r;
+}
+
+/* Full runs have a second session at their side; it ends after the first. */
+static int look_with_peer(struct pass *pass, const struct outside *before, struct err *err)
+{
+	bool wanted =
+		pass->options->only ? is_only(pass->options, PROBE_PEER) : !pass->options->quick;
+	cleanup_free struct peer *peer = calloc(1, sizeof(*peer));
+	int r = peer ? 0 : err_set(err, ENOMEM, "measuring");
+
+	if (r == 0 && wanted) {
+		r = peer_start(peer, pass->target, pass->ground, pass->options->timeout_ms, err);
+		if (r == 0 && peer_describe(peer, &pass->settings) < 0) {
+			r = err_set(err, ENOMEM, "measuring");
+		}
+	}
+	r = r < 0 ? r : look(pass, before, wanted ? peer : NULL, err);
+	if (peer) {
+		peer_stop(peer);
+	}
 	return r;
 }
 
@@ -143,7 +168,7 @@ static int outlive(struct pass *pass, struct err *err)
 	r = r < 0 ? r : run_client(pass->target, &canary, &options, &run, err);
 	if (r == 0) {
 		const struct evidence_context context = {&run, &canary, pass->ground, pass->target,
-			pass->own, NULL, pass->limits, pass->control};
+			pass->own, NULL, pass->limits, pass->control, NULL, pass->surveys};
 		evidence_collect(&context, outcomes);
 		pass->outcomes[index] = outcomes[index];
 	}
@@ -250,7 +275,7 @@ static int run_pass(struct pass *pass, struct err *err)
 		r = plant(pass, before, err);
 	}
 	if (r == 0 && !is_only(pass->options, PROBE_TIME)) {
-		r = look(pass, fresh ? before : NULL, err);
+		r = look_with_peer(pass, fresh ? before : NULL, err);
 	}
 	if (r == 0 && pass->with_time) {
 		r = outlive(pass, err);
@@ -307,6 +332,7 @@ int measure(const struct target *target, struct ground *ground, struct capabilit
 {
 	uint64_t began = io_now_usec();
 	cleanup_free struct outside *own = calloc(1, sizeof(*own));
+	uint8_t surveys[ABI_COUNT][SURVEY_BYTES] = {0};
 	struct target control;
 	struct pass pass = {
 		.target = &control,
@@ -315,6 +341,7 @@ int measure(const struct target *target, struct ground *ground, struct capabilit
 		.own = own,
 		.limits = &ret->limits,
 		.control = true,
+		.surveys = surveys,
 		.with_time = capability_set_has(declared, CAPABILITY_RES_TIME) &&
 			(!options->only || is_only(options, PROBE_TIME)),
 	};

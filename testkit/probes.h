@@ -14,6 +14,7 @@ enum probe_flag {
 	PROBE_STATE = 1 << 2, /* the host looks by itself; the client does nothing */
 	PROBE_FRESH = 1 << 3, /* planted in one session, looked for in the next */
 	PROBE_LIMIT = 1 << 4, /* uses up a resource: runs after all others */
+	PROBE_PEER = 1 << 6, /* needs a second session at the same time */
 	PROBE_TIME = 1 << 5, /* outlives its time: a session of its own */
 };
 
@@ -22,8 +23,7 @@ struct probe {
 	unsigned flags; /* enum probe_flag */
 	const char *what; /* one line: what is tried */
 	const char *why; /* one line: what it would be good for */
-	const char
-		*layer; /* which layers should stop it, best first: "net,filter" */
+	const char *layer; /* which layers should stop it, best first: "net,filter" */
 	const char *reference; /* where to read on: a manual page, an address, a CVE; by ", " */
 };
 

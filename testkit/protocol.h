@@ -29,6 +29,10 @@
 #define PROTOCOL_MAX_FENCE 32
 #define PROTOCOL_MAX_LINE 1024
 
+/* What a survey of system calls brings: a bit for each number that something answered to. */
+#define SURVEY_CALLS 512
+#define SURVEY_BYTES (SURVEY_CALLS / 8)
+
 enum claim {
 	CLAIM_NOT_RUN,
 	CLAIM_DONE,

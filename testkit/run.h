@@ -31,6 +31,7 @@ struct run_options {
 	unsigned mask; /* probes whose flags & mask == match are asked */
 	unsigned match;
 	const char *only; /* one id, or NULL */
+	bool hold; /* no probe at all: it keeps things for another session to look for */
 	bool plant; /* S probes leave things instead of looking for them */
 	uint64_t seconds; /* a time limit for the sandbox itself; 0: its plan's */
 	unsigned timeout_ms; /* for the whole run */

@@ -13,9 +13,9 @@
 #include <linux/mman.h>
 #include <linux/time_types.h>
 
-#define MAX_SETTINGS 96
-#define MAX_RUNS 192
-#define INPUT_SIZE 16384
+#define MAX_SETTINGS 160
+#define MAX_RUNS 512
+#define INPUT_SIZE 32768
 
 #define CLIENT_TERMIOS_SIZE 64
 #define CLIENT_ECHO_BITS 0xaU /* ECHO | ICANON */
@@ -36,12 +36,13 @@ static struct {
 } client;
 
 const char *client_path = "";
+const char *client_probe_id = "";
 char **client_env;
 char **client_argv;
 
 static const struct client_probe *const probe_tables[] = {probes_net, probes_files, probes_exec,
 	probes_process, probes_ipc, probes_kernel, probes_privilege, probes_devices,
-	probes_resources, probes_leaks};
+	probes_resources, probes_leaks, probes_surface, probes_regress, probes_peers};
 
 const char *job_text(const char *name)
 {
@@ -264,6 +265,7 @@ static void run_probe(const char *id)
 
 	say(text_join(body, sizeof(body), "start ", id, ""));
 	memset(result, 0, sizeof(*result));
+	client_probe_id = id;
 	if (probe) {
 		pid = process_fork();
 		if (pid == 0) {
@@ -312,6 +314,9 @@ static int drive(void)
 	say_hello();
 	if (!read_job("go")) {
 		return 2;
+	}
+	if (job_has("hold")) {
+		peer_start();
 	}
 	for (size_t i = 0; i < client.run_count; i++) {
 		run_probe(client.runs[i]);

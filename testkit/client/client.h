@@ -31,7 +31,7 @@ struct client_probe {
 /* Tables of the probe files; each ends with a NULL id. */
 extern const struct client_probe probes_net[], probes_files[], probes_exec[], probes_process[],
 	probes_ipc[], probes_kernel[], probes_privilege[], probes_devices[], probes_resources[],
-	probes_leaks[];
+	probes_leaks[], probes_surface[], probes_regress[], probes_peers[];
 
 /* The value the host gave to a name, or "". */
 const char *job_text(const char *name);
@@ -39,6 +39,17 @@ const char *job_text(const char *name);
 uint64_t job_number(const char *name);
 /* True when the host gave it. */
 bool job_has(const char *name);
+
+/* The probe being run. */
+extern const char *client_probe_id;
+
+/* What more than one file tries: the row of doors.h that is called like the probe. */
+void surface_door(struct result *result);
+void surface_socket(struct result *result);
+/* Makes the process that another session looks for; it lives as long as this one. */
+void peer_start(void);
+/* Connects, says "<fence> <id>", brings the answer. */
+void unix_exchange(struct result *result, const char *path, bool abstract, const char *id);
 
 /* The path of this program, for probes that start it again. */
 extern const char *client_path;

@@ -90,7 +90,7 @@ static unsigned unix_address(struct sockaddr_un *address, const char *path, bool
 	return (unsigned)(text_add(at, end, path) - (char *)address) + (abstract ? 0 : 1);
 }
 
-static void unix_stream(struct result *result, const char *path, bool abstract, const char *id)
+void unix_exchange(struct result *result, const char *path, bool abstract, const char *id)
 {
 	struct sockaddr_un address = {0};
 	unsigned size = unix_address(&address, path, abstract);
@@ -128,17 +128,17 @@ static void unix_datagram(struct result *result, const char *path, bool abstract
 
 static void ipc_unix_path(struct result *result)
 {
-	unix_stream(result, job_text("unix.path"), false, "I.unix-path");
+	unix_exchange(result, job_text("unix.path"), false, "I.unix-path");
 }
 
 static void ipc_unix_tmp(struct result *result)
 {
-	unix_stream(result, job_text("unix.tmp"), false, "I.unix-tmp");
+	unix_exchange(result, job_text("unix.tmp"), false, "I.unix-tmp");
 }
 
 static void ipc_unix_abstract(struct result *result)
 {
-	unix_stream(result, job_text("unix.abstract"), true, "I.unix-abstract");
+	unix_exchange(result, job_text("unix.abstract"), true, "I.unix-abstract");
 }
 
 static void ipc_unix_datagram(struct result *result)

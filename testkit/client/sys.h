@@ -41,8 +41,24 @@ static inline long sys_int80(long number, long a, long b, long c)
 			 : "memory", "r8", "r9", "r10", "r11");
 	return (int)result;
 }
+/* The same with all arguments but the last, which is the frame pointer, all ones. */
+static inline long sys_int80_ones(long number)
+{
+	long result = 0;
+
+	__asm__ volatile("int $0x80"
+			 : "=a"(result)
+			 : "a"(number), "b"(-1L), "c"(-1L), "d"(-1L), "S"(-1L), "D"(-1L)
+			 : "memory", "r8", "r9", "r10", "r11");
+	return (int)result;
+}
 #define SYS_HAVE_INT80 1
 #else
+static inline long sys_int80_ones(long number)
+{
+	(void)number;
+	return -38;
+}
 #define SYS_HAVE_INT80 0
 static inline long sys_int80(long number, long a, long b, long c)
 {

@@ -1,0 +1,54 @@
+/*
+ * One probe being looked at by the host: what the evidence files share. Each of them ends in a table
+ * of rows; evidence.c walks the tables.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "testkit/evidence.h"
+#include "testkit/outside.h"
+
+struct look {
+	const struct evidence_context *context;
+	const struct probe *probe;
+	const struct answer *answer;
+	struct outcome *outcome;
+};
+
+struct evidence_row {
+	const char *probe;
+	void (*look)(struct look *look, const char *arg);
+	const char *arg;
+};
+
+/* Tables; each ends with a NULL probe. */
+extern const struct evidence_row evidence_filter[], evidence_posture[], evidence_doors[],
+	evidence_regress[], evidence_peers[];
+
+/* What is said of it to people; at most one line. */
+void look_detail(struct look *look, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The evidence, with how good it is. */
+void look_conclude(struct look *look, bool seen, enum evidence_level level);
+
+/* Did the client say that it was done, and with exactly this text? */
+bool look_is_done(const struct look *look);
+bool look_text_is(const struct look *look, const char *text);
+
+/* Was the client told of this setting in this run? */
+bool look_has_setting(const struct look *look, const char *name);
+
+/* Did an event name this probe? */
+bool look_reached(const struct look *look);
+
+/*
+ * The word of the client together with what the filter makes of the call. A refusal by a filter that
+ * refuses is shut for good; a success through one that lets pass is open; a refusal that the filter
+ * does not explain is somebody else's, and only a word. allowed: as outside_allows() says.
+ */
+void look_door(struct look *look, int allowed);
+
+/* A right token is proof, a wrong one a lie, a refusal only a word. */
+void look_token(struct look *look, const char *token);
