@@ -112,6 +112,7 @@ static const struct {
 	{PLACE_DIRECTORY, "secret/F.read-climb", 0644},
 	{PLACE_DIRECTORY, "secret/F.read-proc-root", 0644},
 	{PLACE_DIRECTORY, "secret/F.flock", 0644},
+	{PLACE_DIRECTORY, "secret/H.sftp-read", 0644},
 	{PLACE_READ, "write/", 0777},
 	{PLACE_READ, "write/F.overwrite", 0666},
 	{PLACE_READ, "write/F.append", 0666},
@@ -1299,7 +1300,7 @@ static void note_event(struct canary *canary, const struct inotify_event *event)
 	} else if (event->len) {
 		probe = probe_find(event->name);
 	}
-	if (probe && strchr("FDXR", probe->id[0])) {
+	if (probe && strchr("FDXRH", probe->id[0])) {
 		canary->reached[probe_index(probe)] = true;
 	}
 }

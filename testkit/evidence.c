@@ -1520,6 +1520,10 @@ const char *evidence_text(const struct probe *probe)
 			}
 		}
 	}
+	if (probe->flags & PROBE_SSH) {
+		return "E2: what arrived or stayed at the host; E1: what came back over the "
+		       "connection";
+	}
 	return "E0: the client's word alone, which never decides a promise";
 }
 

@@ -28,6 +28,8 @@ const struct judge_rule judge_rules[] = {
 	{CAPABILITY_NET_DISABLE, "N.table", EXPECT_SHUT},
 	{CAPABILITY_NET_DISABLE, "N.namespace", EXPECT_SHUT},
 	{CAPABILITY_NET_DISABLE, "C.tcp", EXPECT_SHUT},
+	{CAPABILITY_NET_DISABLE, "H.local-tcp", EXPECT_SHUT},
+	{CAPABILITY_NET_DISABLE, "H.remote-tcp", EXPECT_SHUT},
 
 	{CAPABILITY_NET_ENABLE, "N.tcp4", EXPECT_OPEN},
 	{CAPABILITY_NET_ENABLE, "N.listen", EXPECT_OPEN},
@@ -64,6 +66,7 @@ const struct judge_rule judge_rules[] = {
 	{CAPABILITY_FS_READ_SCOPE, "F.read-climb", EXPECT_SHUT},
 	{CAPABILITY_FS_READ_SCOPE, "F.read-proc-root", EXPECT_SHUT},
 	{CAPABILITY_FS_READ_SCOPE, "F.root", EXPECT_SHUT},
+	{CAPABILITY_FS_READ_SCOPE, "H.sftp-read", EXPECT_SHUT},
 	{CAPABILITY_FS_READ_DENY, "F.deny", EXPECT_SHUT},
 	{CAPABILITY_FS_READ_DENY, "F.deny-alias", EXPECT_SHUT},
 	{CAPABILITY_FS_READ_DENY, "F.deny-list", EXPECT_SHUT},
@@ -87,6 +90,8 @@ const struct judge_rule judge_rules[] = {
 	{CAPABILITY_FS_WRITE_DENY, "F.dirfd", EXPECT_SHUT},
 	{CAPABILITY_FS_WRITE_DENY, "F.rofd", EXPECT_SHUT},
 	{CAPABILITY_FS_WRITE_DENY, "F.mount-flags", EXPECT_SHUT},
+	{CAPABILITY_FS_WRITE_DENY, "H.sftp-write", EXPECT_SHUT},
+	{CAPABILITY_FS_WRITE_DENY, "H.remote-path", EXPECT_SHUT},
 
 	{CAPABILITY_FS_WRITE_SCOPE, "F.scope-create", EXPECT_OPEN},
 	{CAPABILITY_FS_WRITE_SCOPE, "F.scope-overwrite", EXPECT_OPEN},
@@ -113,6 +118,8 @@ const struct judge_rule judge_rules[] = {
 	{CAPABILITY_FS_WRITE_EPHEMERAL, "F.dirfd", EXPECT_SHUT},
 	{CAPABILITY_FS_WRITE_EPHEMERAL, "F.rofd", EXPECT_SHUT},
 	{CAPABILITY_FS_WRITE_EPHEMERAL, "F.mount-flags", EXPECT_SHUT},
+	{CAPABILITY_FS_WRITE_EPHEMERAL, "H.sftp-write", EXPECT_SHUT},
+	{CAPABILITY_FS_WRITE_EPHEMERAL, "H.remote-path", EXPECT_SHUT},
 
 	{CAPABILITY_ENV_SCRUB, "L.env", EXPECT_SHUT},
 	{CAPABILITY_ENV_SCRUB, "L.env-listed", EXPECT_SHUT},
@@ -140,6 +147,7 @@ const struct judge_rule judge_rules[] = {
 	{CAPABILITY_IPC_RESTRICT, "I.sysv-list", EXPECT_SHUT},
 	{CAPABILITY_IPC_RESTRICT, "I.namespace", EXPECT_SHUT},
 	{CAPABILITY_IPC_RESTRICT, "C.unix-abstract", EXPECT_SHUT},
+	{CAPABILITY_IPC_RESTRICT, "H.local-path", EXPECT_SHUT},
 	{CAPABILITY_IPC_RESTRICT, "I.key-session", EXPECT_SHUT},
 	{CAPABILITY_IPC_RESTRICT, "I.key-number", EXPECT_SHUT},
 
@@ -249,6 +257,7 @@ const struct judge_rule judge_rules[] = {
 	{CAPABILITY_TTY_ISOLATE, "D.push-door", EXPECT_SHUT},
 	{CAPABILITY_TTY_ISOLATE, "D.linux-door", EXPECT_SHUT},
 	{CAPABILITY_TTY_ISOLATE, "D.session", EXPECT_SHUT},
+	{CAPABILITY_TTY_ISOLATE, "H.terminal", EXPECT_SHUT},
 
 	{CAPABILITY_HOST_CONCEAL, "L.hostname", EXPECT_SHUT},
 	{CAPABILITY_HOST_CONCEAL, "L.uts", EXPECT_SHUT},
@@ -289,6 +298,8 @@ const struct judge_rule judge_rules[] = {
 	{CAPABILITY_SESSION_FRESH, "L.fds", EXPECT_SHUT},
 	{CAPABILITY_SESSION_FRESH, "L.fds-host", EXPECT_SHUT},
 	{CAPABILITY_SESSION_FRESH, "L.cwd", EXPECT_SHUT},
+	{CAPABILITY_SESSION_FRESH, "H.kill-client", EXPECT_SHUT},
+	{CAPABILITY_SESSION_FRESH, "H.daemon", EXPECT_SHUT},
 };
 const size_t judge_rule_count = ARRAY_SIZE(judge_rules);
 

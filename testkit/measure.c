@@ -10,6 +10,7 @@
 #include "base/strv.h"
 #include "testkit/calls.h"
 #include "testkit/peer.h"
+#include "testkit/ssh.h"
 
 #define MIB (UINT64_C(1) << 20)
 #define TIME_OVER_MS 600 /* what the client tries to live beyond its limit */
@@ -370,6 +371,10 @@ int measure(const struct target *target, struct ground *ground, struct capabilit
 		r = run_pass(&pass, err);
 	}
 	outside_fini(own);
+	if (r == 0 && target->kind == TARGET_SSH &&
+		(options->only ? is_only(options, PROBE_SSH) : !options->quick)) {
+		r = ssh_measure(target, ground, options->only, ret->control, ret->inside, err);
+	}
 	if (r < 0) {
 		return r;
 	}

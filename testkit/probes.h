@@ -15,6 +15,7 @@ enum probe_flag {
 	PROBE_FRESH = 1 << 3, /* planted in one session, looked for in the next */
 	PROBE_LIMIT = 1 << 4, /* uses up a resource: runs after all others */
 	PROBE_PEER = 1 << 6, /* needs a second session at the same time */
+	PROBE_SSH = 1 << 7, /* of a login, tried from its own side of the connection */
 	PROBE_TIME = 1 << 5, /* outlives its time: a session of its own */
 };
 

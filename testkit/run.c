@@ -26,7 +26,7 @@ bool run_interrupted(void)
 
 static bool is_asked(const struct probe *probe, const struct run_options *options)
 {
-	if (probe->flags & PROBE_STATE || options->hold) {
+	if (probe->flags & (PROBE_STATE | PROBE_SSH) || options->hold) {
 		return false;
 	}
 	if (options->only) {

@@ -87,5 +87,38 @@ def ours():
         check(report["client"]["finished"], report["client"])
 
 
+def observed(report, prefix):
+    return {item["id"]: item["observed"] for item in report["probes"] if item["id"].startswith(prefix)}
+
+
+OUTSIDE = ["H.local-tcp", "H.local-path", "H.remote-tcp", "H.remote-path", "H.terminal", "H.sftp-read",
+           "H.sftp-write", "H.daemon"]
+
+
+@case("what a stock server does for its client reaches the host, and is seen")
+def stock_channels():
+    with OpenSshd("Subsystem sftp internal-sftp") as server:
+        report, _ = measure(server, "--declare", "net.disable,session.fresh")
+        got = observed(report, "H.")
+        equal({name: got[name] for name in OUTSIDE}, dict.fromkeys(OUTSIDE, "OPEN"), "observed")
+        equal([got["H.status"], got["H.streams"]], ["OPEN", "OPEN"], "fidelity")
+        equal([name for name, seen in got.items() if seen == "NOT-RUN"], [], "not run")
+        equal(got["H.user-name"], "SHUT", "a name that is a path")
+
+
+@case("the same through our server ends in the sandbox, and two of its logins do not meet")
+def our_channels():
+    with Cloche() as server:
+        config = server.configure()
+        report, _ = measure(server, "--config", config, "--profile", "lab")
+        got = observed(report, "H.")
+        shut = [name for name in OUTSIDE if name in got] + ["H.kill-client", "H.user-name"]
+        equal({name: got[name] for name in shut if got[name] != "SHUT"}, {}, "observed")
+        equal([got["H.status"], got["H.streams"]], ["OPEN", "OPEN"], "fidelity")
+        met = {name: seen for name, seen in observed(report, "C.").items()
+               if seen in ("OPEN", "LEAK", "LYING")}
+        equal(met, {}, "two sessions")
+
+
 if __name__ == "__main__":
     main()
