@@ -3,6 +3,7 @@
  * cost the host more than the time it has set itself.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,6 +101,36 @@ static void behave_skip(void)
 	behave_hang();
 }
 
+/* Answers what it is asked, and is gone at the start of one probe: killed. */
+static const char *last;
+
+static void behave_die(void)
+{
+	struct protocol_line line = {.sequence = 1, .claim = CLAIM_REFUSED, .error = EPERM};
+	char text[256];
+
+	greet();
+	while (fgets(text, sizeof(text), stdin) && strcmp(text, "go\n") != 0) {
+		text[strcspn(text, "\n")] = '\0';
+		if (strncmp(text, "run ", 4) != 0) {
+			continue;
+		}
+		(void)snprintf(line.id, sizeof(line.id), "%.32s", text + 4);
+		line.kind = PROTOCOL_START;
+		say(&line);
+		line.sequence++;
+		if (strcmp(line.id, last) == 0) {
+			(void)raise(SIGKILL);
+		}
+		line.kind = PROTOCOL_RESULT;
+		say(&line);
+		line.sequence++;
+	}
+	/* Another session asks for other probes: this one goes well. */
+	say(&(struct protocol_line){.kind = PROTOCOL_END, .sequence = line.sequence});
+	behave_hang();
+}
+
 static const struct {
 	const char *name;
 	void (*behave)(void);
@@ -111,10 +142,12 @@ static const struct {
 	{"greet-leave", behave_greet_and_leave},
 	{"flood", behave_flood},
 	{"skip", behave_skip},
+	{"die", behave_die},
 };
 
 int main(int argc, char **argv)
 {
+	last = argc > 2 ? argv[2] : "";
 	for (size_t i = 0; argc > 1 && i < sizeof(behaviours) / sizeof(behaviours[0]); i++) {
 		if (strcmp(argv[1], behaviours[i].name) == 0) {
 			behaviours[i].behave();
