@@ -135,8 +135,12 @@ void init_join(struct init *init, const struct image_message *message, int *fds,
 	static struct init joining;
 	struct joined *slot = find_slot(init);
 
-	joining = (struct init){
-		.start = *message, .stdio = {-1, -1, -1}, .root = -1, .master = -1, .slave = -1};
+	joining = (struct init){.start = *message,
+		.stdio = {-1, -1, -1},
+		.report = -1,
+		.root = -1,
+		.master = -1,
+		.slave = -1};
 	init_doing(&joining, "joining the sandbox", "");
 	if (!slot || unpack(&joining, fds, count) < 0) {
 		answer_failure(fds[0], &joining, slot ? errno : EAGAIN);
