@@ -204,8 +204,8 @@ static void steps_undo_what_they_make(void **state)
 	static const char *const wanted[] = {
 		"before container image load --input /i/x.tar",
 		"before container image inspect cloche.invalid/x:latest",
-		"before container network create --internal --label cloche.session={id} "
-		"cloche-{id}",
+		("before container network create --internal --label cloche.session={id} "
+		 "cloche-{id}"),
 		"kill container kill cloche-{id}",
 		"after container delete --force cloche-{id}",
 		"after container network delete cloche-{id}",
