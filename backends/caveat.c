@@ -295,6 +295,18 @@ const struct caveat_info caveat_table[] = {
 		"the "
 		"testkit has no evidence of it from outside, so it is not promised",
 		"use native where the limit must be promised"},
+	{"vm.env.not_measured", CAPABILITY_ENV_SCRUB, CAVEAT_WEAKER,
+		"variables are removed before the session's arguments go into the guest; the "
+		"testkit has no evidence of it from outside, so it is not promised",
+		"use native where the removal must be promised"},
+	{"vm.filter.not_measured", CAPABILITY_KERNEL_FILTER, CAVEAT_WEAKER,
+		"system calls are filtered by the guest's kernel; the testkit has no evidence of "
+		"it from outside, so it is not promised",
+		"use native where the filter must be promised"},
+	{"vm.priv.not_measured", CAPABILITY_PRIV_NONE, CAVEAT_WEAKER,
+		"powers are dropped inside the guest; the testkit has no evidence of it from "
+		"outside, so it is not promised",
+		"use native where their absence must be promised"},
 	{"vm.memory.default", CAPABILITY_RES_MEMORY, CAVEAT_INFO,
 		"no memory limit is asked for: the guest has 512 MiB all the same", "set memory"},
 

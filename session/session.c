@@ -628,15 +628,16 @@ static void audit_end(const struct session_context *context, const struct sessio
 	const struct session_news *news, const char *cause, const struct sandbox_usage *usage,
 	uint64_t now)
 {
-	json_t *fields = json_pack("{s:i, s:s, s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
-		"channel", (int)session->channel, "sandbox", session->sandbox->id, "cause", cause,
-		"status", news->signal[0] ? json_null() : json_integer(news->status), "signal",
+	json_t *fields = json_pack(
+		"{s:i, s:s, s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "channel",
+		(int)session->channel, "sandbox", session->sandbox->id, "cause", cause, "status",
+		news->signal[0] ? json_null() : json_integer(news->status), "signal",
 		news->signal[0] ? json_string(news->signal) : json_null(), "duration_usec",
 		(json_int_t)(now - session->started), "cpu_usec", (json_int_t)usage->cpu_usec,
 		"memory_peak", (json_int_t)usage->memory_peak, "pids_peak",
 		(json_int_t)usage->pids_peak, "disk_used", (json_int_t)usage->disk_used,
 		"oom_kills", (json_int_t)usage->oom_kills, "pids_refused",
-		(json_int_t)usage->pids_refused);
+		(json_int_t)usage->pids_refused, "boot_usec", (json_int_t)usage->boot_usec);
 
 	(void)audit_event(context->audit, "session_end", fields, NULL);
 }

@@ -1169,10 +1169,12 @@ static void tasks_used(struct look *look, const char *arg)
 static void cpu_used(struct look *look, const char *arg)
 {
 	uint64_t limit = look->context->limits->cpu_milli;
+	const struct run *run = look->context->run;
+	const bool control = look->context->control;
 	const char *second = strchr((const char *)look->answer->text, ' ');
-	uint64_t wall = second ? strtoull(second + 1, NULL, 10) : 0;
-	uint64_t used = look->context->control ? leading_number(look->answer)
-					       : look->context->run->cpu_used_usec;
+	uint64_t told = second ? strtoull(second + 1, NULL, 10) : 0;
+	uint64_t wall = control ? told : run->cpu_wall_usec / 1000;
+	uint64_t used = control ? leading_number(look->answer) : run->cpu_used_usec;
 	uint64_t allowed = limit * (wall + 100);
 
 	(void)arg;

@@ -53,6 +53,7 @@ static void take_start(struct run *run, const struct protocol_line *line)
 		canary_sample(run->canary, run->current);
 		if (strcmp(run->current, "R.cpu") == 0) {
 			run->cpu_used_usec = outside_cpu_usec(&run->outside);
+			run->cpu_wall_usec = io_now_usec();
 		}
 	}
 }
@@ -70,6 +71,7 @@ static void take_result(struct run *run, const struct protocol_line *line)
 	if (strcmp(line->id, "R.cpu") == 0) {
 		uint64_t now = outside_cpu_usec(&run->outside);
 		run->cpu_used_usec = now > run->cpu_used_usec ? now - run->cpu_used_usec : 0;
+		run->cpu_wall_usec = io_now_usec() - run->cpu_wall_usec;
 	}
 	answer->answered = true;
 	answer->claim = line->claim;

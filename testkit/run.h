@@ -47,6 +47,8 @@ struct run {
 	size_t damaged, lost; /* lines */
 	uint64_t started_usec, ended_usec;
 	uint64_t memory_peak, cpu_used_usec;
+	uint64_t
+		cpu_wall_usec; /* how long that took by our clock: the target's may be slow, or lie */
 	const char *current; /* probe under way */
 	char fault[160]; /* why it did not end well, or "" */
 	/* while it runs */

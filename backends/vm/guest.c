@@ -246,7 +246,7 @@ static void compile(const char *text, struct plan **ret_plan, struct host *ret_h
 		fail(ENOTSUP, "the guest's Landlock is not what the plan was made for");
 	}
 	if (strcmp((*ret_plan)->digest, digest) != 0) {
-		fail(EBADMSG, "the guest's kit and the server are of different versions");
+		fail(EBADMSG, VM_OTHER_BUILD);
 	}
 }
 

@@ -105,7 +105,7 @@ int vm_session_parse(const char *text, struct spec *ret_spec, struct vm_facts *r
 		sscanf(text, "1 %64[0-9a-f] %64[0-9a-f] %d %d %u %x\n", digest, ret_facts->kit,
 			&ret_facts->landlock_abi, &merged, &ret_facts->processors,
 			ret_without) != 6) {
-		return err_refuse(err, EBADMSG, "the session's text is not of this version");
+		return err_refuse(err, EBADMSG, "%s", VM_OTHER_BUILD);
 	}
 	ret_facts->merged_usr = merged;
 	return spec_from_json(json + 1, ret_spec, err);

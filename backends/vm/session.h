@@ -9,6 +9,10 @@
 
 #define VM_ID_BASE 100000U /* first id of the session's range in the guest */
 #define VM_SESSION_UID 1000U
+/* What the agent says when it cannot arrive at the server's plan. At most VM_TEXT_MAX. */
+#define VM_OTHER_BUILD                                                                             \
+	"the guest's kit was made by another build of cloche than this server's; make it again "   \
+	"(as root: cloche-make-guest; in the source tree: ./dev guest)"
 
 /* What the server knows of the guest before it has booted. */
 struct vm_facts {

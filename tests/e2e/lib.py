@@ -28,6 +28,7 @@ SOURCE = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 SSHD = os.path.join(BUILD, "sshd", "cloche-sshd")
 PR_SET_CHILD_SUBREAPER = 36
 PATIENCE = 10  # seconds for what should take none; generous because machines are busy
+START = [0]  # seconds besides that a session may need to begin: a test of slow ones sets it
 FINDINGS = re.compile(r"(ERROR: AddressSanitizer|detected memory leaks|runtime error:|assertion .* failed)", re.I)
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -426,7 +427,7 @@ class Server:
     def ssh(self, command=None, *args, input=b"", timeout=60, env=None, **more):
         """Runs a command by the stock client."""
         argv = self.ssh_argv(*args, "127.0.0.1", *([command] if command is not None else []), **more)
-        return run(argv, input=input, timeout=timeout, env=env)
+        return run(argv, input=input, timeout=timeout + START[0], env=env)
 
     def open(self, command=None, *args, **more):
         """Starts a client that goes on; its streams are pipes. Close with finish()."""
@@ -440,7 +441,7 @@ class Server:
     def session(self, **more):
         """An open session that has said it is ready: a shell command waiting on its input."""
         client = self.open("echo ready; exec cat", **more)
-        line = read_line(client.stdout)
+        line = read_line(client.stdout, 30 + START[0])
         if line != b"ready\n":
             client.kill()
             raise AssertionError(f"no session: {line!r} {client.stderr.read()[-400:]!r}")
@@ -537,7 +538,7 @@ class Terminal:
 
     def expect(self, pattern, seconds=30):
         """Reads until the pattern is seen; returns the match and forgets what came before."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds + START[0]
         expression = re.compile(pattern.encode(), re.S)
         while True:
             match = expression.search(self.seen)

@@ -19,13 +19,10 @@ import termios
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "e2e"))
+import guests  # noqa: E402
 from lib import BUILD, Skip, case, main  # noqa: E402
 
-SOURCE = os.environ["CLOCHE_SOURCE"]
 CLOCHE = os.path.join(BUILD, "cli", "cloche")
-KIT = os.path.join(BUILD, "guest")
-CACHE = os.environ.get("CLOCHE_VM_CACHE") or os.path.join(
-    os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "cloche-guest")
 BOOT = 150  # seconds, on a machine with much else to do
 HERE = tempfile.mkdtemp(prefix="cloche-microvm.", dir="/srv" if os.geteuid() == 0 else None)
 os.chmod(HERE, 0o755)
@@ -34,9 +31,7 @@ MARK = os.path.basename(HERE)
 if platform.machine() != "x86_64":
     print("1..0 # SKIP the machine in QEMU is an x86-64 one")
     sys.exit(77)
-subprocess.run([os.path.join(SOURCE, "tools", "make-guest"), "--libexec",
-                os.path.join(BUILD, "backends", "vm"), KIT], check=True, stdout=subprocess.DEVNULL,
-               env={**os.environ, "CLOCHE_VM_CACHE": CACHE})
+KIT = guests.kit(BUILD)
 ENV = {**os.environ, "CLOCHE_GUEST_DIR": KIT}
 
 
@@ -181,6 +176,17 @@ def _():
         child.wait(30)
         child.stdout.close()
     assert gone(), ours()
+
+
+@case("the testkit notices a plan whose denials were left out: of the jail and of the guest")
+def _():
+    if os.geteuid() != 0:
+        raise Skip("the controls take another user, and that takes root")
+    done = subprocess.run(
+        [os.path.join(BUILD, "testkit", "cloche-testkit-host"), "--target", "microvm", "--probe", "F.deny",
+         "--readable", "/usr", "--read-deny", "/usr/share/doc", "--without", "read_deny"],
+        capture_output=True, text=True, timeout=2 * BOOT, env=ENV, check=False)
+    assert done.returncode == 1 and "fs.read.deny: read a secret" in done.stdout, (done.returncode, done.stdout)
 
 
 @case("a kit that others can write to is not booted")
