@@ -1305,6 +1305,10 @@ static int start(const struct plan *plan, const struct host *host, const struct 
 		destroy(&it->base);
 		return r;
 	}
+	if (it->keeper.exited) {
+		/* A command so quick that its end was read while waiting for its start: still news. */
+		(void)eventfd_write(it->nudge, 1);
+	}
 	(void)snprintf(it->base.id, sizeof(it->base.id), "%s", it->keeper.id);
 	it->base.pid = pid;
 	it->base.pidfd = pid > 0 ? proc_pidfd(pid) : -1;
