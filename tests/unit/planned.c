@@ -245,7 +245,7 @@ void planned_golden(const char *name, const char *text)
 	if (write) {
 		assert_int_equal(fwrite(text, 1, strlen(text), file), strlen(text));
 	} else {
-		(void)fread(wanted, 1, 65535, file);
+		assert_true(fread(wanted, 1, 65535, file) > 0);
 	}
 	assert_int_equal(fclose(file), 0);
 	if (!write && strcmp(text, wanted) != 0) {
