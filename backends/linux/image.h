@@ -109,7 +109,8 @@ struct image_message {
 	uint32_t type;
 	uint32_t
 		number; /* START: groups to enter, their `tasks` behind the streams; SIGNAL: which; EXITED: wait status; FAILED: errno; JOIN: enum image_join */
-	uint32_t flags; /* START: bit n: stdio n has a descriptor, bit 3: a terminal is asked for, bit 4: a
+	uint32_t
+		flags; /* START: bit n: stdio n has a descriptor, bit 3: a terminal is asked for, bit 4: a
 				 descriptor for 3 comes behind the streams;
 				 EXITED: 1 when the time was up; JOIN: as START */
 	uint32_t tree_count; /* START: how many tree descriptors will come in all; JOIN: the

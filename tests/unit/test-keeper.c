@@ -68,8 +68,11 @@ static int setup(void **state)
 	world->plan->memory = 256 << 20;
 	assert_int_equal(pipe2(world->out, O_CLOEXEC), 0);
 	world->io = (struct sandbox_stdio){.fds = {-1, world->out[1], world->out[1]}};
-	world->start = (struct keeper_start){
-		.plan = world->plan, .host = &world->host, .io = &world->io, .errors = -1, .hold = -1};
+	world->start = (struct keeper_start){.plan = world->plan,
+		.host = &world->host,
+		.io = &world->io,
+		.errors = -1,
+		.hold = -1};
 	keeper_init(&world->keeper);
 	*state = world;
 	return 0;
