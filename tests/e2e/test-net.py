@@ -640,7 +640,7 @@ def _():
         equal((status["NoNewPrivs"], status["Seccomp"], status["Threads"]), ("1", "2", "1"),
               "no_new_privs, filter mode, threads")
         limits = open(f"/proc/{pid}/limits").read()
-        for name, value in (("processes", 0), ("core file size", 0), ("open files", 256),
+        for name, value in (("processes", 0), ("core file size", 0), ("open files", 512),
                             ("locked memory", 0), ("file size", 0)):
             check(re.search(rf"Max {name} +{value} +{value} ", limits), f"limit on {name}: {limits}")
         equal(os.listdir(f"/proc/{pid}/root/"), [], "the root is empty")
