@@ -32,8 +32,10 @@ static const struct judge_rule *rule_of(const struct probe *probe, enum capabili
 
 static bool in_group(const struct probe *probe, const char *group)
 {
+	size_t size = strlen(group);
+
 	return strcmp(group, probe_group(probe)) == 0 ||
-		(strlen(group) == 1 && group[0] == probe->id[0]);
+		(strncmp(group, probe->id, size) == 0 && probe->id[size] == '.');
 }
 
 static bool matches(const struct probe *probe, const struct filter *filter)

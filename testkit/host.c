@@ -40,8 +40,14 @@
 #define ABLATION_SECONDS 600
 #define CLIENT_NAME "cloche-testkit-client"
 
-enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_TAP, FORMAT_MARKDOWN };
-static const char *const format_names[] = {"text", "json", "tap", "markdown"};
+#define MAX_OUTPUTS 8
+
+/* One report to write. */
+struct output {
+	const struct report_format *format;
+	const char *path; /* NULL: standard output */
+	FILE *file; /* open from before the measurement on */
+};
 
 struct given {
 	const struct spec_key *key;
@@ -49,8 +55,11 @@ struct given {
 };
 
 struct options {
-	const char *target, *profile, *config, *identity, *client, *only, *canaries, *backend;
-	enum format format;
+	const char *targets[REPORT_MAX_COLUMNS];
+	size_t target_count;
+	const char *profile, *config, *identity, *client, *only, *canaries, *backend;
+	struct output outputs[MAX_OUTPUTS];
+	size_t output_count;
 	bool quick, brief, list, help, version, any_spec, ablate;
 	struct capability_set declare;
 	bool declares;
@@ -64,8 +73,11 @@ struct options {
 
 static int set_target(struct options *options, const char *value, struct err *err)
 {
-	(void)err;
-	options->target = value;
+	if (options->target_count == ARRAY_SIZE(options->targets)) {
+		return err_refuse(err, EINVAL, "a report has room for %zu targets",
+			ARRAY_SIZE(options->targets));
+	}
+	options->targets[options->target_count++] = value;
 	return 0;
 }
 
@@ -85,14 +97,33 @@ static int set_config(struct options *options, const char *value, struct err *er
 
 static int set_format(struct options *options, const char *value, struct err *err)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(format_names); i++) {
-		if (strcmp(value, format_names[i]) == 0) {
-			options->format = (enum format)i;
-			return 0;
-		}
+	const struct report_format *format = report_format_find(value);
+
+	if (!format) {
+		return err_refuse(err, EINVAL,
+			"--format is text, json, ndjson, tap, junit, sarif, markdown or html, not "
+			"'%s'",
+			value);
 	}
-	return err_refuse(err, EINVAL,
-		"--format is text, json, tap or (of ablate) markdown, not '%s'", value);
+	if (options->output_count == ARRAY_SIZE(options->outputs)) {
+		return err_refuse(err, EINVAL, "too many formats");
+	}
+	options->outputs[options->output_count++] = (struct output){.format = format};
+	return 0;
+}
+
+/* Where the format before goes. */
+static int set_output(struct options *options, const char *value, struct err *err)
+{
+	int r = options->output_count ? 0 : set_format(options, "text", err);
+
+	if (r == 0 && options->outputs[options->output_count - 1].path) {
+		return err_refuse(err, EINVAL, "each --output needs a --format before it");
+	}
+	if (r == 0) {
+		options->outputs[options->output_count - 1].path = value;
+	}
+	return r;
 }
 
 static int set_quick(struct options *options, const char *value, struct err *err)
@@ -215,14 +246,17 @@ static const struct {
 } option_table[] = {
 	{"target", 't', "TARGET",
 		"none, a backend's name, backend (the profile's), exec:ARGV... or "
-		"ssh://user@host:port",
+		"ssh://user@host:port; several give a column each",
 		set_target},
 	{"profile", 'p', "NAME", "measure this profile of the configuration", set_profile},
 	{"config", 'f', "FILE", "where profiles are; without it the built-in ones", set_config},
 	{"declare", 'd', "CAPABILITIES",
 		"what to hold the target to, instead of its plan's promises", set_declare},
-	{"format", 'F', "FORMAT", "text, json or tap; of ablate text, json or markdown",
+	{"format", 'F', "FORMAT",
+		"text, json, ndjson, tap, junit, sarif, markdown or html; may be repeated",
 		set_format},
+	{"output", 'o', "FILE", "where the format before goes, instead of standard output",
+		set_output},
 	{"quick", 'q', NULL, "only the probes that judge, none that takes its time", set_quick},
 	{"proof", 0, NULL, "like --quick, and report only what was declared", set_proof},
 	{"probe", 'P', "ID", "one probe only", set_probe},
@@ -292,6 +326,34 @@ static int take_option(struct options *options, int c, struct err *err)
 		err, EINVAL, "option %s", c == ':' ? "needs an argument" : "is not known");
 }
 
+static bool has_format(const struct options *options, const char *name)
+{
+	return options->output_count > 0 && strcmp(options->outputs[0].format->name, name) == 0;
+}
+
+static int check_ablate(struct options *options, struct err *err)
+{
+	int r = options->target_count ? 0 : set_target(options, "native", err);
+
+	if (r == 0 && options->target_count > 1) {
+		return err_refuse(err, EINVAL, "ablate takes one target");
+	}
+	if (r == 0 &&
+		(options->output_count > 1 ||
+			(options->output_count == 1 &&
+				(options->outputs[0].path ||
+					!(has_format(options, "text") ||
+						has_format(options, "json") ||
+						has_format(options, "markdown")))))) {
+		return err_refuse(err, EINVAL,
+			"ablate writes one of text, json or markdown to standard output");
+	}
+	if (r == 0 && (options->only || options->without || options->declares)) {
+		return err_refuse(err, EINVAL, "ablate chooses probes and layers itself");
+	}
+	return r;
+}
+
 static int parse_options(int argc, char **argv, struct options *ret, struct err *err)
 {
 	static struct getopt_tables tables;
@@ -313,18 +375,10 @@ static int parse_options(int argc, char **argv, struct options *ret, struct err 
 	if (optind < argc) {
 		return err_refuse(err, EINVAL, "'%s' is no option", argv[optind]);
 	}
-	if (ret->ablate) {
-		ret->target = ret->target ? ret->target : "native";
-		if (ret->format == FORMAT_TAP) {
-			return err_refuse(err, EINVAL, "ablate writes text, json or markdown");
-		}
-		if (ret->only || ret->without || ret->declares) {
-			return err_refuse(err, EINVAL, "ablate chooses probes and layers itself");
-		}
-	} else if (ret->format == FORMAT_MARKDOWN) {
-		return err_refuse(err, EINVAL, "only ablate writes markdown");
+	if (ret->ablate && check_ablate(ret, err) < 0) {
+		return -EINVAL;
 	}
-	if (!ret->target && !ret->list && !ret->help && !ret->version) {
+	if (!ret->target_count && !ret->list && !ret->help && !ret->version) {
 		return err_refuse(err, EINVAL,
 			"--target is missing: none, a backend's name, backend (the profile's), "
 			"exec:ARGV... or ssh://user@host:port");
@@ -452,31 +506,141 @@ static const char *canary_parent(const struct options *options)
 
 /* ---- the measurement ---- */
 
-static int print_report(const struct options *options, const struct target *target,
-	const struct measurement *measurement)
-{
-	struct report_header header = {
-		.target = options->target,
-		.profile = options->profile,
-		.details = target,
-		.brief = options->brief,
-		.colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR"),
-	};
+/* A target and what became of it. */
+struct column {
+	struct target target;
+	struct measurement measurement;
+};
 
-	switch (options->format) {
-	case FORMAT_TEXT:
-		report_text(&header, measurement, stdout);
-		break;
-	case FORMAT_JSON:
-		(void)report_json(&header, measurement, stdout);
-		break;
-	case FORMAT_TAP:
-		report_tap(&header, measurement, stdout);
-		break;
-	case FORMAT_MARKDOWN: /* refused before */
-		break;
+static bool is_event_format(const struct output *output)
+{
+	return output->format == report_format_find("ndjson");
+}
+
+static int open_outputs(struct options *options, struct err *err)
+{
+	bool taken = false;
+	int r = options->output_count ? 0 : set_format(options, "text", err);
+
+	for (size_t i = 0; r == 0 && i < options->output_count; i++) {
+		struct output *output = &options->outputs[i];
+		if (!output->path && taken) {
+			return err_refuse(err, EINVAL,
+				"two reports for standard output; --output FILE after one of them "
+				"takes it elsewhere");
+		}
+		taken |= !output->path;
+		output->file = output->path ? fopen(output->path, "we") : stdout;
+		r = output->file ? 0 : err_set(err, errno, "opening %s", output->path);
 	}
-	return fflush(stdout) == 0 ? 0 : -EIO;
+	return r;
+}
+
+static int write_outputs(const struct options *options, const struct report *report)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < options->output_count; i++) {
+		const struct output *output = &options->outputs[i];
+		int written = output->format->write(report, output->file);
+		if (written < 0 || fflush(output->file) != 0 || ferror(output->file)) {
+			log_error("writing %s", output->path ? output->path : "the report");
+			r = -EIO;
+		}
+	}
+	return r;
+}
+
+static void close_outputs(const struct options *options)
+{
+	for (size_t i = 0; i < options->output_count; i++) {
+		if (options->outputs[i].path && options->outputs[i].file) {
+			(void)fclose(options->outputs[i].file);
+		}
+	}
+}
+
+/* The control of the first target, judged as if it were one: what there is without any sandbox. */
+static int add_control(
+	const struct column *first, struct target *ret_target, struct measurement *ret)
+{
+	ret_target->kind = TARGET_NONE;
+	ret->control = calloc(probe_count, sizeof(ret->control[0]));
+	ret->inside = calloc(probe_count, sizeof(ret->inside[0]));
+	ret->verdicts = calloc(probe_count, sizeof(ret->verdicts[0]));
+	if (!ret->control || !ret->inside || !ret->verdicts) {
+		return -ENOMEM;
+	}
+	memcpy(ret->control, first->measurement.control, probe_count * sizeof(ret->control[0]));
+	memcpy(ret->inside, first->measurement.control, probe_count * sizeof(ret->inside[0]));
+	judge_all((struct capability_set){0}, ret->control, ret->inside, ret->verdicts,
+		&ret->judgement);
+	return 0;
+}
+
+static int print_report(const struct options *options, const struct column *columns)
+{
+	struct report_column views[REPORT_MAX_COLUMNS + 1] = {0};
+	struct report report = {.columns = views, .count = options->target_count + 1};
+	struct measurement none = {0};
+	struct target nothing = {0};
+	bool colour = !options->outputs[0].path && isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
+	int r = add_control(&columns[0], &nothing, &none);
+
+	for (size_t i = 0; i < report.count; i++) {
+		bool automatic = i == options->target_count;
+		views[i] = (struct report_column){
+			.header = {.target = automatic ? "none" : options->targets[i],
+				.profile = automatic ? NULL : options->profile,
+				.details = automatic ? &nothing : &columns[i].target,
+				.brief = options->brief,
+				.colour = colour},
+			.measurement = automatic ? &none : &columns[i].measurement,
+			.automatic = automatic,
+		};
+	}
+	r = r < 0 ? r : write_outputs(options, &report);
+	measurement_fini(&none);
+	return r;
+}
+
+/* ---- what happens meanwhile ---- */
+
+struct watcher {
+	const struct options *options;
+	const char *target;
+	bool terminal;
+	size_t asked, answered;
+};
+
+static void show_progress(struct watcher *watcher, const struct run_event *event)
+{
+	char name[40];
+
+	if (event->probe) {
+		watcher->answered++;
+	} else {
+		watcher->asked = event->asked;
+		watcher->answered = 0;
+	}
+	(void)fprintf(stderr, "\r\033[K%s, %s: %zu of %zu %.32s",
+		log_escape(watcher->target, name, sizeof(name)),
+		event->control ? "control" : "inside", watcher->answered, watcher->asked,
+		event->probe ? event->probe : "");
+}
+
+static void take_event(const struct run_event *event, void *context)
+{
+	struct watcher *watcher = context;
+
+	for (size_t i = 0; i < watcher->options->output_count; i++) {
+		if (is_event_format(&watcher->options->outputs[i])) {
+			report_event(event, watcher->options->outputs[i].file);
+		}
+	}
+	if (watcher->terminal) {
+		show_progress(watcher, event);
+	}
 }
 
 /* Whether the target's promises come from a plan of ours. */
@@ -511,32 +675,66 @@ static int prepare(const struct options *options, struct target *target,
 	return r;
 }
 
-static int measure_and_report(const struct options *options, struct target *target,
+static int measure_target(const struct options *options, const char *name, struct column *column,
 	struct ground *ground, struct err *err)
 {
+	struct watcher watcher = {
+		.options = options, .target = name, .terminal = isatty(STDERR_FILENO) == 1};
+	const struct run_watch watch = {take_event, &watcher};
 	struct measure_options how = {
 		.quick = options->quick,
 		.only = options->only,
 		.timeout_ms = (unsigned)(options->timeout ? options->timeout * 1000
 				: options->quick          ? 8000
 							  : 30000),
+		.watch = &watch,
 	};
-	struct measurement measurement = {0};
 	struct capability_set declared = {0};
-	int code = EXIT_SETUP;
-	int r = prepare(options, target, ground, &declared, err);
+	int r = target_parse(name, options->identity, &column->target, err);
 
-	r = r < 0 ? r : measure(target, ground, declared, &how, &measurement, err);
-	if (r == 0) {
-		r = print_report(options, target, &measurement);
-		code = r < 0 ? EXIT_SETUP : measurement.code;
-		if (code == EXIT_SETUP) {
-			log_error("%s",
-				measurement.client.fault[0] ? measurement.client.fault
-							    : "writing the report");
+	column->target.without = options->without;
+	r = r < 0 ? r : prepare(options, &column->target, ground, &declared, err);
+	r = r < 0 ? r : measure(&column->target, ground, declared, &how, &column->measurement, err);
+	if (watcher.terminal) {
+		(void)fputs("\r\033[K", stderr);
+	}
+	if (r == 0 && column->measurement.code == EXIT_SETUP) {
+		log_error("%s", column->measurement.client.fault);
+	}
+	return r;
+}
+
+/* The worst of several: set-up, then violated, then inconclusive. */
+static int join_codes(int code, int other)
+{
+	static const int order[] = {EXIT_SETUP, 1, 3};
+
+	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
+		if (code == order[i] || other == order[i]) {
+			return order[i];
 		}
 	}
-	measurement_fini(&measurement);
+	return 0;
+}
+
+static int measure_and_report(struct options *options, struct ground *ground, struct err *err)
+{
+	cleanup_free struct column *columns = calloc(options->target_count, sizeof(columns[0]));
+	int code = 0;
+	int r = columns ? open_outputs(options, err) : err_set(err, ENOMEM, "measuring");
+
+	for (size_t i = 0; r == 0 && i < options->target_count; i++) {
+		r = measure_target(options, options->targets[i], &columns[i], ground, err);
+		code = join_codes(code, columns[i].measurement.code);
+	}
+	if (r == 0 && print_report(options, columns) < 0) {
+		code = EXIT_SETUP;
+	}
+	close_outputs(options);
+	for (size_t i = 0; columns && i < options->target_count; i++) {
+		measurement_fini(&columns[i].measurement);
+		target_fini(&columns[i].target);
+	}
 	return r < 0 ? r : code;
 }
 
@@ -548,16 +746,12 @@ static int print_ablation(
 	const char *profile = options->profile ? options->profile : "default";
 	int r = 0;
 
-	switch (options->format) {
-	case FORMAT_JSON:
+	if (has_format(options, "json")) {
 		r = ablation_json(ablation, profile, out);
-		break;
-	case FORMAT_MARKDOWN:
+	} else if (has_format(options, "markdown")) {
 		ablation_markdown(ablation, profile, out);
-		break;
-	default:
+	} else {
 		ablation_text(ablation, out);
-		break;
 	}
 	if (r < 0 || fflush(out) != 0) {
 		return err_set(err, r < 0 ? -r : errno, "writing the report");
@@ -565,8 +759,8 @@ static int print_ablation(
 	return 0;
 }
 
-static int ablate_target(const struct options *options, struct target *target,
-	struct ground *ground, const int streams[3], struct err *err)
+static int ablate_target(
+	const struct options *options, struct ground *ground, const int streams[3], struct err *err)
 {
 	cleanup_fclose FILE *progress = fdopen(streams[2], "w");
 	cleanup_fclose FILE *out = fdopen(streams[1], "w");
@@ -578,17 +772,20 @@ static int ablate_target(const struct options *options, struct target *target,
 		.progress = progress && isatty(streams[2]) ? progress : NULL,
 	};
 	struct capability_set declared = {0};
-	int r = ablation && out ? prepare(options, target, ground, &declared, err)
+	struct target target = {0};
+	int r = ablation && out ? target_parse(options->targets[0], options->identity, &target, err)
 				: err_set(err, ENOMEM, "taking layers away");
 
-	if (r == 0 && (target->kind != TARGET_PLAN || target->backend != &backend_native)) {
+	r = r < 0 ? r : prepare(options, &target, ground, &declared, err);
+	if (r == 0 && (target.kind != TARGET_PLAN || target.backend != &backend_native)) {
 		r = err_refuse(err, EINVAL, "ablate takes layers from plans of native");
 	}
-	r = r < 0 ? r : ablate(target, ground, &how, ablation, err);
+	r = r < 0 ? r : ablate(&target, ground, &how, ablation, err);
 	r = r < 0 ? r : print_ablation(options, ablation, out, err);
 	if (r < 0 && progress) {
 		(void)fprintf(progress, "cloche-testkit-host: %s\n", err->msg);
 	}
+	target_fini(&target);
 	return r < 0 ? EXIT_SETUP : 0;
 }
 
@@ -655,11 +852,10 @@ static int enter_outer(const struct options *options, struct options *ret, char 
 	return outer_enter(streams, err);
 }
 
-static int host(const struct options *options)
+static int host(struct options *options)
 {
 	struct options inside = *options;
 	struct err err = {0};
-	struct target target = {0};
 	struct ground ground = {0};
 	int streams[3] = {-1, -1, -1};
 	char client[128];
@@ -669,15 +865,12 @@ static int host(const struct options *options)
 		r = enter_outer(options, &inside, client, sizeof(client), streams, &err);
 	}
 	become_host();
-	r = r < 0 ? r : target_parse(inside.target, inside.identity, &target, &err);
-	target.without = inside.without;
 	r = r < 0 ? r : ground_init(&ground, canary_parent(&inside), client, &err);
 	if (r == 0) {
-		r = inside.ablate ? ablate_target(&inside, &target, &ground, streams, &err)
-				  : measure_and_report(&inside, &target, &ground, &err);
+		r = inside.ablate ? ablate_target(&inside, &ground, streams, &err)
+				  : measure_and_report(&inside, &ground, &err);
 	}
 	ground_fini(&ground);
-	target_fini(&target);
 	if (r < 0) {
 		log_error("%s", err.msg[0] ? err.msg : strerror(-r));
 		return EXIT_SETUP;
@@ -693,7 +886,7 @@ static void pass_on(int signo)
 }
 
 /* The first process: stays in the caller's session and waits. */
-static int run_host(const struct options *options)
+static int run_host(struct options *options)
 {
 	struct sigaction action = {.sa_handler = pass_on, .sa_flags = SA_RESTART};
 	int status = 0;

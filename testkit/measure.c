@@ -49,6 +49,8 @@ static struct run_options main_options(const struct pass *pass)
 		.only = pass->options->only,
 		.timeout_ms = pass->options->timeout_ms,
 		.settings = pass->settings,
+		.watch = pass->options->watch,
+		.control = pass->control,
 	};
 }
 

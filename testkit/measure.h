@@ -17,6 +17,7 @@ struct measure_options {
 	const struct outcome
 		*control; /* controls that were taken before, borrowed; NULL: take them */
 	unsigned timeout_ms; /* for each run of the client */
+	const struct run_watch *watch; /* or NULL: who is told what happens meanwhile */
 };
 
 /* How the client behaved. */

@@ -23,6 +23,56 @@ void report_text(
 int report_json(
 	const struct report_header *header, const struct measurement *measurement, FILE *out);
 
-/* TAP 13: a line for each declared capability and each probe that was run. */
-void report_tap(
-	const struct report_header *header, const struct measurement *measurement, FILE *out);
+/* A target among others. */
+struct report_column {
+	struct report_header header;
+	const struct measurement *measurement;
+	bool automatic; /* the control outside: nobody asked for it, and only tables show it */
+};
+
+/* What a writer is given: one column at least, the automatic one last. All borrowed. */
+struct report {
+	const struct report_column *columns;
+	size_t count;
+};
+
+#define REPORT_MAX_COLUMNS 7
+
+/* A format: one file, one writer. Returns 0 or negative errno. */
+struct report_format {
+	const char *name;
+	int (*write)(const struct report *report, FILE *out);
+};
+
+extern const struct report_format report_formats[]; /* ends with a NULL name */
+
+/* The format called name, or NULL. */
+const struct report_format *report_format_find(const char *name);
+
+int report_write_text(const struct report *report, FILE *out);
+int report_write_json(
+	const struct report *report, FILE *out); /* docs/schema/cloche.report.1.json */
+int report_write_ndjson(
+	const struct report *report, FILE *out); /* what report_event() had no part in */
+int report_write_tap(const struct report *report, FILE *out); /* TAP 14 */
+int report_write_junit(const struct report *report, FILE *out);
+int report_write_sarif(const struct report *report, FILE *out); /* 2.1.0 */
+int report_write_markdown(const struct report *report, FILE *out);
+int report_write_html(const struct report *report, FILE *out); /* one file that fetches nothing */
+
+/* One line of NDJSON for something that happens during a run. */
+void report_event(const struct run_event *event, FILE *out);
+
+/* For writers. */
+
+/* Something promised was violated. */
+bool report_speaks_against(enum verdict verdict);
+
+/* The probe was asked for, or judged all the same. */
+bool report_was_run(const struct probe_verdict *probe);
+
+/* Its i-th probe belongs into the report. */
+bool report_is_shown(const struct report_column *column, size_t i);
+
+/* Text from anywhere, safe between tags and in quoted attributes of XML and HTML. */
+void report_put_xml(const char *text, FILE *out);

@@ -58,6 +58,13 @@ static void take_start(struct run *run, const struct protocol_line *line)
 	}
 }
 
+static void tell(const struct run *run, const struct run_event *event)
+{
+	if (run->watch) {
+		run->watch->take(event, run->watch->context);
+	}
+}
+
 /* The first answer counts; a second one is not an answer. */
 static void take_result(struct run *run, const struct protocol_line *line)
 {
@@ -79,6 +86,11 @@ static void take_result(struct run *run, const struct protocol_line *line)
 	answer->size = line->size;
 	memcpy(answer->text, line->text, line->size);
 	run->current = NULL;
+	tell(run,
+		&(struct run_event){.control = run->control,
+			.probe = probe_table[answer - run->answers].id,
+			.claim = answer->claim,
+			.error = answer->error});
 }
 
 static int take_line(const char *text, size_t size, void *context)
@@ -253,6 +265,7 @@ static void look(struct run *run)
 static bool send_job(struct run *run, const struct run_options *options, uint64_t until)
 {
 	struct buf *job = &run->canary->settings;
+	struct run_event begin = {.control = options->control};
 
 	canary_set(run->canary, "plant", "%d", options->plant);
 	STRV_FOREACH (line, options->settings) {
@@ -262,8 +275,10 @@ static bool send_job(struct run *run, const struct run_options *options, uint64_
 		if (is_asked(probe, options)) {
 			run->answers[probe_index(probe)].asked = true;
 			buf_printf(job, "run %s\n", probe->id);
+			begin.asked++;
 		}
 	}
+	tell(run, &begin);
 	buf_printf(job, "go\n");
 	return !job->failed && send_text(run, (const char *)job->data, job->size, until);
 }
@@ -320,6 +335,8 @@ int run_client(const struct target *target, struct canary *canary,
 	memset(ret, 0, sizeof(*ret));
 	ret->canary = canary;
 	ret->target = target;
+	ret->watch = options->watch;
+	ret->control = options->control;
 	ret->running = (struct running){.in = -1, .out = -1, .pidfd = -1};
 	ret->answers = calloc(probe_count, sizeof(ret->answers[0]));
 	if (!ret->answers) {

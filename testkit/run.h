@@ -27,7 +27,24 @@ struct answer {
 	uint8_t text[PROTOCOL_MAX_TEXT + 1];
 };
 
+/* Something that happened. probe NULL: a run began that asks for so many. */
+struct run_event {
+	bool control;
+	const char *probe;
+	enum claim claim;
+	int error;
+	size_t asked;
+};
+
+/* Who is told. take must not fail and must not take long: a client waits. */
+struct run_watch {
+	void (*take)(const struct run_event *event, void *context);
+	void *context;
+};
+
 struct run_options {
+	const struct run_watch *watch; /* or NULL */
+	bool control; /* for the watcher */
 	unsigned mask; /* probes whose flags & mask == match are asked */
 	unsigned match;
 	const char *only; /* one id, or NULL */
@@ -52,6 +69,8 @@ struct run {
 	const char *current; /* probe under way */
 	char fault[160]; /* why it did not end well, or "" */
 	/* while it runs */
+	const struct run_watch *watch;
+	bool control;
 	struct canary *canary;
 	const struct target *target;
 	struct running running;

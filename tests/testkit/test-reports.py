@@ -1,9 +1,15 @@
 #!/usr/bin/env python3
-"""The testkit's commands, and its reports in every format."""
+"""The testkit's commands, and its reports in every format, looked at with foreign eyes."""
 import json
 import os
+import re
 import subprocess
 import sys
+import tempfile
+import xml.etree.ElementTree
+import zlib
+
+import jsonschema
 
 BUILD = os.environ["CLOCHE_BUILD"]
 SOURCE = os.environ["CLOCHE_SOURCE"]
@@ -47,7 +53,263 @@ def wrong_words_are_refused():
         assert host(*words, code=2) == ""
 
 
-TESTS = [list_is_filtered, explain_says_everything, wrong_words_are_refused]
+# ---- reports: one measurement of two targets, written in every format ----
+
+HOSTILE = "<script>document.title='owned'</script><img/src=x/onerror=alert(1)>\"'|`[a](b)#"
+FORMATS = ("text", "json", "ndjson", "tap", "junit", "sarif", "markdown", "html")
+TARGETS = ("exec:{client}", "exec:/usr/bin/env X=" + HOSTILE + " {client}")
+PLACE = tempfile.TemporaryDirectory(prefix="cloche-reports.")
+
+
+def path_of(form):
+    return os.path.join(PLACE.name, "report." + form)
+
+
+def report(form):
+    """The report of that format; the first call measures."""
+    if not os.path.exists(path_of("text")):
+        words = ["--quick", "--declare", "net.disable,fs.read.host"]
+        for target in TARGETS:
+            words += ["--target", target]
+        for each in FORMATS:
+            words += ["--format", each, "--output", path_of(each)]
+        assert host(*words, code=1) == ""
+    with open(path_of(form), encoding="utf-8") as file:
+        return file.read()
+
+
+def verdicts(entry, kind):
+    name = {"capabilities": "name", "probes": "id"}[kind]
+    return {each[name]: each["verdict"] for each in entry[kind]}
+
+
+def json_keeps_its_schema():
+    with open(os.path.join(SOURCE, "docs", "schema", "cloche.report.1.json")) as file:
+        schema = json.load(file)
+    jsonschema.Draft7Validator.check_schema(schema)
+    root = json.loads(report("json"))
+    check = jsonschema.Draft7Validator(schema)
+    assert [trouble.message[:200] for trouble in check.iter_errors(root)] == []
+    assert root["target"]["name"] == TARGETS[0]
+    assert [other["target"]["name"] for other in root["others"]] == [TARGETS[1]]
+    assert verdicts(root, "capabilities")["net.disable"] == "FAIL"
+    # The checker can say no.
+    root["probes"][0]["verdict"] = "FINE"
+    root["surprise"] = 1
+    assert len(list(check.iter_errors(root))) == 2
+
+
+def one_target_validates_too():
+    with open(os.path.join(SOURCE, "docs", "schema", "cloche.report.1.json")) as file:
+        schema = json.load(file)
+    for words in (["--quick"], ["--proof", "--declare", "net.enable"]):
+        root = json.loads(host("--target", "none", "--format", "json", *words))
+        jsonschema.Draft7Validator(schema).validate(root)
+        assert "others" not in root
+
+
+def ndjson_tells_it_as_it_happens():
+    events = [json.loads(line) for line in report("ndjson").splitlines()]
+    kinds = [event["event"] for event in events]
+    assert kinds[0] == "run" and kinds[-1] == "end" and kinds.count("target") == 2
+    first = kinds.index("target")
+    assert set(kinds[:first]) == {"run", "answer"}
+    asked = sum(event["asked"] for event in events if event["event"] == "run")
+    assert asked == kinds.count("answer") > 100
+    assert {event["run"] for event in events[:first]} == {"control", "inside"}
+
+
+def tap_is_version_14():
+    lines = report("tap").splitlines()
+    assert lines[0] == "TAP version 14" and re.fullmatch(r"1\.\.\d+", lines[-1])
+    number = 0
+    inside = False
+    for line in lines[1:-1]:
+        if line.startswith("  "):
+            assert inside or line == "  ---", line
+            inside = line != "  ..."
+            if re.match(r"  (tried|detail): ", line):
+                json.loads(line.split(": ", 1)[1])
+            continue
+        assert not inside, line
+        if line.startswith("# target "):
+            continue
+        number += 1
+        found = re.fullmatch(r"(not )?ok (\d+) - ((?:[^#\\]|\\[#\\])*?)( # SKIP [A-Z-]+)?", line)
+        assert found and int(found[2]) == number, line
+    assert lines[-1] == f"1..{number}"
+    assert any(line.startswith("not ok") and "net.disable" in line for line in lines)
+
+
+def junit_counts_what_it_holds():
+    root = xml.etree.ElementTree.fromstring(report("junit"))
+    assert root.tag == "testsuites" and len(root) == 2
+    assert [suite.get("name") for suite in root] == list(TARGETS)
+    for suite in root:
+        cases = suite.findall("testcase")
+        assert int(suite.get("tests")) == len(cases) > 100
+        assert int(suite.get("failures")) == len(suite.findall("testcase/failure")) > 0
+        assert int(suite.get("skipped")) == len(suite.findall("testcase/skipped"))
+        float(suite.get("time"))
+        for case in cases:
+            assert case.get("classname") and case.get("name")
+
+
+def sarif_has_the_shape_of_2_1_0():
+    """The facts of the OASIS schema that our kind of report can get wrong."""
+    root = json.loads(report("sarif"))
+    assert root["version"] == "2.1.0" and root["$schema"].endswith("sarif-schema-2.1.0.json")
+    assert set(root) == {"$schema", "version", "runs"} and len(root["runs"]) == 2
+    for run, target in zip(root["runs"], TARGETS):
+        assert set(run) <= {"tool", "invocations", "results"}
+        driver = run["tool"]["driver"]
+        rules = [rule["id"] for rule in driver["rules"]]
+        assert driver["name"] and len(set(rules)) == len(rules)
+        for rule in driver["rules"]:
+            for part in ("shortDescription", "fullDescription", "help"):
+                assert set(rule[part]) == {"text"} and rule[part]["text"]
+        assert isinstance(run["invocations"][0]["executionSuccessful"], bool)
+        assert {result["kind"] for result in run["results"]} > {"fail", "informational"}
+        for result in run["results"]:
+            assert rules[result["ruleIndex"]] == result["ruleId"]
+            assert result["message"]["text"]
+            assert result["kind"] in ("pass", "fail", "review", "open", "informational",
+                                      "notApplicable")
+            assert (result["kind"] == "fail") == (result["level"] in ("error", "warning"))
+            assert result["level"] in ("error", "warning", "note", "none")
+            assert result["locations"][0]["logicalLocations"][0]["name"] == target
+
+
+def text_shows_them_side_by_side():
+    lines = report("text").splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    row = next(line for line in lines if line.startswith("  net.disable"))
+    assert row.split() == ["net.disable", "broken", "broken", "broken"], row
+    assert "  C  none (the control outside)" in lines
+    assert "\033" not in report("text")
+
+
+def markdown_rows_have_equal_cells():
+    rows = [line for line in report("markdown").splitlines() if line.startswith("|")]
+    assert len(rows) > 100
+    for row in rows:
+        assert len(re.findall(r"(?<!\\)\|", row)) == 5, row
+    assert "<script" not in report("markdown") and "| net.disable | **broken, FAIL** |" in \
+        report("markdown")
+
+
+# ---- the page, in a browser that has no network ----
+
+
+def browse(url, *words):
+    """What chromium prints for it, and what its console had to say."""
+    with tempfile.TemporaryDirectory(prefix="cloche-chromium.") as own:
+        done = subprocess.run(
+            ["unshare", "-n" if os.geteuid() == 0 else "-rn", "chromium", "--headless",
+             "--no-sandbox", "--disable-gpu", f"--user-data-dir={own}", "--no-first-run",
+             "--disable-background-networking", "--enable-logging=stderr", "--v=0",
+             "--window-size=1100,1500", "--virtual-time-budget=2000", *words, url],
+            capture_output=True, text=True, timeout=90, env={**os.environ, "HOME": own})
+    assert done.returncode == 0, done.stderr[-500:]
+    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+def page(fragment="", name=None):
+    report("html")
+    return "file://" + (name or path_of("html")) + fragment
+
+
+def rows_of(dom):
+    rows = re.findall(r'<tr id="[^"]+" data-k="([^"]+)"( hidden="")?>', dom)
+    return [key for key, hidden in rows if not hidden], len(rows)
+
+
+def the_page_fetches_nothing():
+    text = report("html")
+    assert not re.search(r"(?:src|href|action)=\"(?!#)", text)
+    assert not re.search(r"url\(|@import|<link|<iframe| style=\"| on[a-z]+=\"", text)
+    assert text.count("<script>") == 1 and "default-src 'none'" in text
+
+
+def the_page_filters():
+    dom, console = browse(page("#filter=network%20fail"), "--dump-dom")
+    shown, rows = rows_of(dom)
+    assert console == [], console
+    assert rows > 100 and 0 < len(shown) < 25, (rows, len(shown))
+    assert all("network" in key and "fail" in key for key in shown)
+    assert f"{len(shown)} of {rows} probes" in dom
+    assert re.search(r'<tbody class="group" hidden="">', dom)
+
+
+def the_page_runs_nothing_of_others():
+    dom, console = browse(page(), "--dump-dom")
+    shown, rows = rows_of(dom)
+    assert console == [] and len(shown) == rows
+    assert "<title>exec:{client}: what it confines</title>" in dom and "<img" not in dom
+    # Had the words been let through, the policy still stops them, and says so.
+    broken = os.path.join(PLACE.name, "broken.html")
+    with open(broken, "w") as file:
+        file.write(report("html").replace(
+            "<h1>", "<script>document.title='owned'</script><img src='http://127.0.0.1:9/'><h1>"))
+    dom, console = browse(page(name=broken), "--dump-dom")
+    assert "<title>owned" not in dom
+    assert len([line for line in console if "Content Security Policy" in line]) >= 2, console
+
+
+def the_page_works_without_its_script():
+    plain = os.path.join(PLACE.name, "plain.html")
+    with open(plain, "w") as file:
+        file.write(re.sub(r"<script>.*</script>", "", report("html"), flags=re.S))
+    dom, console = browse(page("#filter=network", plain), "--dump-dom")
+    shown, rows = rows_of(dom)
+    assert console == [] and "<script" not in dom and len(shown) == rows > 100
+    assert '<p id="f" hidden="">' in dom
+
+
+def first_pixel(path):
+    with open(path, "rb") as file:
+        data = file.read()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n" and len(data) > 20000, len(data)
+    packed, at = b"", 8
+    while at < len(data):
+        size = int.from_bytes(data[at:at + 4], "big")
+        packed += data[at + 8:at + 8 + size] if data[at + 4:at + 8] == b"IDAT" else b""
+        at += size + 12
+    return zlib.decompress(packed)[1:4]
+
+
+def the_page_has_a_light_and_a_dark_face():
+    faces = {}
+    for name, number in (("dark", 0), ("light", 1)):
+        shot = os.path.join(PLACE.name, name + ".png")
+        console = browse(page(), f"--screenshot={shot}",
+                         f"--blink-settings=preferredColorScheme={number}")[1]
+        assert console == [], console
+        faces[name] = sum(first_pixel(shot)) / 3
+    assert faces["dark"] < 60 and faces["light"] > 200, faces
+
+
+def outputs_that_cannot_be_are_refused():
+    none = ["--target", "none", "--quick"]
+    assert "--format is" in refusal(*none, "--format", "xml")
+    assert "standard output" in refusal(*none, "--format", "tap", "--format", "json")
+    assert "needs a --format" in refusal(*none, "-o", path_of("a"), "-o", path_of("b"))
+    assert "No such file" in refusal(*none, "--output", PLACE.name + "/no/such")
+    assert "room for" in refusal(*(["--target", "none"] * 8))
+
+
+def refusal(*words):
+    done = subprocess.run([HOST, *words], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and done.stdout == "", (words, done)
+    return done.stderr
+
+
+TESTS = [list_is_filtered, explain_says_everything, wrong_words_are_refused,
+         json_keeps_its_schema, one_target_validates_too, ndjson_tells_it_as_it_happens,
+         tap_is_version_14, junit_counts_what_it_holds, sarif_has_the_shape_of_2_1_0,
+         text_shows_them_side_by_side, markdown_rows_have_equal_cells, the_page_fetches_nothing,
+         the_page_filters, the_page_runs_nothing_of_others, the_page_works_without_its_script,
+         the_page_has_a_light_and_a_dark_face, outputs_that_cannot_be_are_refused]
 
 
 def main():

@@ -88,6 +88,23 @@ static void print_json(
 	assert_int_equal(report_json(header, measurement, out), 0);
 }
 
+/* In a format, with the control beside it as the host does. */
+static void print_format(struct scene *scene, const char *name)
+{
+	const struct report_column columns[] = {
+		{scene->header, &scene->measurement, false},
+		{scene->header, &scene->measurement, true},
+	};
+	const struct report report = {columns, ARRAY_SIZE(columns)};
+	FILE *out = NULL;
+
+	free(take_ptr(&scene->text));
+	out = open_memstream(&scene->text, &scene->size);
+	assert_non_null(out);
+	assert_int_equal(report_format_find(name)->write(&report, out), 0);
+	assert_int_equal(fclose(out), 0);
+}
+
 static json_t *find(json_t *list, const char *key, const char *value)
 {
 	size_t i = 0;
@@ -205,7 +222,7 @@ static void tap_counts_what_it_says(void **state)
 	unsigned bad = 0;
 	char plan[16];
 
-	print_with(scene, report_tap);
+	print_format(scene, "tap");
 	for (char *line = scene->text; line && *line; line = strchr(line, '\n') + 1) {
 		lines += strncmp(line, "ok ", 3) == 0 || strncmp(line, "not ok ", 7) == 0;
 		bad += strncmp(line, "not ok ", 7) == 0;
@@ -215,6 +232,119 @@ static void tap_counts_what_it_says(void **state)
 	(void)snprintf(plan, sizeof(plan), "\n1..%u\n", lines);
 	assert_non_null(strstr(scene->text, plan));
 	assert_non_null(strstr(scene->text, "mach.restrict # SKIP INCONCLUSIVE"));
+}
+
+/* What a client sends and what a target is called may be anything. */
+static const char hostile[] =
+	"]]><script>alert(1)</script>'\"&|`*_[x](y)#\\\x01\033[31m\xff\n</td>";
+
+static void make_hostile(struct scene *scene)
+{
+	size_t i = probe_index(probe_find("P.kill"));
+
+	(void)snprintf(scene->measurement.inside[i].detail,
+		sizeof(scene->measurement.inside[i].detail), "%s", hostile);
+	(void)snprintf(scene->measurement.client.fault, sizeof(scene->measurement.client.fault),
+		"%s", hostile);
+	scene->header.target = hostile;
+	scene->header.profile = hostile;
+}
+
+static size_t count_of(const char *text, const char *part)
+{
+	size_t count = 0;
+
+	for (const char *at = text; (at = strstr(at, part)); at++) {
+		count++;
+	}
+	return count;
+}
+
+static void hostile_words_stay_words(void **state)
+{
+	static const struct {
+		const char *format, *part;
+		size_t times; /* how often it is there whatever is in the words */
+	} rows[] = {
+		{"html", "<script>", 1},
+		{"html", "alert(1)</", 0},
+		{"junit", "<script", 0},
+		{"junit", "]]>", 0},
+		{"markdown", "<script", 0},
+		{"markdown", "[x](y)", 0},
+		{"tap", "\nnot ok", 2},
+		{"tap", "# SKIP", 2},
+	};
+	struct scene *scene = *state;
+
+	make_hostile(scene);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		print_format(scene, rows[i].format);
+		size_t found = count_of(scene->text, rows[i].part);
+		if (found != rows[i].times) {
+			fail_msg(
+				"%s: '%s' is there %zu times", rows[i].format, rows[i].part, found);
+		}
+	}
+}
+
+static void no_format_lets_control_bytes_out(void **state)
+{
+	struct scene *scene = *state;
+
+	make_hostile(scene);
+	for (const struct report_format *format = report_formats; format->name; format++) {
+		print_format(scene, format->name);
+		assert_true(scene->size > 100);
+		for (size_t i = 0; i < scene->size; i++) {
+			if ((unsigned char)scene->text[i] >= 0x7f ||
+				((unsigned char)scene->text[i] < ' ' && scene->text[i] != '\n')) {
+				fail_msg("%s lets byte %02x out", format->name,
+					(unsigned char)scene->text[i]);
+			}
+		}
+	}
+}
+
+static void json_forms_stay_json(void **state)
+{
+	static const char *const formats[] = {"json", "sarif"};
+	struct scene *scene = *state;
+
+	make_hostile(scene);
+	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
+		print_format(scene, formats[i]);
+		json_t *root = json_loads(scene->text, JSON_REJECT_DUPLICATES, NULL);
+		assert_non_null(root);
+		json_decref(root);
+	}
+	print_format(scene, "ndjson");
+	char *rest = scene->text;
+	for (char *line = NULL; (line = strsep(&rest, "\n")) && *line;) {
+		json_t *root = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+		assert_non_null(json_object_get(root, "event"));
+		json_decref(root);
+	}
+}
+
+static void several_targets_stand_side_by_side(void **state)
+{
+	struct scene *scene = *state;
+	struct report_header other = scene->header;
+	const struct report_column columns[] = {
+		{scene->header, &scene->measurement, false},
+		{other, &scene->measurement, false},
+		{other, &scene->measurement, true},
+	};
+	const struct report report = {columns, ARRAY_SIZE(columns)};
+	FILE *out = open_memstream(&scene->text, &scene->size);
+
+	assert_non_null(out);
+	assert_int_equal(report_write_text(&report, out), 0);
+	assert_int_equal(fclose(out), 0);
+	assert_non_null(strstr(scene->text, "  net.disable          kept    kept    kept"));
+	assert_non_null(strstr(scene->text, "  C  exec:launcher {client} (the control outside)"));
+	assert_int_equal(count_of(scene->text, "target exec:launcher"), 2);
 }
 
 int main(void)
@@ -227,6 +357,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			colour_is_there_only_when_asked_for, set_scene, clear_scene),
 		cmocka_unit_test_setup_teardown(tap_counts_what_it_says, set_scene, clear_scene),
+		cmocka_unit_test_setup_teardown(hostile_words_stay_words, set_scene, clear_scene),
+		cmocka_unit_test_setup_teardown(
+			no_format_lets_control_bytes_out, set_scene, clear_scene),
+		cmocka_unit_test_setup_teardown(json_forms_stay_json, set_scene, clear_scene),
+		cmocka_unit_test_setup_teardown(
+			several_targets_stand_side_by_side, set_scene, clear_scene),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
