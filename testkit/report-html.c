@@ -458,7 +458,7 @@ static void put_probes(const struct report *report, FILE *out)
 		out);
 	put_targets(report, out);
 	for (size_t p = 0; p < probe_count; p++) {
-		if (!report_is_shown(&report->columns[0], p)) {
+		if (!report_shows(report, p)) {
 			continue;
 		}
 		if (!group || strcmp(group, probe_group(&probe_table[p])) != 0) {

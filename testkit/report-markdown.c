@@ -62,7 +62,7 @@ static void put_probes(const struct report *report, FILE *out)
 {
 	put_head(report, "probe", out);
 	for (size_t p = 0; p < probe_count; p++) {
-		if (!report_is_shown(&report->columns[0], p)) {
+		if (!report_shows(report, p)) {
 			continue;
 		}
 		(void)fprintf(out, "| %s: ", probe_table[p].id);

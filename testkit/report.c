@@ -45,6 +45,16 @@ bool report_is_shown(const struct report_column *column, size_t i)
 		(!column->header.brief || report_speaks_against(verdict->verdict));
 }
 
+bool report_shows(const struct report *report, size_t i)
+{
+	for (size_t c = 0; c < report->count; c++) {
+		if (!report->columns[c].automatic && report_is_shown(&report->columns[c], i)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /* XML 1.0 has no way to write most control characters, so they are shown as \xNN before. */
 void report_put_xml(const char *text, FILE *out)
 {

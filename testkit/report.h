@@ -74,5 +74,8 @@ bool report_was_run(const struct probe_verdict *probe);
 /* Its i-th probe belongs into the report. */
 bool report_is_shown(const struct report_column *column, size_t i);
 
+/* The i-th probe belongs into the report of a target that was asked for. */
+bool report_shows(const struct report *report, size_t i);
+
 /* Text from anywhere, safe between tags and in quoted attributes of XML and HTML. */
 void report_put_xml(const char *text, FILE *out);

@@ -347,6 +347,40 @@ static void several_targets_stand_side_by_side(void **state)
 	assert_int_equal(count_of(scene->text, "target exec:launcher"), 2);
 }
 
+/* With --proof, a row is there for any target that it speaks against. */
+static void a_violation_of_a_later_target_is_in_the_tables(void **state)
+{
+	static const char *const formats[] = {"html", "markdown"};
+	struct scene *scene = *state;
+	struct measurement clean = scene->measurement;
+
+	scene->header.brief = true;
+	clean.verdicts = calloc(probe_count, sizeof(clean.verdicts[0]));
+	assert_non_null(clean.verdicts);
+	for (size_t i = 0; i < probe_count; i++) {
+		clean.verdicts[i].capability = CAPABILITY_COUNT;
+		clean.verdicts[i].verdict = VERDICT_NOT_TESTED;
+	}
+	const struct report_column columns[] = {
+		{scene->header, &clean, false},
+		{scene->header, &scene->measurement, false},
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
+		for (size_t count = 1; count <= ARRAY_SIZE(columns); count++) {
+			const struct report report = {columns, count};
+			free(take_ptr(&scene->text));
+			FILE *out = open_memstream(&scene->text, &scene->size);
+			assert_non_null(out);
+			assert_int_equal(report_format_find(formats[i])->write(&report, out), 0);
+			assert_int_equal(fclose(out), 0);
+			bool there = strstr(scene->text, "data-k=\"p.kill ") ||
+				strstr(scene->text, "| P.kill: ");
+			assert_int_equal(there, count == 2);
+		}
+	}
+	free(clean.verdicts);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -363,6 +397,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(json_forms_stay_json, set_scene, clear_scene),
 		cmocka_unit_test_setup_teardown(
 			several_targets_stand_side_by_side, set_scene, clear_scene),
+		cmocka_unit_test_setup_teardown(
+			a_violation_of_a_later_target_is_in_the_tables, set_scene, clear_scene),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
