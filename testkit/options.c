@@ -1,0 +1,407 @@
+#include "testkit/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <string.h>
+
+#include "backends/plan.h"
+#include "base/cleanup.h"
+#include "base/parse.h"
+#include "base/strv.h"
+#include "session/config.h"
+#include "session/policy.h"
+#include "testkit/probes.h"
+
+#define MAX_KEYS 64
+
+/* ---- options ---- */
+
+static int set_target(struct options *options, const char *value, struct err *err)
+{
+	if (options->target_count == ARRAY_SIZE(options->targets)) {
+		return err_refuse(err, EINVAL, "a report has room for %zu targets",
+			ARRAY_SIZE(options->targets));
+	}
+	options->targets[options->target_count++] = value;
+	return 0;
+}
+
+static int set_profile(struct options *options, const char *value, struct err *err)
+{
+	(void)err;
+	options->profile = value;
+	return 0;
+}
+
+static int set_config(struct options *options, const char *value, struct err *err)
+{
+	(void)err;
+	options->config = value;
+	return 0;
+}
+
+int options_add_format(struct options *options, const char *value, struct err *err)
+{
+	const struct report_format *format = report_format_find(value);
+
+	if (!format) {
+		return err_refuse(err, EINVAL,
+			"--format is text, json, ndjson, tap, junit, sarif, markdown or html, not "
+			"'%s'",
+			value);
+	}
+	if (options->output_count == ARRAY_SIZE(options->outputs)) {
+		return err_refuse(err, EINVAL, "too many formats");
+	}
+	options->outputs[options->output_count++] = (struct output){.format = format};
+	return 0;
+}
+
+/* Where the format before goes. */
+static int set_output(struct options *options, const char *value, struct err *err)
+{
+	int r = options->output_count ? 0 : options_add_format(options, "text", err);
+
+	if (r == 0 && options->outputs[options->output_count - 1].path) {
+		return err_refuse(err, EINVAL, "each --output needs a --format before it");
+	}
+	if (r == 0) {
+		options->outputs[options->output_count - 1].path = value;
+	}
+	return r;
+}
+
+static int set_quick(struct options *options, const char *value, struct err *err)
+{
+	(void)value;
+	(void)err;
+	options->quick = true;
+	return 0;
+}
+
+static int set_proof(struct options *options, const char *value, struct err *err)
+{
+	(void)value;
+	(void)err;
+	options->quick = options->brief = true;
+	return 0;
+}
+
+static int set_timeout(struct options *options, const char *value, struct err *err)
+{
+	if (parse_duration(value, &options->timeout) < 0 || options->timeout == 0 ||
+		options->timeout > 3600) {
+		return err_refuse(
+			err, EINVAL, "--run-timeout is 1s to 1h, such as 30s, not '%s'", value);
+	}
+	return 0;
+}
+
+static int set_probe(struct options *options, const char *value, struct err *err)
+{
+	if (!probe_find(value)) {
+		return err_refuse(err, EINVAL, "no probe is called '%s'; --list names them", value);
+	}
+	options->only = value;
+	return 0;
+}
+
+static int set_list(struct options *options, const char *value, struct err *err)
+{
+	(void)value;
+	(void)err;
+	options->list = true;
+	return 0;
+}
+
+static int set_declare(struct options *options, const char *value, struct err *err)
+{
+	options->declares = true;
+	return strcmp(value, "none") == 0 ? 0 : capability_set_parse(value, &options->declare, err);
+}
+
+static int set_identity(struct options *options, const char *value, struct err *err)
+{
+	(void)err;
+	options->identity = value;
+	return 0;
+}
+
+static int set_client(struct options *options, const char *value, struct err *err)
+{
+	(void)err;
+	options->client = value;
+	return 0;
+}
+
+static int set_canaries(struct options *options, const char *value, struct err *err)
+{
+	if (value[0] != '/') {
+		return err_refuse(err, EINVAL, "--canary-dir is an absolute path");
+	}
+	options->canaries = value;
+	return 0;
+}
+
+static int add_layer(struct options *options, const char *name, struct err *err)
+{
+	for (unsigned i = 0; plan_layer_names[i]; i++) {
+		if (strcmp(plan_layer_names[i], name) == 0) {
+			options->without |= UINT32_C(1) << i;
+			return 0;
+		}
+	}
+	return err_refuse(err, EINVAL, "no layer is called '%s'", name);
+}
+
+static int set_without(struct options *options, const char *value, struct err *err)
+{
+	cleanup_free char *copy = strdup(value);
+	char *rest = copy;
+	int r = copy ? 0 : -ENOMEM;
+
+	for (char *name = NULL; r == 0 && (name = strsep(&rest, ","));) {
+		r = add_layer(options, name, err);
+	}
+	return r;
+}
+
+static int set_help(struct options *options, const char *value, struct err *err)
+{
+	(void)value;
+	(void)err;
+	options->help = true;
+	return 0;
+}
+
+static int set_version(struct options *options, const char *value, struct err *err)
+{
+	(void)value;
+	(void)err;
+	options->version = true;
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	char letter;
+	const char *argument; /* NULL: none */
+	const char *help;
+	int (*set)(struct options *options, const char *value, struct err *err);
+} option_table[] = {
+	{"target", 't', "TARGET",
+		"none, a backend's name, backend (the profile's), exec:ARGV... or "
+		"ssh://user@host:port; several give a column each",
+		set_target},
+	{"profile", 'p', "NAME", "measure this profile of the configuration", set_profile},
+	{"config", 'f', "FILE", "where profiles are; without it the built-in ones", set_config},
+	{"declare", 'd', "CAPABILITIES",
+		"what to hold the target to, instead of its plan's promises", set_declare},
+	{"format", 'F', "FORMAT",
+		"text, json, ndjson, tap, junit, sarif, markdown or html; may be repeated",
+		options_add_format},
+	{"output", 'o', "FILE", "where the format before goes, instead of standard output",
+		set_output},
+	{"quick", 'q', NULL, "only the probes that judge, none that takes its time", set_quick},
+	{"proof", 0, NULL, "like --quick, and report only what was declared", set_proof},
+	{"probe", 'P', "ID", "one probe only", set_probe},
+	{"list", 'l', NULL, "list the probes", set_list},
+	{"run-timeout", 0, "TIME", "the longest a run of the client may take", set_timeout},
+	{"identity", 'i', "FILE", "key file for ssh", set_identity},
+	{"client", 0, "FILE", "the client to run", set_client},
+	{"canary-dir", 0, "DIR", "where the canaries lie; a place that the target can see",
+		set_canaries},
+	{"without", 0, "LAYER,...", "leave layers of the plan out; what is declared stays",
+		set_without},
+	{"help", 'h', NULL, "show this", set_help},
+	{"version", 'V', NULL, "show the version", set_version},
+};
+
+struct getopt_tables {
+	struct option options[ARRAY_SIZE(option_table) + MAX_KEYS + 1];
+	char names[MAX_KEYS][32];
+	char letters[ARRAY_SIZE(option_table) * 2 + 2];
+};
+
+static void make_tables(struct getopt_tables *tables)
+{
+	size_t used = 0;
+	size_t letter = 0;
+
+	tables->letters[letter++] = ':';
+	for (size_t i = 0; i < ARRAY_SIZE(option_table); i++) {
+		tables->options[used++] = (struct option){option_table[i].name,
+			option_table[i].argument ? required_argument : no_argument, NULL,
+			1000 + (int)i};
+		if (option_table[i].letter) {
+			tables->letters[letter++] = option_table[i].letter;
+		}
+		if (option_table[i].letter && option_table[i].argument) {
+			tables->letters[letter++] = ':';
+		}
+	}
+	for (size_t i = 0; spec_keys[i].name && i < MAX_KEYS; i++) {
+		char *name = tables->names[i];
+		(void)snprintf(name, sizeof(tables->names[i]), "%s", spec_keys[i].name);
+		for (char *c = name; (c = strchr(c, '_'));) {
+			*c = '-';
+		}
+		tables->options[used++] = (struct option){name,
+			spec_keys[i].type == SPEC_BOOL ? optional_argument : required_argument,
+			NULL, 2000 + (int)i};
+	}
+}
+
+static int take_option(struct options *options, int c, struct err *err)
+{
+	if (c >= 2000) {
+		if (options->given_count == ARRAY_SIZE(options->given)) {
+			return err_refuse(err, EINVAL, "too many options");
+		}
+		options->given[options->given_count++] =
+			(struct given){&spec_keys[c - 2000], optarg ? optarg : "yes"};
+		return 0;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(option_table); i++) {
+		if (c == 1000 + (int)i || (option_table[i].letter && c == option_table[i].letter)) {
+			return option_table[i].set(options, optarg, err);
+		}
+	}
+	return err_refuse(
+		err, EINVAL, "option %s", c == ':' ? "needs an argument" : "is not known");
+}
+
+bool options_has_format(const struct options *options, const char *name)
+{
+	return options->output_count > 0 && strcmp(options->outputs[0].format->name, name) == 0;
+}
+
+static int check_ablate(struct options *options, struct err *err)
+{
+	int r = options->target_count ? 0 : set_target(options, "native", err);
+
+	if (r == 0 && options->target_count > 1) {
+		return err_refuse(err, EINVAL, "ablate takes one target");
+	}
+	if (r == 0 &&
+		(options->output_count > 1 ||
+			(options->output_count == 1 &&
+				(options->outputs[0].path ||
+					!(options_has_format(options, "text") ||
+						options_has_format(options, "json") ||
+						options_has_format(options, "markdown")))))) {
+		return err_refuse(err, EINVAL,
+			"ablate writes one of text, json or markdown to standard output");
+	}
+	if (r == 0 && (options->only || options->without || options->declares)) {
+		return err_refuse(err, EINVAL, "ablate chooses probes and layers itself");
+	}
+	return r;
+}
+
+int options_parse(int argc, char **argv, struct options *ret, struct err *err)
+{
+	static struct getopt_tables tables;
+	int c = 0;
+
+	if (argc > 1 && strcmp(argv[1], "ablate") == 0) {
+		ret->ablate = true;
+		argc--;
+		argv++;
+	}
+	make_tables(&tables);
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, tables.letters, tables.options, NULL)) != -1) {
+		int r = take_option(ret, c, err);
+		if (r < 0) {
+			return c == '?' || c == ':' ? err_wrap(err, "%s", argv[optind - 1]) : r;
+		}
+	}
+	if (optind < argc) {
+		return err_refuse(err, EINVAL, "'%s' is no option", argv[optind]);
+	}
+	if (ret->ablate && check_ablate(ret, err) < 0) {
+		return -EINVAL;
+	}
+	if (!ret->target_count && !ret->list && !ret->help && !ret->version) {
+		return err_refuse(err, EINVAL,
+			"--target is missing: none, a backend's name, backend (the profile's), "
+			"exec:ARGV... or ssh://user@host:port");
+	}
+	return 0;
+}
+
+void options_print_help(void)
+{
+	(void)printf(
+		"usage: cloche-testkit-host --target TARGET [OPTION...] [spec options]\n"
+		"       cloche-testkit-host list [--group=GROUP] [--capability=NAME] [--json]\n"
+		"       cloche-testkit-host explain PROBE...\n"
+		"       cloche-testkit-host ablate [--profile NAME] [OPTION...] [spec options]\n\n"
+		"Measures what a target confines. Exit status: 0 as declared, 1 violated,\n"
+		"2 usage or set-up, 3 something declared could not be decided here.\n\n");
+	for (size_t i = 0; i < ARRAY_SIZE(option_table); i++) {
+		char name[48];
+		(void)snprintf(name, sizeof(name), "--%s%s%s", option_table[i].name,
+			option_table[i].argument ? "=" : "",
+			option_table[i].argument ? option_table[i].argument : "");
+		(void)printf("  %s%c%s %-26s %s\n", option_table[i].letter ? "-" : " ",
+			option_table[i].letter ? option_table[i].letter : ' ',
+			option_table[i].letter ? "," : " ", name, option_table[i].help);
+	}
+	(void)printf(
+		"\nThe options of `cloche run` (--net, --write, --memory, ...) change the spec.\n");
+}
+
+/* ---- what is declared ---- */
+
+static int apply_given(const struct options *options, struct spec *spec, struct err *err)
+{
+	for (size_t i = 0; i < options->given_count; i++) {
+		int r = spec_set(spec, options->given[i].key, options->given[i].value, err);
+		if (r < 0) {
+			return r;
+		}
+	}
+	return 0;
+}
+
+static int spec_of_profile(const struct options *options, struct spec *ret, struct err *err)
+{
+	static char program[] = "true";
+	char *argv[] = {program, NULL};
+	const char *name = options->profile ? options->profile : "default";
+	const struct config_profile *profile = NULL;
+	struct config config = {0};
+	int r = config_load(options->config, stderr, &config);
+
+	if (r < 0) {
+		return err_refuse(err, -r, "the configuration cannot be used");
+	}
+	profile = config_find_profile(&config, name);
+	if (!profile && !options->config) {
+		/* One that configurations inherit from, and the default one happens not to. */
+		config_fini(&config);
+		config = (struct config){0};
+		profile = config_load_builtin(name, &config) == 0
+			? config_find_profile(&config, name)
+			: NULL;
+	}
+	r = profile ? policy_trial_spec(profile, argv, ret)
+		    : err_refuse(err, ENOENT, "there is no profile '%s'", name);
+	config_fini(&config);
+	return r;
+}
+
+int options_make_spec(const struct options *options, struct spec *ret, struct err *err)
+{
+	int r = 0;
+
+	if (options->profile || options->config || options->given_count == 0) {
+		r = spec_of_profile(options, ret, err);
+	} else {
+		spec_init(ret);
+		r = strv_append(&ret->args, "true");
+	}
+	return r < 0 ? r : apply_given(options, ret, err);
+}
