@@ -1104,8 +1104,9 @@ static int judge_early_end(struct container *container, struct err *err)
 {
 	const struct engine *engine = container->engine;
 	char answer[512];
-	const char *const words[] = {engine->tool, "events", "--since=120s", engine->started,
-		"--filter=container=" NAME, "--filter=event=start", NULL};
+	static const char which[] = "--filter=container=" NAME;
+	const char *const words[] = {engine->tool, "events", "--since=120s", engine->started, which,
+		"--filter=event=start", NULL};
 	int code = proc_exit_code(container->keeper.status);
 
 	if (code == 0 || container->keeper.timed_out) {

@@ -52,8 +52,8 @@ void auth_fini(struct auth *auth);
 /* PARTIAL: good, and not enough; next says what may follow. PROMPT: prompts says what to ask. */
 enum auth_answer { AUTH_NO, AUTH_YES, AUTH_TOO_MANY, AUTH_NAME_CHANGED, AUTH_PARTIAL, AUTH_PROMPT };
 
-#define AUTH_PROMPT_PASSWORD (1u << 0)
-#define AUTH_PROMPT_CODE (1u << 1)
+/* Bits of what to ask for. */
+enum { AUTH_PROMPT_PASSWORD = 1 << 0, AUTH_PROMPT_CODE = 1 << 1 };
 
 /*
  * One check each; user is what the client sent. A check that fails counts as a try, except the

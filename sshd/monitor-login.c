@@ -203,8 +203,8 @@ void monitor_on_auth_password(struct monitor *monitor, const struct wire *wire)
 
 void monitor_on_auth_ask(struct monitor *monitor, const struct wire *wire)
 {
-	static_assert(AUTH_PROMPT_PASSWORD == WIRE_PROMPT_PASSWORD &&
-			AUTH_PROMPT_CODE == WIRE_PROMPT_CODE,
+	static_assert((int)AUTH_PROMPT_PASSWORD == WIRE_PROMPT_PASSWORD &&
+			(int)AUTH_PROMPT_CODE == WIRE_PROMPT_CODE,
 		"prompts are sent as they are");
 	answer_auth(monitor, auth_ask(&monitor->auth, wire->user), false);
 }

@@ -8,6 +8,17 @@
 
 #include "backends/linux/netd/request.h"
 
+/* The member that the kind of destination does not use has nothing to say. */
+static bool is_equal(const struct request *a, const struct request *b)
+{
+	return a->kind == b->kind && a->greeted == b->greeted && a->is_name == b->is_name &&
+		a->port == b->port &&
+		(a->is_name ? strcmp(a->name, b->name) == 0
+			    : a->address.family == b->address.family &&
+					memcmp(a->address.bytes, b->address.bytes,
+						a->address.family == 4 ? 4 : 16) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Reads with at most step new bytes at a time, as they would come. */
@@ -53,8 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	state = read_all(&whole, data, size, size, &used);
 	assert(read_all(&pieces, data, size, 1, &used_pieces) == state);
 	if (state == REQUEST_COMPLETE) {
-		assert(whole.port && used == used_pieces &&
-			memcmp(&whole, &pieces, sizeof(whole)) == 0);
+		assert(whole.port && used == used_pieces && is_equal(&whole, &pieces));
 		assert(!whole.is_name ||
 			(name_parse(whole.name, strlen(whole.name), name) &&
 				name_is_equal(name, whole.name)));

@@ -263,7 +263,8 @@ static void a_malformed_certificate_is_refused_whole(void **state)
 
 	assert_true(ARRAY_SIZE(rows) <= ARRAY_SIZE(recipes));
 	for (size_t i = 0; i + 4 < sizeof(wide); i += 5) {
-		memcpy(wide + i, S("\x01") "x", 5);
+		wide[i + 3] = 1;
+		wide[i + 4] = 'x';
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		const struct recipe *change = &rows[i].recipe;

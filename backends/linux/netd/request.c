@@ -120,7 +120,7 @@ static bool take_line(struct request *request, const char *line, size_t length)
 static enum request_state read_http(
 	struct request *request, const uint8_t *data, size_t size, size_t *ret_used)
 {
-	static const char method[] = "CONNECT ";
+	static const uint8_t method[] = "CONNECT ";
 	bool clean = false;
 	size_t end = find_end(data, size, &clean);
 	size_t line = 0;
