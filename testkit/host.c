@@ -112,12 +112,24 @@ static int open_outputs(struct options *options, struct err *err)
 	return r;
 }
 
-static int write_outputs(const struct options *options, const struct report *report)
+/* no-color.org: set to anything but nothing. */
+static bool wants_colour(const struct output *output)
+{
+	const char *no = getenv("NO_COLOR");
+
+	return isatty(fileno(output->file)) == 1 && !(no && *no);
+}
+
+static int write_outputs(
+	const struct options *options, struct report_column *columns, const struct report *report)
 {
 	int r = 0;
 
 	for (size_t i = 0; i < options->output_count; i++) {
 		const struct output *output = &options->outputs[i];
+		for (size_t c = 0; c < report->count; c++) {
+			columns[c].header.colour = wants_colour(output);
+		}
 		int written = output->format->write(report, output->file);
 		if (written < 0 || fflush(output->file) != 0 || ferror(output->file)) {
 			log_error("writing %s", output->path ? output->path : "the report");
@@ -160,7 +172,6 @@ static int print_report(const struct options *options, const struct column *colu
 	struct report report = {.columns = views, .count = options->target_count + 1};
 	struct measurement none = {0};
 	struct target nothing = {0};
-	bool colour = !options->outputs[0].path && isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
 	int r = add_control(&columns[0], &nothing, &none);
 
 	for (size_t i = 0; i < report.count; i++) {
@@ -169,13 +180,12 @@ static int print_report(const struct options *options, const struct column *colu
 			.header = {.target = automatic ? "none" : options->targets[i],
 				.profile = automatic ? NULL : options->profile,
 				.details = automatic ? &nothing : &columns[i].target,
-				.brief = options->brief,
-				.colour = colour},
+				.brief = options->brief},
 			.measurement = automatic ? &none : &columns[i].measurement,
 			.automatic = automatic,
 		};
 	}
-	r = r < 0 ? r : write_outputs(options, &report);
+	r = r < 0 ? r : write_outputs(options, views, &report);
 	measurement_fini(&none);
 	return r;
 }

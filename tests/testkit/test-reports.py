@@ -2,6 +2,7 @@
 """The testkit's commands, and its reports in every format, looked at with foreign eyes."""
 import json
 import os
+import pty
 import re
 import subprocess
 import sys
@@ -205,7 +206,7 @@ def browse(url, *words):
     """What chromium prints for it, and what its console had to say."""
     with tempfile.TemporaryDirectory(prefix="cloche-chromium.") as own:
         done = subprocess.run(
-            ["unshare", "-n" if os.geteuid() == 0 else "-rn", "chromium", "--headless",
+            ["unshare", "-n" if os.geteuid() == 0 else "-rn", "chromium-headless-shell",
              "--no-sandbox", "--disable-gpu", f"--user-data-dir={own}", "--no-first-run",
              "--disable-background-networking", "--enable-logging=stderr", "--v=0",
              "--window-size=1100,1500", "--virtual-time-budget=2000", *words, url],
@@ -289,6 +290,58 @@ def the_page_has_a_light_and_a_dark_face():
     assert faces["dark"] < 60 and faces["light"] > 200, faces
 
 
+def pages_of(path):
+    """How many pages it prints on, which the tree of pages at the PDF's end says in plain."""
+    paper = path + ".pdf"
+    console = browse(page(name=path), f"--print-to-pdf={paper}", "--no-pdf-header-footer")[1]
+    assert console == [], console
+    with open(paper, "rb") as file:
+        data = file.read()
+    assert data.startswith(b"%PDF-")
+    return len(re.findall(rb"/Type\s*/Page\b", data))
+
+
+def the_page_prints_with_its_evidence():
+    report("html")
+    folded = os.path.join(PLACE.name, "folded.html")
+    with open(folded, "w") as file:
+        # Neither the rule nor the hash that lets the style in.
+        file.write(re.sub(r"style-src [^;]*", "style-src 'unsafe-inline'", report("html").replace(
+            "details::details-content{content-visibility:visible;height:auto}", "")))
+    open_pages, folded_pages = pages_of(path_of("html")), pages_of(folded)
+    assert 3 <= folded_pages < open_pages - 2, (folded_pages, open_pages)
+
+
+def on_terminal(*words, **environment):
+    """What the text looks like to somebody who sits before it."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen([HOST, "--target", "none", "--proof", "--declare", "net.disable", *words],
+                          stdout=theirs, stderr=subprocess.DEVNULL,
+                          env={**os.environ, "NO_COLOR": "", **environment}) as started:
+        os.close(theirs)
+        shown = b""
+        try:
+            while chunk := os.read(ours, 65536):
+                shown += chunk
+        except OSError:  # the other side is closed
+            pass
+    os.close(ours)
+    assert started.returncode == 1
+    return shown.decode()
+
+
+def colour_is_for_terminals():
+    assert "\033[31mFAIL" in on_terminal()
+    plain = on_terminal(NO_COLOR="1")
+    assert "\033" not in plain and "FAIL" in plain
+    # A file beside the terminal gets none.
+    file = os.path.join(PLACE.name, "beside.txt")
+    assert '"verdict":"FAIL"' in on_terminal("-F", "json", "-F", "text", "-o", file)
+    with open(file, encoding="utf-8") as beside:
+        text = beside.read()
+    assert "FAIL" in text and "\033" not in text
+
+
 def outputs_that_cannot_be_are_refused():
     none = ["--target", "none", "--quick"]
     assert "--format is" in refusal(*none, "--format", "xml")
@@ -309,7 +362,8 @@ TESTS = [list_is_filtered, explain_says_everything, wrong_words_are_refused,
          tap_is_version_14, junit_counts_what_it_holds, sarif_has_the_shape_of_2_1_0,
          text_shows_them_side_by_side, markdown_rows_have_equal_cells, the_page_fetches_nothing,
          the_page_filters, the_page_runs_nothing_of_others, the_page_works_without_its_script,
-         the_page_has_a_light_and_a_dark_face, outputs_that_cannot_be_are_refused]
+         the_page_has_a_light_and_a_dark_face, the_page_prints_with_its_evidence,
+         colour_is_for_terminals, outputs_that_cannot_be_are_refused]
 
 
 def main():
