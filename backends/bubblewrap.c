@@ -105,10 +105,7 @@ static int refuse_unsupported(
 {
 	const bool scopes =
 		(spec->write == WRITE_SCOPE && strv_length(spec->writable) > 0) || spec->allow_temp;
-	const struct {
-		bool asked;
-		const char *why;
-	} table[] = {
+	const struct promise_refusal table[] = {
 		{spec->net == NET_OUTBOUND || spec->net == NET_EGRESS ||
 				strv_length(spec->egress) > 0 || strv_length(spec->inbound) > 0,
 			"net: bubblewrap knows none and the host's; use net: disable or enable, or "
@@ -140,12 +137,7 @@ static int refuse_unsupported(
 			"--without: bubblewrap has no such layer to leave out"},
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-		if (table[i].asked) {
-			return err_refuse(err, ENOTSUP, "%s", table[i].why);
-		}
-	}
-	return 0;
+	return promise_refuse_any(table, ARRAY_SIZE(table), err);
 }
 
 /* One id inside, which is one of a range of our own, or ours. */
@@ -495,79 +487,46 @@ static int write_command(struct plan *plan)
 
 static int note_lacks(const struct spec *spec, const struct native_view *view, struct plan *plan)
 {
-	const struct {
-		bool holds;
-		const char *caveat;
-	} table[] = {{true, "bubblewrap.no_landlock"}, {true, "bubblewrap.exit_status"},
-		{spec->memory == 0, "bubblewrap.disk.inodes"},
+	const struct promise_note table[] = {{true, "bubblewrap.no_landlock"},
+		{true, "bubblewrap.exit_status"}, {spec->memory == 0, "bubblewrap.disk.inodes"},
 		{spec->write == WRITE_EPHEMERAL, "bubblewrap.no_overlay"},
 		{view->broad && plan->uid_map[0].own, "bubblewrap.later_mounts"}};
-	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(table); i++) {
-		r = table[i].holds ? plan_add_caveat(plan, table[i].caveat) : 0;
-	}
-	return r;
+	return promise_note_all(table, ARRAY_SIZE(table), plan);
 }
 
 /* As native's table: each promise with everything it rests on. */
-static void choose_uses(const struct spec *spec, const struct native_view *view, struct plan *plan)
-{
-	const uint32_t out = plan->without;
-	const bool scrubs = strv_length(spec->env_allow) > 0 || strv_length(spec->env_deny) > 0;
-	const bool own_mounts = !(out & PLAN_LAYER_MOUNT);
-	const bool persistent = view->has_scopes || spec->allow_temp;
-	const bool own_net = plan->namespaces & PLAN_NS_NET;
-	const struct {
-		enum capability capability;
-		bool asked;
-		uint32_t layers; /* all of them must be there */
-		bool also;
-	} table[] = {
-		{CAPABILITY_NET_DISABLE, spec->net == NET_DISABLE, PLAN_LAYER_NET, own_net},
-		{CAPABILITY_NET_ENABLE, spec->net == NET_ENABLE, 0, true},
-		{CAPABILITY_FS_READ_HOST, view->broad, 0, true},
-		{CAPABILITY_FS_READ_SCOPE, !view->broad, 0, own_mounts},
-		{CAPABILITY_FS_READ_DENY, strv_length(spec->read_deny) > 0, PLAN_LAYER_READ_DENY,
-			own_mounts},
-		{CAPABILITY_FS_WRITE_DENY, spec->write == WRITE_NONE,
-			PLAN_LAYER_READ_ONLY | PLAN_LAYER_DEV, own_mounts},
-		{CAPABILITY_FS_WRITE_SCOPE, spec->write == WRITE_SCOPE, PLAN_LAYER_READ_ONLY,
-			own_mounts},
-		{CAPABILITY_FS_WRITE_EPHEMERAL, spec->write == WRITE_EPHEMERAL,
-			PLAN_LAYER_READ_ONLY, own_mounts && !view->no_overlay},
-		{CAPABILITY_ENV_SCRUB, scrubs, PLAN_LAYER_ENV, true},
-		{CAPABILITY_IPC_RESTRICT, !view->host_sockets,
-			PLAN_LAYER_IPC | PLAN_LAYER_DEV | PLAN_LAYER_FILTER, own_mounts && own_net},
-		{CAPABILITY_RES_CPU, spec->cpu_milli > 0, PLAN_LAYER_CGROUP,
-			plan->cgroup_version[CGROUP_CPU]},
-		{CAPABILITY_RES_MEMORY, spec->memory > 0, PLAN_LAYER_CGROUP,
-			plan->cgroup_version[CGROUP_MEMORY]},
-		{CAPABILITY_RES_PIDS, spec->pids > 0, 0,
-			plan->cgroup_version[CGROUP_PIDS] ||
-				(!plan->uid_map[0].own && !(out & PLAN_LAYER_RLIMITS))},
-		{CAPABILITY_RES_DISK, !persistent,
-			PLAN_LAYER_DISK | PLAN_LAYER_DEV | PLAN_LAYER_READ_ONLY, own_mounts},
-		{CAPABILITY_RES_TIME, plan->timeout > 0, PLAN_LAYER_TIME, true},
-		{CAPABILITY_PROC_ISOLATION, true, PLAN_LAYER_PID, own_mounts},
-		{CAPABILITY_KERNEL_FILTER, true, PLAN_LAYER_FILTER, true},
-		{CAPABILITY_PRIV_NONE, true, PLAN_LAYER_USER_LIMITS, true},
-		{CAPABILITY_DEV_MINIMAL, true, PLAN_LAYER_DEV, own_mounts},
-		{CAPABILITY_TTY_ISOLATE, true, PLAN_LAYER_FILTER | PLAN_LAYER_DEV, own_mounts},
-		{CAPABILITY_HOST_CONCEAL, !view->broad,
-			PLAN_LAYER_UTS | PLAN_LAYER_MASKS | PLAN_LAYER_PID | PLAN_LAYER_CGROUP |
-				PLAN_LAYER_DEV | PLAN_LAYER_FILTER,
-			own_mounts},
-		{CAPABILITY_SESSION_FRESH, !persistent, PLAN_LAYER_IPC | PLAN_LAYER_PID,
-			own_mounts && own_net},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-		if (table[i].asked && !(out & table[i].layers) && table[i].also) {
-			capability_set_add(&plan->uses, table[i].capability);
-		}
-	}
-}
+static const struct promise promises[] = {
+	{CAPABILITY_NET_DISABLE, PLAN_LAYER_NET, PROMISE_OWN_NET},
+	{CAPABILITY_NET_ENABLE, 0, 0},
+	{CAPABILITY_FS_READ_HOST, 0, PROMISE_BROAD_VIEW},
+	{CAPABILITY_FS_READ_SCOPE, 0, PROMISE_LISTED_VIEW | PROMISE_OWN_MOUNTS},
+	{CAPABILITY_FS_READ_DENY, PLAN_LAYER_READ_DENY, PROMISE_OWN_MOUNTS},
+	{CAPABILITY_FS_WRITE_DENY, PLAN_LAYER_READ_ONLY | PLAN_LAYER_DEV, PROMISE_OWN_MOUNTS},
+	{CAPABILITY_FS_WRITE_SCOPE, PLAN_LAYER_READ_ONLY, PROMISE_OWN_MOUNTS},
+	{CAPABILITY_FS_WRITE_EPHEMERAL, PLAN_LAYER_READ_ONLY,
+		PROMISE_OWN_MOUNTS | PROMISE_THROW_AWAY},
+	{CAPABILITY_ENV_SCRUB, PLAN_LAYER_ENV, 0},
+	{CAPABILITY_IPC_RESTRICT, PLAN_LAYER_IPC | PLAN_LAYER_DEV | PLAN_LAYER_FILTER,
+		PROMISE_NO_HOST_SOCKETS | PROMISE_OWN_MOUNTS | PROMISE_OWN_NET},
+	{CAPABILITY_RES_CPU, PLAN_LAYER_CGROUP, PROMISE_CPU_GROUP},
+	{CAPABILITY_RES_MEMORY, PLAN_LAYER_CGROUP, PROMISE_MEMORY_GROUP},
+	{CAPABILITY_RES_PIDS, 0, PROMISE_PIDS_KEPT},
+	{CAPABILITY_RES_DISK, PLAN_LAYER_DISK | PLAN_LAYER_DEV | PLAN_LAYER_READ_ONLY,
+		PROMISE_NOTHING_PERSISTS | PROMISE_OWN_MOUNTS},
+	{CAPABILITY_RES_TIME, PLAN_LAYER_TIME, 0},
+	{CAPABILITY_PROC_ISOLATION, PLAN_LAYER_PID, PROMISE_OWN_MOUNTS},
+	{CAPABILITY_KERNEL_FILTER, PLAN_LAYER_FILTER, 0},
+	{CAPABILITY_PRIV_NONE, PLAN_LAYER_USER_LIMITS, 0},
+	{CAPABILITY_DEV_MINIMAL, PLAN_LAYER_DEV, PROMISE_OWN_MOUNTS},
+	{CAPABILITY_TTY_ISOLATE, PLAN_LAYER_FILTER | PLAN_LAYER_DEV, PROMISE_OWN_MOUNTS},
+	{CAPABILITY_HOST_CONCEAL,
+		PLAN_LAYER_UTS | PLAN_LAYER_MASKS | PLAN_LAYER_PID | PLAN_LAYER_CGROUP |
+			PLAN_LAYER_DEV | PLAN_LAYER_FILTER,
+		PROMISE_LISTED_VIEW | PROMISE_OWN_MOUNTS},
+	{CAPABILITY_SESSION_FRESH, PLAN_LAYER_IPC | PLAN_LAYER_PID,
+		PROMISE_NOTHING_PERSISTS | PROMISE_OWN_MOUNTS | PROMISE_OWN_NET},
+};
 
 static size_t count_fds(const struct plan *plan)
 {
@@ -607,7 +566,8 @@ static int fill_plan(
 	r = r < 0 ? r : write_args(plan);
 	r = r < 0 ? r : write_command(plan);
 	if (r == 0) {
-		choose_uses(spec, &view, plan);
+		promise_keep(promises, ARRAY_SIZE(promises), spec,
+			promise_grounds(spec, plan) | native_view_grounds(spec, &view), plan);
 		r = plan_seal(plan);
 	}
 	return r;
@@ -616,25 +576,10 @@ static int fill_plan(
 static int bubblewrap_compile(const struct spec *spec, const struct host *host, uint32_t without,
 	struct plan **ret_plan, struct err *err)
 {
-	cleanup(plan_freep) struct plan *plan = NULL;
-	int r = spec_validate(spec, err);
+	static const struct foreign_compiler compiler = {
+		"bubblewrap", PLAN_KERNEL_SHARED, refuse_unsupported, fill_plan};
 
-	if (r < 0 || (r = refuse_unsupported(spec, host, without, err)) < 0) {
-		return r;
-	}
-	r = plan_new("bubblewrap", &plan);
-	if (r == 0) {
-		plan->executable_here = true;
-		plan->without = without;
-		r = fill_plan(spec, host, plan, err);
-	}
-	if (r == -ENOMEM) {
-		return err_set(err, ENOMEM, "compiling the plan");
-	}
-	if (r == 0) {
-		*ret_plan = take_ptr(&plan);
-	}
-	return r;
+	return foreign_compile(&compiler, spec, host, without, ret_plan, err);
 }
 
 /* ---- start ---- */

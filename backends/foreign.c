@@ -144,10 +144,7 @@ int foreign_limits(const struct spec *spec, const struct host *host, struct plan
 
 int foreign_notes(const struct spec *spec, const struct host *host, struct plan *plan)
 {
-	const struct {
-		bool holds;
-		const char *caveat;
-	} table[] = {
+	const struct promise_note table[] = {
 		{spec->net == NET_DISABLE, "net.disable.loopback_private"},
 		{spec->net == NET_ENABLE, "net.enable.host_network"},
 		{spec->no_exec, "proc.no_exec.loader"},
@@ -167,12 +164,32 @@ int foreign_notes(const struct spec *spec, const struct host *host, struct plan 
 		{spec->share == SHARE_CONNECTION, "session.shared"},
 		{spec->memory == 0, "res.disk.memfd"},
 	};
-	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(table); i++) {
-		if (table[i].holds) {
-			r = plan_add_caveat(plan, table[i].caveat);
-		}
+	return promise_note_all(table, ARRAY_SIZE(table), plan);
+}
+
+int foreign_compile(const struct foreign_compiler *with, const struct spec *spec,
+	const struct host *host, uint32_t without, struct plan **ret_plan, struct err *err)
+{
+	cleanup(plan_freep) struct plan *plan = NULL;
+	int r = spec_validate(spec, err);
+
+	r = r < 0 ? r : with->refuse(spec, host, without, err);
+	if (r < 0) {
+		return r;
+	}
+	r = plan_new(with->backend, &plan);
+	if (r == 0) {
+		plan->executable_here = true;
+		plan->kernel = with->kernel;
+		plan->without = without;
+		r = with->fill(spec, host, plan, err);
+	}
+	if (r == -ENOMEM) {
+		return err_set(err, ENOMEM, "compiling the plan");
+	}
+	if (r == 0) {
+		*ret_plan = take_ptr(&plan);
 	}
 	return r;
 }

@@ -6,7 +6,24 @@
 
 #include "backends/host.h"
 #include "backends/plan.h"
+#include "backends/promise.h"
 #include "backends/spec.h"
+
+/* How a backend compiles. */
+struct foreign_compiler {
+	const char *backend; /* its name */
+	enum plan_kernel kernel;
+	/* What the backend cannot do, before there is a plan. */
+	int (*refuse)(const struct spec *spec, const struct host *host, uint32_t without,
+		struct err *err);
+	/* Fills in an empty plan of this backend, and seals it. */
+	int (*fill)(const struct spec *spec, const struct host *host, struct plan *plan,
+		struct err *err);
+};
+
+/* As backend->compile: validates, refuses, and fills a plan that is executable here. */
+int foreign_compile(const struct foreign_compiler *with, const struct spec *spec,
+	const struct host *host, uint32_t without, struct plan **ret_plan, struct err *err);
 
 /* The namespaces that the spec and the layers left out ask for. */
 void foreign_namespaces(const struct spec *spec, struct plan *plan);

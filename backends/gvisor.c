@@ -31,12 +31,10 @@ static int gvisor_probe(const struct host *host, struct err *err)
 	return 0;
 }
 
-static int refuse_unsupported(const struct spec *spec, const struct host *host, struct err *err)
+static int refuse_unsupported(
+	const struct spec *spec, const struct host *host, uint32_t without, struct err *err)
 {
-	const struct {
-		bool holds;
-		const char *text;
-	} table[] = {
+	const struct promise_refusal table[] = {
 		{spec->net == NET_ENABLE || spec->net == NET_OUTBOUND,
 			"net: gvisor has no network yet that was measured; use net: disable"},
 		{spec->net == NET_EGRESS || strv_length(spec->egress) > 0,
@@ -54,12 +52,8 @@ static int refuse_unsupported(const struct spec *spec, const struct host *host, 
 			"memory: runsc itself takes about 40 MiB of it; use 96M or more"},
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-		if (table[i].holds) {
-			return err_refuse(err, ENOTSUP, "%s", table[i].text);
-		}
-	}
-	return 0;
+	(void)without; /* what runsc has no such layer for changes nothing */
+	return promise_refuse_any(table, ARRAY_SIZE(table), err);
 }
 
 /*
@@ -212,10 +206,7 @@ static int note_spec(const struct spec *spec, const struct host *host,
 	const struct gvisor_view *view, struct plan *plan)
 {
 	const struct host_gvisor *facts = gvisor_facts(host);
-	const struct {
-		bool holds;
-		const char *caveat;
-	} table[] = {
+	const struct promise_note table[] = {
 		{spec->net == NET_DISABLE, "net.disable.loopback_private"},
 		{spec->no_exec && has_filter(host, plan), "proc.no_exec.loader"},
 		{spec->no_exec && !has_filter(host, plan), "gvisor.no_filter"},
@@ -240,14 +231,8 @@ static int note_spec(const struct spec *spec, const struct host *host,
 			"denial_log.unavailable"},
 		{plan->without != 0, "layer.removed"},
 	};
-	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(table); i++) {
-		if (table[i].holds) {
-			r = plan_add_caveat(plan, table[i].caveat);
-		}
-	}
-	return r;
+	return promise_note_all(table, ARRAY_SIZE(table), plan);
 }
 
 /*
@@ -255,52 +240,37 @@ static int note_spec(const struct spec *spec, const struct host *host,
  * outside. What gVisor's own kernel keeps where no eye of the host reaches (kernel.filter, priv.none,
  * res.pids, res.disk) is not here.
  */
-static void choose_uses(const struct spec *spec, const struct host *host,
-	const struct gvisor_view *view, struct plan *plan)
-{
-	const bool scrubs = strv_length(spec->env_allow) > 0 || strv_length(spec->env_deny) > 0;
-	const uint32_t out = plan->without;
-	const bool own_mounts = !(out & PLAN_LAYER_MOUNT);
-	const bool own_net = !has_net(spec, plan);
-	const struct {
-		enum capability capability;
-		bool asked;
-		uint32_t layers; /* all of them must be there */
-		bool also;
-	} table[] = {
-		{CAPABILITY_KERNEL_ISOLATION, true, 0, true},
-		{CAPABILITY_NET_DISABLE, spec->net == NET_DISABLE, PLAN_LAYER_NET, own_net},
-		{CAPABILITY_FS_READ_HOST, view->broad, 0, true},
-		{CAPABILITY_FS_READ_SCOPE, !view->broad, 0, own_mounts},
-		{CAPABILITY_FS_READ_DENY, strv_length(spec->read_deny) > 0, PLAN_LAYER_READ_DENY,
-			own_mounts},
-		{CAPABILITY_FS_WRITE_DENY, spec->write == WRITE_NONE, PLAN_LAYER_READ_ONLY,
-			own_mounts},
-		{CAPABILITY_FS_WRITE_SCOPE,
-			spec->write == WRITE_SCOPE || spec->write == WRITE_OVERLAY,
-			PLAN_LAYER_READ_ONLY, own_mounts},
-		{CAPABILITY_FS_WRITE_EPHEMERAL,
-			spec->write == WRITE_EPHEMERAL || spec->write == WRITE_OVERLAY,
-			PLAN_LAYER_READ_ONLY, own_mounts && !view->no_overlay},
-		{CAPABILITY_ENV_SCRUB, scrubs, PLAN_LAYER_ENV, true},
-		{CAPABILITY_PROC_NO_EXEC, spec->no_exec, PLAN_LAYER_FILTER, has_filter(host, plan)},
-		{CAPABILITY_IPC_RESTRICT, true, 0, own_mounts},
-		{CAPABILITY_RES_CPU, spec->cpu_milli > 0, PLAN_LAYER_CGROUP,
-			plan->cgroup_version[CGROUP_CPU]},
-		{CAPABILITY_RES_MEMORY, spec->memory > 0, PLAN_LAYER_CGROUP,
-			plan->cgroup_version[CGROUP_MEMORY]},
-		{CAPABILITY_RES_TIME, plan->timeout > 0, PLAN_LAYER_TIME, true},
-		{CAPABILITY_PROC_ISOLATION, true, 0, true},
-		{CAPABILITY_TTY_ISOLATE, true, PLAN_LAYER_FILTER, own_mounts},
-		{CAPABILITY_HOST_CONCEAL, !view->broad, 0, own_mounts},
-		{CAPABILITY_SESSION_FRESH, !view->persistent, 0, own_mounts},
-	};
+static const struct promise promises[] = {
+	{CAPABILITY_KERNEL_ISOLATION, 0, 0},
+	{CAPABILITY_NET_DISABLE, PLAN_LAYER_NET, 0},
+	{CAPABILITY_FS_READ_HOST, 0, PROMISE_BROAD_VIEW},
+	{CAPABILITY_FS_READ_SCOPE, 0, PROMISE_LISTED_VIEW | PROMISE_OWN_MOUNTS},
+	{CAPABILITY_FS_READ_DENY, PLAN_LAYER_READ_DENY, PROMISE_OWN_MOUNTS},
+	{CAPABILITY_FS_WRITE_DENY, PLAN_LAYER_READ_ONLY, PROMISE_OWN_MOUNTS},
+	{CAPABILITY_FS_WRITE_SCOPE, PLAN_LAYER_READ_ONLY, PROMISE_OWN_MOUNTS},
+	{CAPABILITY_FS_WRITE_EPHEMERAL, PLAN_LAYER_READ_ONLY,
+		PROMISE_OWN_MOUNTS | PROMISE_THROW_AWAY},
+	{CAPABILITY_ENV_SCRUB, PLAN_LAYER_ENV, 0},
+	{CAPABILITY_PROC_NO_EXEC, PLAN_LAYER_FILTER, PROMISE_FILTERED},
+	{CAPABILITY_IPC_RESTRICT, 0, PROMISE_OWN_MOUNTS},
+	{CAPABILITY_RES_CPU, PLAN_LAYER_CGROUP, PROMISE_CPU_GROUP},
+	{CAPABILITY_RES_MEMORY, PLAN_LAYER_CGROUP, PROMISE_MEMORY_GROUP},
+	{CAPABILITY_RES_TIME, PLAN_LAYER_TIME, 0},
+	{CAPABILITY_PROC_ISOLATION, 0, 0},
+	{CAPABILITY_TTY_ISOLATE, PLAN_LAYER_FILTER, PROMISE_OWN_MOUNTS},
+	{CAPABILITY_HOST_CONCEAL, 0, PROMISE_LISTED_VIEW | PROMISE_OWN_MOUNTS},
+	{CAPABILITY_SESSION_FRESH, 0, PROMISE_NOTHING_PERSISTS | PROMISE_OWN_MOUNTS},
+};
 
-	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-		if (table[i].asked && !(out & table[i].layers) && table[i].also) {
-			capability_set_add(&plan->uses, table[i].capability);
-		}
-	}
+/* What the promises rest on. */
+static uint32_t find_grounds(const struct spec *spec, const struct host *host,
+	const struct gvisor_view *view, const struct plan *plan)
+{
+	return promise_grounds(spec, plan) |
+		(view->broad ? PROMISE_BROAD_VIEW : PROMISE_LISTED_VIEW) |
+		(view->no_overlay ? 0 : PROMISE_THROW_AWAY) |
+		(view->persistent ? 0 : PROMISE_NOTHING_PERSISTS) |
+		(has_filter(host, plan) ? PROMISE_FILTERED : 0);
 }
 
 static int fill(
@@ -320,7 +290,8 @@ static int fill(
 	r = r < 0 ? r : make_bundle(spec, host, &view, plan, err);
 	r = r < 0 ? r : note_spec(spec, host, &view, plan);
 	if (r == 0) {
-		choose_uses(spec, host, &view, plan);
+		promise_keep(promises, ARRAY_SIZE(promises), spec,
+			find_grounds(spec, host, &view, plan), plan);
 		r = plan_seal(plan);
 	}
 	return r;
@@ -329,26 +300,10 @@ static int fill(
 static int gvisor_compile(const struct spec *spec, const struct host *host, uint32_t without,
 	struct plan **ret_plan, struct err *err)
 {
-	cleanup(plan_freep) struct plan *plan = NULL;
-	int r = spec_validate(spec, err);
+	static const struct foreign_compiler compiler = {
+		"gvisor", PLAN_KERNEL_USER, refuse_unsupported, fill};
 
-	if (r < 0 || (r = refuse_unsupported(spec, host, err)) < 0) {
-		return r;
-	}
-	r = plan_new("gvisor", &plan);
-	if (r == 0) {
-		plan->executable_here = true;
-		plan->kernel = PLAN_KERNEL_USER;
-		plan->without = without;
-		r = fill(spec, host, plan, err);
-	}
-	if (r == -ENOMEM) {
-		return err_set(err, ENOMEM, "compiling the plan");
-	}
-	if (r == 0) {
-		*ret_plan = take_ptr(&plan);
-	}
-	return r;
+	return foreign_compile(&compiler, spec, host, without, ret_plan, err);
 }
 
 #define HAS(name) (UINT64_C(1) << CAPABILITY_##name)

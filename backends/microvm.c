@@ -24,6 +24,7 @@
 #include "backends/backend.h"
 #include "backends/linux/landlock.h"
 #include "backends/linux/launcher.h"
+#include "backends/promise.h"
 #include "backends/vm/protocol.h"
 #include "backends/vm/session.h"
 #include "base/cleanup.h"
@@ -449,10 +450,7 @@ static void drop_caveats(struct plan *plan)
 
 static int note(const struct spec *spec, const struct host *host, struct plan *plan)
 {
-	const struct {
-		bool holds;
-		const char *caveat;
-	} table[] = {
+	const struct promise_note table[] = {
 		{!host->guest.kvm, "vm.no_kvm"},
 		{true, "vm.root.cached"},
 		{spec->memory == 0, "vm.memory.default"},
@@ -467,15 +465,9 @@ static int note(const struct spec *spec, const struct host *host, struct plan *p
 		{plan->jail->uid_map[0].own, "id.single_uid"},
 		{host->root && host->id_count == 0, "userns.no_range"},
 	};
-	int r = 0;
 
 	drop_caveats(plan);
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(table); i++) {
-		if (table[i].holds) {
-			r = plan_add_caveat(plan, table[i].caveat);
-		}
-	}
-	return r;
+	return promise_note_all(table, ARRAY_SIZE(table), plan);
 }
 
 /*

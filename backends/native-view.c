@@ -12,6 +12,7 @@
 
 #include "backends/linux/kernel.h"
 #include "backends/linux/landlock.h"
+#include "backends/promise.h"
 
 #define DISK_DEFAULT (64ULL << 20)
 #define SMALL (64ULL << 10)
@@ -474,6 +475,14 @@ static int choose_home(struct builder *b)
 	}
 	b->view->start = b->view->home ? strdup(b->view->broad ? "/" : b->view->home) : NULL;
 	return b->view->home && b->view->start ? 0 : -ENOMEM;
+}
+
+uint32_t native_view_grounds(const struct spec *spec, const struct native_view *view)
+{
+	return (view->broad ? PROMISE_BROAD_VIEW : PROMISE_LISTED_VIEW) |
+		(view->host_sockets ? 0 : PROMISE_NO_HOST_SOCKETS) |
+		(view->no_overlay ? 0 : PROMISE_THROW_AWAY) |
+		(view->has_scopes || spec->allow_temp ? 0 : PROMISE_NOTHING_PERSISTS);
 }
 
 int native_view_compile(const struct spec *spec, const struct host *host, struct plan *plan,

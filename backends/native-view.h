@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "backends/host.h"
 #include "backends/plan.h"
@@ -21,6 +22,9 @@ struct native_view {
 };
 
 void native_view_fini(struct native_view *view);
+
+/* What promises rest on in this view: enum promise_ground. */
+uint32_t native_view_grounds(const struct spec *spec, const struct native_view *view);
 
 /* Appends mounts, rules and caveats to plan. 0, -ENOMEM, or another errno with err. */
 int native_view_compile(const struct spec *spec, const struct host *host, struct plan *plan,

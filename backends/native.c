@@ -33,8 +33,10 @@ static int native_probe(const struct host *host, struct err *err)
 }
 
 /* What this backend does not do yet is refused by name, never done halfway. */
-static int refuse_unsupported(const struct spec *spec, const struct host *host, struct err *err)
+static int refuse_unsupported(
+	const struct spec *spec, const struct host *host, uint32_t without, struct err *err)
 {
+	(void)without; /* every layer can be left out */
 	if (spec->root == ROOT_IMAGE) {
 		return err_refuse(err, ENOTSUP,
 			"root: image: the native backend cannot do this yet; unpack it and use "
@@ -94,80 +96,49 @@ static int note_landlock(const struct host *host, struct plan *plan)
 	return r;
 }
 
-/*
- * The promises, each with everything it rests on. What a missing layer takes away is this table and
- * nothing else, so that no promise can outlive its reason.
- */
-static void choose_uses(const struct spec *spec, const struct native_view *view, struct plan *plan)
-{
-	const uint32_t out = plan->without;
-	const bool pids_kept = plan->cgroup_version[CGROUP_PIDS] ||
-		(!plan->uid_map[0].own && !(out & PLAN_LAYER_RLIMITS));
-	const bool scrubs = strv_length(spec->env_allow) > 0 || strv_length(spec->env_deny) > 0;
-	const bool own_mounts = !(out & PLAN_LAYER_MOUNT);
-	const bool persistent = view->has_scopes || spec->allow_temp;
-	const bool own_net = plan->namespaces & PLAN_NS_NET;
-	const struct {
-		enum capability capability;
-		bool asked;
-		uint32_t layers; /* all of them must be there */
-		bool also;
-	} table[] = {
-		{CAPABILITY_NET_DISABLE, spec->net == NET_DISABLE, PLAN_LAYER_NET, own_net},
-		{CAPABILITY_NET_ENABLE, spec->net == NET_ENABLE, 0, true},
-		{CAPABILITY_NET_OUTBOUND, spec->net == NET_OUTBOUND,
-			PLAN_LAYER_NET | PLAN_LAYER_NET_RULES | PLAN_LAYER_CAPS, own_net},
-		{CAPABILITY_NET_EGRESS, spec->net == NET_EGRESS,
-			PLAN_LAYER_NET | PLAN_LAYER_NET_RULES | PLAN_LAYER_CAPS, own_net},
-		{CAPABILITY_NET_INBOUND, spec->inbound != NULL,
-			PLAN_LAYER_NET | PLAN_LAYER_NET_RULES | PLAN_LAYER_CAPS, own_net},
-		{CAPABILITY_FS_READ_HOST, view->broad, 0, true},
-		{CAPABILITY_FS_READ_SCOPE, !view->broad, 0, own_mounts},
-		{CAPABILITY_FS_READ_DENY, strv_length(spec->read_deny) > 0, PLAN_LAYER_READ_DENY,
-			own_mounts},
-		{CAPABILITY_FS_WRITE_DENY, spec->write == WRITE_NONE,
-			PLAN_LAYER_READ_ONLY | PLAN_LAYER_DEV, own_mounts},
-		{CAPABILITY_FS_WRITE_SCOPE,
-			spec->write == WRITE_SCOPE || spec->write == WRITE_OVERLAY,
-			PLAN_LAYER_READ_ONLY, own_mounts},
-		{CAPABILITY_FS_WRITE_EPHEMERAL,
-			spec->write == WRITE_EPHEMERAL || spec->write == WRITE_OVERLAY,
-			PLAN_LAYER_READ_ONLY, own_mounts && !view->no_overlay},
-		{CAPABILITY_ENV_SCRUB, scrubs, PLAN_LAYER_ENV, true},
-		{CAPABILITY_PROC_NO_EXEC, spec->no_exec, PLAN_LAYER_FILTER, true},
-		{CAPABILITY_IPC_RESTRICT, !view->host_sockets,
-			PLAN_LAYER_IPC | PLAN_LAYER_KEYRING | PLAN_LAYER_DEV | PLAN_LAYER_FILTER,
-			own_mounts && own_net},
-		{CAPABILITY_RES_CPU, spec->cpu_milli > 0, PLAN_LAYER_CGROUP,
-			plan->cgroup_version[CGROUP_CPU]},
-		{CAPABILITY_RES_MEMORY, spec->memory > 0, PLAN_LAYER_CGROUP,
-			plan->cgroup_version[CGROUP_MEMORY]},
-		{CAPABILITY_RES_PIDS, spec->pids > 0, 0, pids_kept},
-		{CAPABILITY_RES_DISK, !persistent,
-			PLAN_LAYER_DISK | PLAN_LAYER_DEV | PLAN_LAYER_READ_ONLY, own_mounts},
-		{CAPABILITY_RES_TIME, plan->timeout > 0, PLAN_LAYER_TIME, true},
-		{CAPABILITY_PROC_ISOLATION, true, PLAN_LAYER_PID | PLAN_LAYER_SESSION, own_mounts},
-		{CAPABILITY_KERNEL_FILTER, true, PLAN_LAYER_FILTER, true},
-		{CAPABILITY_PRIV_NONE, true,
-			PLAN_LAYER_CAPS | PLAN_LAYER_NO_NEW_PRIVS | PLAN_LAYER_USER_LIMITS, true},
-		{CAPABILITY_DEV_MINIMAL, true, PLAN_LAYER_DEV, own_mounts},
-		{CAPABILITY_TTY_ISOLATE, true,
-			PLAN_LAYER_SESSION | PLAN_LAYER_FILTER | PLAN_LAYER_DEV, own_mounts},
-		{CAPABILITY_HOST_CONCEAL, !view->broad,
-			PLAN_LAYER_UTS | PLAN_LAYER_MASKS | PLAN_LAYER_KEYRING | PLAN_LAYER_PID |
-				PLAN_LAYER_CGROUP | PLAN_LAYER_DEV | PLAN_LAYER_FILTER,
-			own_mounts},
-		{CAPABILITY_SESSION_FRESH, !persistent && spec->share != SHARE_CONNECTION,
-			PLAN_LAYER_IPC | PLAN_LAYER_PID | PLAN_LAYER_KEYRING | PLAN_LAYER_CLOSE_FDS,
-			own_mounts && own_net},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-		if (table[i].asked && !(out & table[i].layers) && table[i].also) {
-			capability_set_add(&plan->uses, table[i].capability);
-		}
-	}
-}
+/* The promises, each with everything it rests on: what a missing layer takes away is this table. */
+static const struct promise promises[] = {
+	{CAPABILITY_NET_DISABLE, PLAN_LAYER_NET, PROMISE_OWN_NET},
+	{CAPABILITY_NET_ENABLE, 0, 0},
+	{CAPABILITY_NET_OUTBOUND, PLAN_LAYER_NET | PLAN_LAYER_NET_RULES | PLAN_LAYER_CAPS,
+		PROMISE_OWN_NET},
+	{CAPABILITY_NET_EGRESS, PLAN_LAYER_NET | PLAN_LAYER_NET_RULES | PLAN_LAYER_CAPS,
+		PROMISE_OWN_NET},
+	{CAPABILITY_NET_INBOUND, PLAN_LAYER_NET | PLAN_LAYER_NET_RULES | PLAN_LAYER_CAPS,
+		PROMISE_OWN_NET},
+	{CAPABILITY_FS_READ_HOST, 0, PROMISE_BROAD_VIEW},
+	{CAPABILITY_FS_READ_SCOPE, 0, PROMISE_LISTED_VIEW | PROMISE_OWN_MOUNTS},
+	{CAPABILITY_FS_READ_DENY, PLAN_LAYER_READ_DENY, PROMISE_OWN_MOUNTS},
+	{CAPABILITY_FS_WRITE_DENY, PLAN_LAYER_READ_ONLY | PLAN_LAYER_DEV, PROMISE_OWN_MOUNTS},
+	{CAPABILITY_FS_WRITE_SCOPE, PLAN_LAYER_READ_ONLY, PROMISE_OWN_MOUNTS},
+	{CAPABILITY_FS_WRITE_EPHEMERAL, PLAN_LAYER_READ_ONLY,
+		PROMISE_OWN_MOUNTS | PROMISE_THROW_AWAY},
+	{CAPABILITY_ENV_SCRUB, PLAN_LAYER_ENV, 0},
+	{CAPABILITY_PROC_NO_EXEC, PLAN_LAYER_FILTER, 0},
+	{CAPABILITY_IPC_RESTRICT,
+		PLAN_LAYER_IPC | PLAN_LAYER_KEYRING | PLAN_LAYER_DEV | PLAN_LAYER_FILTER,
+		PROMISE_NO_HOST_SOCKETS | PROMISE_OWN_MOUNTS | PROMISE_OWN_NET},
+	{CAPABILITY_RES_CPU, PLAN_LAYER_CGROUP, PROMISE_CPU_GROUP},
+	{CAPABILITY_RES_MEMORY, PLAN_LAYER_CGROUP, PROMISE_MEMORY_GROUP},
+	{CAPABILITY_RES_PIDS, 0, PROMISE_PIDS_KEPT},
+	{CAPABILITY_RES_DISK, PLAN_LAYER_DISK | PLAN_LAYER_DEV | PLAN_LAYER_READ_ONLY,
+		PROMISE_NOTHING_PERSISTS | PROMISE_OWN_MOUNTS},
+	{CAPABILITY_RES_TIME, PLAN_LAYER_TIME, 0},
+	{CAPABILITY_PROC_ISOLATION, PLAN_LAYER_PID | PLAN_LAYER_SESSION, PROMISE_OWN_MOUNTS},
+	{CAPABILITY_KERNEL_FILTER, PLAN_LAYER_FILTER, 0},
+	{CAPABILITY_PRIV_NONE, PLAN_LAYER_CAPS | PLAN_LAYER_NO_NEW_PRIVS | PLAN_LAYER_USER_LIMITS,
+		0},
+	{CAPABILITY_DEV_MINIMAL, PLAN_LAYER_DEV, PROMISE_OWN_MOUNTS},
+	{CAPABILITY_TTY_ISOLATE, PLAN_LAYER_SESSION | PLAN_LAYER_FILTER | PLAN_LAYER_DEV,
+		PROMISE_OWN_MOUNTS},
+	{CAPABILITY_HOST_CONCEAL,
+		PLAN_LAYER_UTS | PLAN_LAYER_MASKS | PLAN_LAYER_KEYRING | PLAN_LAYER_PID |
+			PLAN_LAYER_CGROUP | PLAN_LAYER_DEV | PLAN_LAYER_FILTER,
+		PROMISE_LISTED_VIEW | PROMISE_OWN_MOUNTS},
+	{CAPABILITY_SESSION_FRESH,
+		PLAN_LAYER_IPC | PLAN_LAYER_PID | PLAN_LAYER_KEYRING | PLAN_LAYER_CLOSE_FDS,
+		PROMISE_NOTHING_PERSISTS | PROMISE_UNSHARED | PROMISE_OWN_MOUNTS | PROMISE_OWN_NET},
+};
 
 static int fill(
 	const struct spec *spec, const struct host *host, struct plan *plan, struct err *err)
@@ -194,7 +165,8 @@ static int fill(
 	r = r < 0 ? r : note_landlock(host, plan);
 	r = r < 0 ? r : foreign_notes(spec, host, plan);
 	if (r == 0) {
-		choose_uses(spec, &view, plan);
+		promise_keep(promises, ARRAY_SIZE(promises), spec,
+			promise_grounds(spec, plan) | native_view_grounds(spec, &view), plan);
 		r = plan_seal(plan);
 	}
 	return r;
@@ -203,25 +175,10 @@ static int fill(
 static int native_compile(const struct spec *spec, const struct host *host, uint32_t without,
 	struct plan **ret_plan, struct err *err)
 {
-	cleanup(plan_freep) struct plan *plan = NULL;
-	int r = spec_validate(spec, err);
+	static const struct foreign_compiler compiler = {
+		"native", PLAN_KERNEL_SHARED, refuse_unsupported, fill};
 
-	if (r < 0 || (r = refuse_unsupported(spec, host, err)) < 0) {
-		return r;
-	}
-	r = plan_new("native", &plan);
-	if (r == 0) {
-		plan->executable_here = true;
-		plan->without = without;
-		r = fill(spec, host, plan, err);
-	}
-	if (r == -ENOMEM) {
-		return err_set(err, ENOMEM, "compiling the plan");
-	}
-	if (r == 0) {
-		*ret_plan = take_ptr(&plan);
-	}
-	return r;
+	return foreign_compile(&compiler, spec, host, without, ret_plan, err);
 }
 
 #define HAS(name) (UINT64_C(1) << CAPABILITY_##name)
