@@ -4,7 +4,7 @@
 Each row is a ratio: the candidates take turns (A B C A B C ...), a round gives one ratio, and the
 row is the median of the rounds. Everything is on loopback, in one temporary directory, and gone
 at the end. Peers: OpenSSH's sshd and dropbear, with bubblewrap as the user's login shell, in a mount
-namespace in which that user exists; bubblewrap itself.
+namespace in which that user exists; bubblewrap itself; and the tools of the other backends, by hand.
 """
 import argparse
 import contextlib
@@ -46,6 +46,8 @@ sys.path.insert(0, os.path.join(HERE, "..", "e2e"))
 from lib import (Cloche, OpenSshd, Server, descendants, eventually, finish, read_line,  # noqa: E402
                  run, sandbox_processes)
 from proxy import Proxy  # noqa: E402
+import foreign  # noqa: E402
+from foreign import spent  # noqa: E402
 
 CLOCHE = os.path.join(BUILD, "cli", "cloche")
 LOAD = os.path.join(BUILD, "tests", "bench", "load")
@@ -146,19 +148,6 @@ def measure(name):
 groups = []
 
 
-def spent(argv):
-    """Seconds from before the start to after the end."""
-    null = [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0)]
-    begin = time.perf_counter()
-    pid = os.posix_spawnp(argv[0], argv, os.environ, file_actions=null)
-    _, status = os.waitpid(pid, 0)
-    end = time.perf_counter()
-    if status:
-        raise RuntimeError(f"{argv} ended with {status}")
-    return end - begin
-
-
 @measure("launch")
 def launch():
     ours, theirs = [], []
@@ -169,32 +158,20 @@ def launch():
         f"{median(ours)} / {median(theirs)}")
 
 
-@contextlib.contextmanager
-def bundle(*options):
-    """The bundle of a gvisor plan, for runsc by hand."""
-    plan = run([CLOCHE, "plan", "--backend=gvisor", "--json", *options, "--", "true"])
-    plan = json.loads(plan.out)
-    with tempfile.TemporaryDirectory(prefix="cloche-bench.", dir="/run") as directory:
-        for file in plan["files"]:
-            with open(os.path.join(directory, file["name"]), "w", encoding="utf-8") as out:
-                out.write(file["content"].replace("{dir}", directory).replace("{brace}", "{"))
-        for step in plan["steps"]:
-            if step["when"] == "before":
-                subprocess.run([word.replace("{dir}", directory) for word in step["argv"]], check=True)
-        yield directory, [word.replace("{dir}", directory) for word in plan["command"]]
+def measure_backend(name, options, peer, tool, share):
+    def function():
+        ours, theirs = [], []
+        with peer(CLOCHE, BUILD) as by_hand:
+            for number in range(max(3, round(ARGS.rounds * share))):
+                ours.append(spent([CLOCHE, "run", f"--backend={name}", *options, "--", "true"]))
+                theirs.append(by_hand(number))
+        row(f"cloche run --backend={name} -- true / {tool}", paired(ours, theirs), "<=", 1.15,
+            f"{median(ours)} / {median(theirs)}")
+    measure(f"backends {name}")(function)
 
 
-@measure("backends")
-def backends():
-    options = ["--readable=/usr", "--write=ephemeral"]
-    ours, theirs = [], []
-    with bundle(*options) as (directory, command):
-        for number in range(ARGS.rounds):
-            ours.append(spent([CLOCHE, "run", "--backend=gvisor", *options, "--", "true"]))
-            theirs.append(spent([word.replace("{id}", f"cloche-bench-{os.getpid()}-{number}")
-                                 for word in command]))
-    row("cloche run --backend=gvisor -- true / runsc run", paired(ours, theirs), "<=", 1.15,
-        f"{median(ours)} / {median(theirs)}")
+for each in foreign.PEERS:
+    measure_backend(*each)
 
 
 def load(server, mode, count, parallel=1):
