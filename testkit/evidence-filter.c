@@ -197,7 +197,7 @@ static void survey(struct look *look, const char *arg)
 		count_bits(map), lost, impossible, theirs->caps[2] ? "; capabilities differ" : "");
 }
 
-const struct evidence_row evidence_filter[] = {
+static const struct evidence_row filter_rows[] = {
 	{"K.filter.modules", filter_group, "modules"},
 	{"K.filter.boot", filter_group, "boot"},
 	{"K.filter.clock", filter_group, "clock"},
@@ -225,8 +225,11 @@ const struct evidence_row evidence_filter[] = {
 	{NULL, NULL, NULL},
 };
 
+const struct evidence_table evidence_filter = {
+	filter_rows, NULL, "E3: the session's filter, dumped from it and evaluated by the host"};
+
 /* One row for each of doors.h. */
-const struct evidence_row evidence_doors[] = {
+static const struct evidence_row doors_rows[] = {
 	{"K.chroot", tried_door, NULL},
 	{"K.umount", tried_door, NULL},
 	{"K.fsconfig", tried_door, NULL},
@@ -279,3 +282,6 @@ const struct evidence_row evidence_doors[] = {
 	{"REG.clone3", tried_door, NULL},
 	{NULL, NULL, NULL},
 };
+
+const struct evidence_table evidence_doors = {
+	doors_rows, NULL, "E3: the session's filter, asked about the very call that was tried"};

@@ -146,7 +146,7 @@ static void share_user(struct look *look, const char *arg)
 	}
 }
 
-const struct evidence_row evidence_peers[] = {
+static const struct evidence_row peers_rows[] = {
 	{"C.see", seen_name, "1"},
 	{"C.tmp", by_place, "/tmp"},
 	{"C.vartmp", by_place, "/var/tmp"},
@@ -169,3 +169,6 @@ const struct evidence_row evidence_peers[] = {
 	{"C.user", share_user, NULL},
 	{NULL, NULL, NULL},
 };
+
+const struct evidence_table evidence_peers = {
+	peers_rows, NULL, "E1: the other session's token; E3: what parts the two"};

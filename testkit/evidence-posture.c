@@ -348,7 +348,7 @@ static void alias_read(struct look *look, const char *arg)
 	}
 }
 
-const struct evidence_row evidence_posture[] = {
+static const struct evidence_row posture_rows[] = {
 	{"R.rlimit-files", rlimit_state, "Max open files"},
 	{"R.rlimit-processes", rlimit_state, "Max processes"},
 	{"R.rlimit-core", rlimit_state, "Max core file size"},
@@ -366,7 +366,10 @@ const struct evidence_row evidence_posture[] = {
 	{NULL, NULL, NULL},
 };
 
-const struct evidence_row evidence_regress[] = {
+const struct evidence_table evidence_posture = {
+	posture_rows, NULL, "E3: its limits, mounts and tasks, read from outside"};
+
+static const struct evidence_row regress_rows[] = {
 	{"REG.CVE-2022-0492", userns_call, "12020000"},
 	{"REG.binfmt", userns_call, "10020000"},
 	{"REG.CVE-2024-21626", held_directory, NULL},
@@ -385,3 +388,6 @@ const struct evidence_row evidence_regress[] = {
 	{"REG.CVE-2025-31133", masked_paths, NULL},
 	{NULL, NULL, NULL},
 };
+
+const struct evidence_table evidence_regress = {
+	regress_rows, NULL, "E2: the canary was reached; E3: its filter, sets and mounts"};

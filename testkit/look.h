@@ -23,9 +23,23 @@ struct evidence_row {
 	const char *arg;
 };
 
-/* Tables; each ends with a NULL probe. */
-extern const struct evidence_row evidence_filter[], evidence_posture[], evidence_doors[],
-	evidence_regress[], evidence_peers[];
+/* A way of looking, in words: what it finds. A token alone proves what was done, not what was not. */
+struct evidence_kind {
+	void (*look)(struct look *look, const char *arg);
+	const char *text;
+	bool word_only;
+};
+
+/* Both lists end with NULL; text is for rows whose way of looking is no kind of its own. */
+struct evidence_table {
+	const struct evidence_row *rows;
+	const struct evidence_kind *kinds; /* or NULL */
+	const char *text;
+};
+
+extern const struct evidence_table evidence_files, evidence_objects, evidence_calls, evidence_state,
+	evidence_leaks, evidence_limits, evidence_filter, evidence_doors, evidence_posture,
+	evidence_regress, evidence_peers;
 
 /* What is said of it to people; at most one line. */
 void look_detail(struct look *look, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -52,3 +66,37 @@ void look_door(struct look *look, int allowed);
 
 /* A right token is proof, a wrong one a lie, a refusal only a word. */
 void look_token(struct look *look, const char *token);
+
+/* ---- ways of looking that several tables have ---- */
+
+/* The token of the probe, or of the canary that arg names, came back. */
+void look_own_token(struct look *look, const char *arg);
+
+/* The same for one that is made once for a measurement. */
+void look_ground_token(struct look *look, const char *arg);
+
+/* A listener of ours heard of it. arg: the setting that says where it listens. */
+void look_message(struct look *look, const char *arg);
+
+/* Both: the canary heard, and the client knows what it answered. */
+void look_message_and_token(struct look *look, const char *arg);
+
+/* The kernel told us that the canary was opened. */
+void look_opened(struct look *look, const char *arg);
+
+/* arg: the digit of the namespace (enum outside_namespace) that is or is not the host's own. */
+void look_shares_namespace(struct look *look, const char *arg);
+
+/* The filter, asked about the call that the probe tries. */
+void look_filter_door(struct look *look, const char *arg);
+
+/* ---- mounts ---- */
+
+/* May a file system of this type hold files of users? */
+bool look_keeps_files(const char *type);
+
+/*
+ * Is a directory of this very mount what lies at its target? Another mount may cover it, and a
+ * bound device node is not a place for files.
+ */
+bool look_is_reachable(const struct outside *theirs, const struct outside_mount *mount);

@@ -1,0 +1,318 @@
+/*
+ * Files: what the client did to them, before and after, and what lies behind a path of its tree.
+ */
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "testkit/look.h"
+
+/* The kernel told us that the file was read. */
+static void secret(struct look *look, const char *arg)
+{
+	char token[CANARY_TOKEN];
+	bool known = look->context->canary->inotify >= 0;
+
+	(void)canary_token(look->context->canary, look->probe->id, token);
+	(void)arg;
+	if (look_is_done(look) && look_text_is(look, token)) {
+		look_conclude(look, true, look_reached(look) ? LEVEL_EVENT : LEVEL_TOKEN);
+	} else if (known) {
+		look_conclude(look, look_reached(look), LEVEL_EVENT);
+	}
+}
+
+enum change {
+	CHANGE_EXISTS,
+	CHANGE_GONE,
+	CHANGE_CONTENT, /* no longer what was planted */
+	CHANGE_MODE,
+	CHANGE_TIME,
+};
+
+static bool file_changed(const struct look *look, const char *path, enum change change)
+{
+	char token[CANARY_TOKEN];
+	cleanup_free char *text = NULL;
+	struct stat info;
+	bool there = lstat(path, &info) == 0;
+
+	switch (change) {
+	case CHANGE_EXISTS:
+		return there;
+	case CHANGE_GONE:
+		return !there;
+	case CHANGE_CONTENT:
+		(void)canary_token(look->context->canary, look->probe->id, token);
+		return io_read_file(AT_FDCWD, path, 65536, &text, NULL) == 0 &&
+			strcmp(text, token) != 0;
+	case CHANGE_MODE:
+		return there && (info.st_mode & 0777) == 0600;
+	case CHANGE_TIME:
+		return there && info.st_mtime == 1;
+	}
+	return false;
+}
+
+static const struct {
+	const char *probe;
+	const char *path; /* below the run's readable place */
+	enum change change;
+} file_changes[] = {
+	{"F.create", "write/F.create", CHANGE_EXISTS},
+	{"F.overwrite", "write/F.overwrite", CHANGE_CONTENT},
+	{"F.append", "write/F.append", CHANGE_CONTENT},
+	{"F.truncate", "write/F.truncate", CHANGE_CONTENT},
+	{"F.unlink", "write/F.unlink", CHANGE_GONE},
+	{"F.rename", "write/F.renamed", CHANGE_EXISTS},
+	{"F.mkdir", "write/F.mkdir", CHANGE_EXISTS},
+	{"F.symlink", "write/F.symlink", CHANGE_EXISTS},
+	{"F.chmod", "mine/F.chmod", CHANGE_MODE},
+	{"F.times", "mine/F.times", CHANGE_TIME},
+	{"F.mmap", "write/F.mmap", CHANGE_CONTENT},
+	{"F.tmpfile", "write/F.tmpfile", CHANGE_EXISTS},
+};
+
+static void changed(struct look *look, const char *arg)
+{
+	char path[192];
+
+	(void)arg;
+	for (size_t i = 0; i < ARRAY_SIZE(file_changes); i++) {
+		if (strcmp(file_changes[i].probe, look->probe->id) == 0) {
+			(void)snprintf(path, sizeof(path), "%s/%s", look->context->canary->read,
+				file_changes[i].path);
+			look_conclude(look, file_changed(look, path, file_changes[i].change),
+				LEVEL_COMPARED);
+		}
+	}
+}
+
+static void scope_changed(struct look *look, const char *arg)
+{
+	char path[192];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", look->context->canary->scope, look->probe->id);
+	look_conclude(look,
+		file_changed(look, path, strcmp(arg, "new") == 0 ? CHANGE_EXISTS : CHANGE_CONTENT),
+		LEVEL_COMPARED);
+}
+
+/* The names it leaves in shared places. arg: the directory. */
+static void left(struct look *look, const char *arg)
+{
+	char path[128];
+
+	(void)snprintf(
+		path, sizeof(path), "%s/%s.%s", arg, look->context->canary->leave, look->probe->id);
+	look_conclude(look, file_changed(look, path, CHANGE_EXISTS), LEVEL_COMPARED);
+}
+
+static void scratch(struct look *look, const char *arg)
+{
+	const struct canary *canary = look->context->canary;
+
+	(void)arg;
+	if (canary->inotify >= 0) {
+		look_conclude(look, canary->created[0] || canary->created[1], LEVEL_EVENT);
+	}
+}
+
+static void leaked_directory(struct look *look, const char *arg)
+{
+	char path[128];
+
+	(void)arg;
+	(void)snprintf(path, sizeof(path), "%s/leak/F.dirfd", look->context->ground->root);
+	look_conclude(look, unlink(path) == 0, LEVEL_COMPARED);
+}
+
+static void leaked_file(struct look *look, const char *arg)
+{
+	struct stat info;
+	char path[128];
+
+	(void)arg;
+	(void)snprintf(path, sizeof(path), "%s/leak/file", look->context->ground->root);
+	if (stat(path, &info) == 0) {
+		look_conclude(look, info.st_size > 0, LEVEL_COMPARED);
+		(void)!truncate(path, 0);
+	}
+}
+
+static void locked(struct look *look, const char *arg)
+{
+	(void)arg;
+	if (look->context->canary->lock_sampled) {
+		look_conclude(look, look->context->canary->lock_taken, LEVEL_EVENT);
+	}
+}
+
+static void system_file(struct look *look, const char *arg)
+{
+	cleanup_close int fd = open(arg, O_RDONLY | O_CLOEXEC);
+	char text[128];
+	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text)) : -1;
+
+	if (look_is_done(look) && n > 0) {
+		size_t size = look->answer->size < (size_t)n ? look->answer->size : (size_t)n;
+		look_conclude(
+			look, size > 0 && memcmp(text, look->answer->text, size) == 0, LEVEL_TOKEN);
+	}
+}
+
+static void root_state(struct look *look, const char *arg)
+{
+	(void)arg;
+	look_conclude(look, look->context->run->outside.root_is_ours, LEVEL_STATE);
+}
+
+bool look_keeps_files(const char *type)
+{
+	static const char *const others[] = {"proc", "sysfs", "devpts", "mqueue", "cgroup",
+		"cgroup2", "devtmpfs", "debugfs", "tracefs", "securityfs", "bpf", "pstore",
+		"hugetlbfs", "configfs", "fusectl", "binfmt_misc", "autofs", "nsfs"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		if (strcmp(type, others[i]) == 0) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Where the plan itself lets writes through to the host. */
+static bool is_writable_place(const struct target *target, const char *path)
+{
+	STRV_FOREACH (place, target->spec.writable) {
+		size_t length = strlen(*place);
+		if (strncmp(path, *place, length) == 0 && (!path[length] || path[length] == '/')) {
+			return true;
+		}
+	}
+	return target->spec.allow_temp && strcmp(path, "/tmp") == 0;
+}
+
+/*
+ * Is a directory of this very mount what lies at its target? Another mount may cover it, and a
+ * bound device node is not a place for files.
+ */
+bool look_is_reachable(const struct outside *theirs, const struct outside_mount *mount)
+{
+	char path[256];
+	struct stat info;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/root%s", theirs->pid, mount->target);
+	return stat(path, &info) == 0 && S_ISDIR(info.st_mode) &&
+		(info.st_dev == makedev(mount->major, mount->minor) ||
+			strcmp(mount->type, "btrfs") == 0); /* whose files have other numbers */
+}
+
+/* A writable mount inside that shows a file system the host has mounted too. */
+static void mount_flags(struct look *look, const char *arg)
+{
+	const struct outside *ours = look->context->own;
+	const struct outside *theirs = &look->context->run->outside;
+	bool seen = false;
+
+	(void)arg;
+	for (size_t i = 0; i < theirs->mount_count && !seen; i++) {
+		const struct outside_mount *mount = &theirs->mounts[i];
+		if (!mount->writable || !look_keeps_files(mount->type)) {
+			continue;
+		}
+		for (size_t j = 0; j < ours->mount_count && !seen; j++) {
+			seen = ours->mounts[j].major == mount->major &&
+				ours->mounts[j].minor == mount->minor;
+		}
+		seen = seen && look_is_reachable(theirs, mount) &&
+			!is_writable_place(look->context->target, mount->target);
+		if (seen) {
+			look_detail(look, "%.120s is writable", mount->target);
+		}
+	}
+	if (theirs->mount_count) {
+		look_conclude(look, seen, LEVEL_STATE);
+	}
+}
+
+/* Every path the plan takes out: is it the host's object that lies there? */
+static void deny_mask(struct look *look, const char *arg)
+{
+	char **paths = look->context->target->spec.read_deny;
+	bool any = false;
+	bool seen = false;
+
+	(void)arg;
+	STRV_FOREACH (path, paths) {
+		bool known = false;
+		seen |= outside_same_object(look->context->run->outside.pid, *path, &known);
+		any |= known;
+	}
+	if (any) {
+		look_conclude(look, seen, LEVEL_STATE);
+	}
+}
+
+static const struct evidence_row rows[] = {
+	{"F.read-tmp", secret, NULL},
+	{"F.read-home", secret, NULL},
+	{"F.read-opath", secret, NULL},
+	{"F.read-climb", secret, NULL},
+	{"F.read-proc-root", secret, NULL},
+	{"F.deny", secret, NULL},
+	{"F.deny-alias", secret, NULL},
+	{"F.deny-list", look_opened, NULL},
+	{"F.deny-mask", deny_mask, NULL},
+	{"F.scope-read", secret, NULL},
+	{"F.read-system", system_file, "/usr/lib/os-release"},
+	{"F.create", changed, NULL},
+	{"F.overwrite", changed, NULL},
+	{"F.append", changed, NULL},
+	{"F.truncate", changed, NULL},
+	{"F.unlink", changed, NULL},
+	{"F.rename", changed, NULL},
+	{"F.mkdir", changed, NULL},
+	{"F.symlink", changed, NULL},
+	{"F.chmod", changed, NULL},
+	{"F.times", changed, NULL},
+	{"F.mmap", changed, NULL},
+	{"F.tmpfile", changed, NULL},
+	{"F.fifo", look_message, "meet"},
+	{"F.flock", locked, NULL},
+	{"F.tmp-private", left, "/tmp"},
+	{"F.vartmp-private", left, "/var/tmp"},
+	{"F.shm-private", left, "/dev/shm"},
+	{"F.scope-create", scope_changed, "new"},
+	{"F.scope-overwrite", scope_changed, "changed"},
+	{"F.scratch", scratch, NULL},
+	{"F.dirfd", leaked_directory, NULL},
+	{"F.rofd", leaked_file, NULL},
+	{"F.root", root_state, NULL},
+	{"F.namespace", look_shares_namespace, "4"},
+	{"F.mount-flags", mount_flags, NULL},
+	{NULL, NULL, NULL},
+};
+
+static const struct evidence_kind kinds[] = {
+	{secret, "E1: the secret came back; E2: inotify saw the file being read", false},
+	{deny_mask, "E3: the object behind the path, seen from outside, is the host's own", false},
+	{system_file, "E1: the bytes are those of the host's file", true},
+	{changed, "E4: the canary file before and after", false},
+	{scope_changed, "E4: the offered place before and after", false},
+	{left, "E4: the name lies in the host's directory afterwards", false},
+	{locked, "E2: the host could not lock its own file meanwhile", false},
+	{scratch, "E2: inotify saw no name appear in the host's places", false},
+	{leaked_directory, "E4: the file lies in the host's directory afterwards", false},
+	{leaked_file, "E4: the size of the host's file before and after", false},
+	{root_state, "E3: device and inode of its root, read from outside", false},
+	{mount_flags, "E3: its table of mounts, read from outside", false},
+	{NULL, NULL, false},
+};
+
+const struct evidence_table evidence_files = {rows, kinds, NULL};
