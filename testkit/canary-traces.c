@@ -1,0 +1,168 @@
+/*
+ * What runs have in places that are not ours alone, and how it is taken away: also what a
+ * measurement that was killed has left.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <mqueue.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "testkit/canary-parts.h"
+
+#define TRACES_FORMAT "traces.%s.%s.%d"
+
+static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *walk)
+{
+	(void)info;
+	(void)kind;
+	(void)walk;
+	(void)remove(path); /* what stays is reported by the directory that then stays too */
+	return 0;
+}
+
+/* Below our own directory only, never through a link, never into another file system. */
+void canary_remove_tree(const char *path)
+{
+	if (*path) {
+		(void)nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+	}
+}
+
+static void remove_named(const char *before, const char *name, const char *after)
+{
+	char path[96];
+
+	(void)snprintf(path, sizeof(path), "%s%s%s", before, name, after);
+	(void)unlink(path);
+}
+
+static void remove_queues(key_t key)
+{
+	int id = shmget(key, 0, 0);
+
+	if (id >= 0) {
+		(void)shmctl(id, IPC_RMID, NULL);
+	}
+	id = msgget(key, 0);
+	if (id >= 0) {
+		(void)msgctl(id, IPC_RMID, NULL);
+	}
+	id = semget(key, 0, 0);
+	if (id >= 0) {
+		(void)semctl(id, 0, IPC_RMID);
+	}
+}
+
+/* Like every key of ours from 1 to 2^30. */
+key_t canary_fresh_key(const char *fresh)
+{
+	unsigned number = 0;
+
+	(void)sscanf(fresh, "cf%8x", &number);
+	return (key_t)(number & 0x3ffffffe) + 1;
+}
+
+void canary_remove_traces(const struct traces *traces)
+{
+	static const struct {
+		const char *before, *after;
+		bool fresh;
+	} names[] = {
+		{"/tmp/", ".F.tmp-private", false},
+		{"/var/tmp/", ".F.vartmp-private", false},
+		{"/dev/shm/", ".F.shm-private", false},
+		{"/dev/shm/", "", false},
+		{"/tmp/.", "", false},
+		{"/tmp/.fill.", "", false},
+		{"/tmp/.", ".x", false},
+		{"/var/tmp/.", ".x", false},
+		{"/dev/shm/.", ".x", false},
+		{"/tmp/.", ".fresh", true},
+		{"/var/tmp/.", ".fresh", true},
+		{"/dev/shm/.", ".fresh", true},
+		{"/tmp/.", ".sock", true},
+	};
+	char queue[32];
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		remove_named(names[i].before, names[i].fresh ? traces->fresh : traces->leave,
+			names[i].after);
+	}
+	(void)snprintf(queue, sizeof(queue), "/%s", traces->leave);
+	(void)mq_unlink(queue);
+	remove_queues(traces->key);
+}
+
+/* Those of a directory whose maker is gone. Names are as strict as we make them. */
+static void remove_orphan_traces(const char *path)
+{
+	DIR *directory = opendir(path);
+	struct dirent *entry = NULL;
+
+	while (directory && (entry = readdir(directory))) {
+		struct traces traces = {0};
+		if (sscanf(entry->d_name, "traces.%20[a-z0-9].%20[a-z0-9].%d", traces.leave,
+			    traces.fresh, &traces.key) == 3 &&
+			strncmp(traces.leave, "ck", 2) == 0 && strlen(traces.leave) == 18 &&
+			strncmp(traces.fresh, "cf", 2) == 0 && strlen(traces.fresh) == 18 &&
+			traces.key > 0) {
+			canary_remove_traces(&traces);
+			remove_queues(canary_fresh_key(traces.fresh));
+		}
+	}
+	if (directory) {
+		(void)closedir(directory);
+	}
+}
+
+/* Is it ours, and has nobody the lock that its maker held? */
+static bool is_orphan(int parent_fd, const char *name)
+{
+	cleanup_close int fd =
+		openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat info;
+
+	return fd >= 0 && fstat(fd, &info) == 0 && info.st_uid == geteuid() &&
+		flock(fd, LOCK_EX | LOCK_NB) == 0;
+}
+
+/* Removes what a measurement that was killed has left in parent: a setuid file may be among it. */
+void canary_sweep(const char *parent)
+{
+	DIR *directory = opendir(parent);
+	struct dirent *entry = NULL;
+	char path[320];
+
+	while (directory && (entry = readdir(directory))) {
+		if (strncmp(entry->d_name, CANARY_PREFIX, strlen(CANARY_PREFIX)) == 0 &&
+			is_orphan(dirfd(directory), entry->d_name)) {
+			(void)snprintf(path, sizeof(path), "%s/%s", parent, entry->d_name);
+			remove_orphan_traces(path);
+			canary_remove_tree(path);
+		}
+	}
+	if (directory) {
+		(void)closedir(directory);
+	}
+}
+
+/* Before the first of them is made. */
+void canary_note_traces(const struct canary *canary)
+{
+	char path[160];
+
+	(void)snprintf(path, sizeof(path), "%s/" TRACES_FORMAT, canary->ground->tmp, canary->leave,
+		canary->fresh, canary->ipc_key);
+	(void)canary_make_file(path, 0600, "");
+}
