@@ -1,0 +1,191 @@
+/*
+ * What a session is given, and what it may bring along: agent, display, variables, a terminal, sftp.
+ */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/strv.h"
+#include "testkit/ssh-attempt.h"
+
+#define MIB (UINT64_C(1) << 20)
+
+void ssh_try_agent(struct ssh_attempt *attempt)
+{
+	char path[108] = "";
+	char option[] = "-A";
+	char *options[] = {option, NULL};
+	cleanup_free char *before =
+		getenv("SSH_AUTH_SOCK") ? strdup(getenv("SSH_AUTH_SOCK")) : NULL;
+
+	(void)ssh_setting(attempt, "unix.path", path, sizeof(path));
+	(void)setenv("SSH_AUTH_SOCK", path, 1);
+	(void)ssh_run_command(attempt, options, "echo \"$SSH_AUTH_SOCK\"; sleep 0.2", false);
+	(void)(before ? setenv("SSH_AUTH_SOCK", before, 1) : unsetenv("SSH_AUTH_SOCK"));
+	ssh_cut_line(attempt);
+	ssh_claim(attempt, attempt->out && attempt->out[0] == '/');
+	/* The server's socket is gone with the session; its directory's name says where it was. */
+	ssh_say(attempt, "%.120s", attempt->out ? attempt->out : "");
+}
+
+void ssh_try_x11(struct ssh_attempt *attempt)
+{
+	char option[] = "-Y";
+	char *options[] = {option, NULL};
+
+	(void)setenv("DISPLAY", "127.0.0.1:99", 1);
+	(void)ssh_run_command(attempt, options, "echo \"$DISPLAY\"", false);
+	(void)unsetenv("DISPLAY");
+	ssh_cut_line(attempt);
+	ssh_claim(attempt, attempt->out && attempt->out[0] != '\0');
+	ssh_say(attempt, "%.120s", attempt->out ? attempt->out : "");
+}
+
+/* A variable that a loader, a shell or a program would act upon, set by the client. */
+void ssh_try_environment(struct ssh_attempt *attempt)
+{
+	char token[CANARY_TOKEN];
+	char option[96];
+	char *options[] = {option, NULL};
+
+	(void)canary_token(attempt->canary, attempt->probe->id, token);
+	(void)snprintf(option, sizeof(option), "-oSetEnv=BASH_ENV=/nonexistent/%s", token);
+	(void)setenv("BASH_ENV", option + strlen("-oSetEnv=BASH_ENV="), 1);
+	if (!ssh_is_control(attempt)) {
+		(void)unsetenv("BASH_ENV");
+	}
+	(void)ssh_run_command(attempt, options, "echo \"is $BASH_ENV\"", false);
+	(void)unsetenv("BASH_ENV");
+	ssh_claim(attempt, attempt->out && strstr(attempt->out, token));
+	if (attempt->out && strncmp(attempt->out, "is ", 3) == 0) {
+		ssh_conclude(attempt, strstr(attempt->out, token) != NULL, LEVEL_TOKEN);
+	}
+}
+
+void ssh_try_status(struct ssh_attempt *attempt)
+{
+	(void)ssh_run_command(attempt, NULL, "exit 7", false);
+	ssh_claim(attempt, attempt->code == 7);
+	ssh_conclude(attempt, attempt->code == 7, LEVEL_EVENT);
+	ssh_say(attempt, "exit code %d of 7", attempt->code);
+}
+
+void ssh_try_streams(struct ssh_attempt *attempt)
+{
+	(void)ssh_run_command(attempt, NULL,
+		"head -c 1048576 /dev/zero; head -c 1048576 /dev/zero >&2; exit 3", true);
+	bool whole = attempt->size == 2 * MIB && attempt->code == 3;
+	ssh_claim(attempt, whole);
+	ssh_conclude(attempt, whole, LEVEL_EVENT);
+	ssh_say(attempt, "%zu of %" PRIu64 " bytes, exit code %d", attempt->size, 2 * MIB,
+		attempt->code);
+}
+
+/* Its terminal must belong to a devpts of its own. */
+void ssh_try_terminal(struct ssh_attempt *attempt)
+{
+	char option[] = "-tt";
+	char *options[] = {option, NULL};
+	struct stat info;
+	unsigned long long device = 0;
+
+	if (stat("/dev/pts/ptmx", &info) < 0) {
+		return;
+	}
+	if (ssh_is_control(attempt)) {
+		struct stat own;
+		bool there = stat(attempt->canary->ground->terminal_path, &own) == 0;
+		ssh_claim(attempt, there);
+		ssh_conclude(attempt, there && own.st_dev == info.st_dev, LEVEL_STATE);
+		return;
+	}
+	(void)ssh_run_command(attempt, options, "echo pts=$(stat -c %d \"$(tty)\")=", false);
+	const char *at = attempt->out ? strstr(attempt->out, "pts=") : NULL;
+	bool found = at && sscanf(at, "pts=%llu=", &device) == 1;
+	ssh_claim(attempt, found && device == info.st_dev);
+	if (found) {
+		ssh_conclude(attempt, device == info.st_dev, LEVEL_TOKEN);
+		ssh_say(attempt, "device %llu, the host's is %llu", device,
+			(unsigned long long)info.st_dev);
+	}
+}
+
+/* The same options in sftp's words. */
+static char **sftp_words(const struct ssh_attempt *attempt)
+{
+	char **words = NULL;
+	char *const *from = attempt->target->argv;
+	size_t count = strv_length(from);
+	int r = strv_append(&words, "sftp");
+
+	r = r < 0 ? r : strv_append(&words, "-q");
+	r = r < 0 ? r : strv_append(&words, "-b");
+	r = r < 0 ? r : strv_append(&words, "-");
+	for (size_t i = 1; r == 0 && i + 2 < count; i++) {
+		if (strcmp(from[i], "-T") == 0 || strcmp(from[i], "--") == 0) {
+			continue;
+		}
+		if (strcmp(from[i], "-p") == 0) {
+			r = strv_appendf(&words, "-oPort=%s", from[++i]);
+		} else if (strcmp(from[i], "-l") == 0) {
+			r = strv_appendf(&words, "-oUser=%s", from[++i]);
+		} else {
+			r = strv_append(&words, from[i]);
+		}
+	}
+	r = r < 0 ? r : strv_append(&words, from[count - 2]);
+	return r == 0 ? words : strv_free(words);
+}
+
+void ssh_try_sftp_read(struct ssh_attempt *attempt)
+{
+	char token[CANARY_TOKEN];
+	char own[160];
+	char batch[400];
+	char path[160];
+	cleanup_free char *text = NULL;
+	cleanup(strv_freep) char **words = NULL;
+
+	(void)canary_token(attempt->canary, attempt->probe->id, token);
+	(void)snprintf(
+		path, sizeof(path), "%s/secret/%s", attempt->canary->directory, attempt->probe->id);
+	(void)snprintf(own, sizeof(own), "%s/%s", attempt->canary->tmp, attempt->probe->id);
+	if (ssh_is_control(attempt)) {
+		(void)snprintf(own, sizeof(own), "%s", path);
+	} else {
+		words = sftp_words(attempt);
+		(void)snprintf(batch, sizeof(batch), "get %s %s\n", path, own);
+		(void)ssh_run(attempt, words, batch, false);
+	}
+	bool got = io_read_file(AT_FDCWD, own, 256, &text, NULL) == 0 && strcmp(text, token) == 0;
+	canary_serve(attempt->canary);
+	ssh_claim(attempt, got);
+	ssh_conclude(attempt, got || ssh_reached(attempt), got ? LEVEL_TOKEN : LEVEL_EVENT);
+}
+
+void ssh_try_sftp_write(struct ssh_attempt *attempt)
+{
+	char batch[400];
+	char path[160];
+	struct stat info;
+	cleanup(strv_freep) char **words = NULL;
+
+	(void)snprintf(
+		path, sizeof(path), "%s/write/%s", attempt->canary->read, attempt->probe->id);
+	if (ssh_is_control(attempt)) {
+		cleanup_close int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		ssh_claim(attempt, fd >= 0);
+	} else {
+		words = sftp_words(attempt);
+		(void)snprintf(batch, sizeof(batch), "mkdir %s\n", path);
+		(void)ssh_run(attempt, words, batch, false);
+		ssh_claim(attempt, attempt->code == 0);
+	}
+	ssh_conclude(attempt, lstat(path, &info) == 0, LEVEL_COMPARED);
+}
