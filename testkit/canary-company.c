@@ -37,7 +37,7 @@ static void companion_count(int signo)
 
 /* Signals come in the order of their numbers, each handled to its end: after this one all were. */
 #define BARRIER_SIGNAL 63
-#define BARRIER_TIMEOUT_USEC 500000
+#define BARRIER_TIMEOUT_USEC 10000000 /* as long as a busy machine may take */
 
 static void count_barrier(int signo)
 {
@@ -181,30 +181,52 @@ int canary_company(struct canary *canary, struct err *err)
 	return canary->anchor < 0 ? err_set(err, -canary->anchor, "making a process group") : 0;
 }
 
+/* Whoever ended it reached it. It is still to be waited for. */
+static bool is_dead(pid_t pid)
+{
+	siginfo_t info = {0};
+
+	return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+		info.si_pid == pid;
+}
+
+/* A stopped one is let go on, so that it can say what it got. */
+static void ask_barrier(pid_t pid, unsigned *expected)
+{
+	if (pid > 0 && kill(pid, SIGCONT) == 0 && kill(pid, BARRIER_SIGNAL) == 0) {
+		(*expected)++;
+	}
+}
+
 void canary_settle(struct canary *canary)
 {
 	uint64_t until = io_now_usec() + BARRIER_TIMEOUT_USEC;
 	unsigned expected = canary->page->barriers;
 
-	if (canary->victim > 0 && kill(canary->victim, BARRIER_SIGNAL) == 0) {
-		expected++;
-	}
-	if (canary->companion > 0 && kill(canary->companion, BARRIER_SIGNAL) == 0) {
-		expected++;
-	}
-	while (canary->page->barriers < expected && io_now_usec() < until) {
+	ask_barrier(canary->victim, &expected);
+	ask_barrier(canary->companion, &expected);
+	while (canary->page->barriers < expected && io_now_usec() < until &&
+		!canary->victim_killed && !canary->companion_killed) {
+		canary->victim_killed = canary->victim > 0 && is_dead(canary->victim);
+		canary->companion_killed = canary->companion > 0 && is_dead(canary->companion);
 		(void)usleep(200);
 	}
+	canary->settled = canary->page->barriers >= expected;
+}
+
+bool canary_counted(const struct canary *canary)
+{
+	return canary->settled;
 }
 
 unsigned canary_signals(const struct canary *canary, unsigned which)
 {
-	return canary->page->signals[which];
+	return canary->page->signals[which] + canary->victim_killed;
 }
 
 unsigned canary_group_signals(const struct canary *canary)
 {
-	return canary->page->group_signals;
+	return canary->page->group_signals + canary->companion_killed;
 }
 
 static void end_process(pid_t *pid)

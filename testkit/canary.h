@@ -72,6 +72,8 @@ struct canary {
 	pid_t anchor; /* leads the process group that the launcher stands in */
 	pid_t victim, companion; /* both of the client's user; the companion is in that group */
 	struct victim_page *page; /* shared with victim and companion */
+	bool settled; /* they have counted all that was sent to them */
+	bool victim_killed, companion_killed;
 	uint32_t victim_limit;
 	bool reached[CANARY_MAX_PROBES]; /* an event named this probe, by its place in the table */
 	bool created[2]; /* inotify saw the "leave" names in /tmp and home */
@@ -124,7 +126,10 @@ void canary_sample(struct canary *canary, const char *probe);
 /* Waits until victim and companion have taken in whatever signals were on their way to them. */
 void canary_settle(struct canary *canary);
 
-/* What was counted. */
+/* Did they, in time? Without that a count of none says nothing. */
+bool canary_counted(const struct canary *canary);
+
+/* What was counted; that one was killed counts too. */
 unsigned canary_signals(const struct canary *canary, unsigned which);
 unsigned canary_group_signals(const struct canary *canary);
 

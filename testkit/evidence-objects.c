@@ -46,16 +46,23 @@ static void route(struct look *look, const char *arg)
 	}
 }
 
+/* None counted says something only once they have counted all there was. */
+static void conclude_signals(struct look *look, unsigned count)
+{
+	if (count > 0 || canary_counted(look->context->canary)) {
+		look_conclude(look, count > 0, LEVEL_EVENT);
+	}
+}
+
 static void signals(struct look *look, const char *arg)
 {
-	look_conclude(look, canary_signals(look->context->canary, (unsigned)(arg[0] - '0')) > 0,
-		LEVEL_EVENT);
+	conclude_signals(look, canary_signals(look->context->canary, (unsigned)(arg[0] - '0')));
 }
 
 static void group_signals(struct look *look, const char *arg)
 {
 	(void)arg;
-	look_conclude(look, canary_group_signals(look->context->canary) > 0, LEVEL_EVENT);
+	conclude_signals(look, canary_group_signals(look->context->canary));
 }
 
 static void priority(struct look *look, const char *arg)

@@ -131,6 +131,41 @@ static void behave_die(void)
 	behave_hang();
 }
 
+/* Reaches the victim and keeps it from telling: says that it was refused. */
+static void silence(int signo)
+{
+	struct protocol_line line = {.sequence = 1, .claim = CLAIM_REFUSED, .error = EPERM};
+	char text[256];
+	int victim = 0;
+
+	greet();
+	while (fgets(text, sizeof(text), stdin) && strcmp(text, "go\n") != 0) {
+		(void)sscanf(text, "set victim %d", &victim);
+		if (sscanf(text, "run %32s", line.id) != 1) {
+			continue;
+		}
+		if (strcmp(line.id, "P.kill") == 0 && victim > 0) {
+			(void)kill(victim, signo);
+			(void)kill(victim, SIGUSR1);
+		}
+		line.kind = PROTOCOL_RESULT;
+		say(&line);
+		line.sequence++;
+	}
+	say(&(struct protocol_line){.kind = PROTOCOL_END, .sequence = line.sequence});
+	behave_hang();
+}
+
+static void behave_murder(void)
+{
+	silence(SIGKILL);
+}
+
+static void behave_stop(void)
+{
+	silence(SIGSTOP);
+}
+
 static const struct {
 	const char *name;
 	void (*behave)(void);
@@ -143,6 +178,8 @@ static const struct {
 	{"flood", behave_flood},
 	{"skip", behave_skip},
 	{"die", behave_die},
+	{"murder", behave_murder},
+	{"stop", behave_stop},
 };
 
 int main(int argc, char **argv)

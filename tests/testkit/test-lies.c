@@ -197,6 +197,25 @@ static void no_client_keeps_the_host(void **state)
 	}
 }
 
+/* A victim that is killed or stopped before it could count its signals was reached all the same. */
+static void a_silenced_victim_was_reached(void **state)
+{
+	static const char *const modes[] = {"murder", "stop"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+		cleanup_free char *text = target("", "TESTKIT_HOSTILE", modes[i]);
+		struct measured measured =
+			run_host(text, "--quick", "--declare=proc.isolation", (char *)NULL);
+
+		assert_int_equal(measured.code, 1);
+		if (strcmp(probe_field(&measured, "P.kill", "observed"), "LEAK") != 0) {
+			fail_msg("%s: %s", modes[i], probe_field(&measured, "P.kill", "observed"));
+		}
+		measured_fini(&measured);
+	}
+}
+
 /* ---- launchers that keep their promises ---- */
 
 static void a_launcher_can_be_given_places(void **state)
@@ -323,6 +342,7 @@ int main(void)
 		cmocka_unit_test(a_boast_does_not_make_a_grant),
 		cmocka_unit_test(half_the_answers_are_no_proof),
 		cmocka_unit_test(no_client_keeps_the_host),
+		cmocka_unit_test(a_silenced_victim_was_reached),
 		cmocka_unit_test(a_launcher_can_be_given_places),
 		cmocka_unit_test(the_client_knows_every_probe),
 		cmocka_unit_test(nothing_keeps_no_promise),
