@@ -19,21 +19,10 @@ static int fill_environment(
 		home = NULL;
 		return -ENOMEM;
 	}
-	const struct {
-		const char *name, *value;
-	} defaults[] = {{"PATH", where->path}, {"HOME", home}, {"USER", plan->user},
-		{"LOGNAME", plan->user}, {"SHELL", spec->shell ? spec->shell : where->shell}};
-
 	r = spec_environment(spec, &plan->env);
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(defaults); i++) {
-		if (!strv_getenv(plan->env, defaults[i].name)) {
-			r = strv_setenv(&plan->env, defaults[i].name, defaults[i].value);
-		}
-	}
-	if (r == 0) {
-		strv_sort(plan->env);
-	}
-	return r;
+	return r < 0 ? r
+		     : foreign_defaults(
+			       where->path, home, spec->shell ? spec->shell : where->shell, plan);
 }
 
 int elsewhere_begin(const struct elsewhere *where, const struct spec *spec, uint32_t without,

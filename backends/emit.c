@@ -88,18 +88,6 @@ static void put_quoted(struct buf *buf, const char *text)
 	buf_put_u8(buf, '"');
 }
 
-static bool is_utf8(const char *text)
-{
-	while (*text) {
-		size_t length = (unsigned char)*text < 0x80 ? 1 : parse_utf8_length(text);
-		if (length == 0) {
-			return false;
-		}
-		text += length;
-	}
-	return true;
-}
-
 void emit_key(struct emitter *out, const char *key)
 {
 	const char *last = out->key[out->depth];
@@ -119,7 +107,7 @@ void emit_text(struct emitter *out, const char *text)
 	before_value(out);
 	if (!text) {
 		buf_put(&out->buf, "null", 4);
-	} else if (is_utf8(text)) {
+	} else if (parse_is_utf8(text)) {
 		put_quoted(&out->buf, text);
 	} else {
 		buf_put(&out->buf, "{\"bytes\":\"", 10);
@@ -161,6 +149,18 @@ void emit_number(struct emitter *out, uint64_t value)
 	}
 	before_value(out);
 	buf_put(&out->buf, text, strlen(text));
+}
+
+void emit_capabilities(struct emitter *out, struct capability_set set)
+{
+	enum capability list[CAPABILITY_COUNT];
+	size_t count = capability_set_list(set, list);
+
+	emit_open(out, '[');
+	for (size_t i = 0; i < count; i++) {
+		emit_text(out, capability_name(list[i]));
+	}
+	emit_close(out, ']');
 }
 
 void emit_raw(struct emitter *out, const char *json)

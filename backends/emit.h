@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "backends/capability.h"
 #include "base/buf.h"
 
 #define EMIT_MAX_DEPTH 8
@@ -36,6 +37,9 @@ void emit_bool(struct emitter *out, bool value);
 
 /* A number; "unlimited" for UINT64_MAX, and decimal text for what int64_t cannot hold. */
 void emit_number(struct emitter *out, uint64_t value);
+
+/* Names of capabilities, sorted. */
+void emit_capabilities(struct emitter *out, struct capability_set set);
 
 /* A value that is JSON already; the caller vouches for it. */
 void emit_raw(struct emitter *out, const char *json);

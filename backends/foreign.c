@@ -54,19 +54,14 @@ void foreign_identity(const struct host *host, struct plan *plan)
 	}
 }
 
-int foreign_environment(const struct spec *spec, const char *home, struct plan *plan)
+int foreign_defaults(const char *path, const char *home, const char *shell, struct plan *plan)
 {
 	const struct {
 		const char *name, *value;
-	} defaults[] = {{"PATH", PATH_DEFAULT}, {"HOME", home}, {"USER", plan->user},
-		{"LOGNAME", plan->user}, {"SHELL", spec->shell ? spec->shell : "/bin/sh"}};
+	} defaults[] = {{"PATH", path}, {"HOME", home}, {"USER", plan->user},
+		{"LOGNAME", plan->user}, {"SHELL", shell}};
 	int r = 0;
 
-	if (plan->without & PLAN_LAYER_ENV) {
-		r = strv_copy(spec->env, &plan->env);
-	} else {
-		r = spec_environment(spec, &plan->env);
-	}
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(defaults); i++) {
 		if (!strv_getenv(plan->env, defaults[i].name)) {
 			r = strv_setenv(&plan->env, defaults[i].name, defaults[i].value);
@@ -76,6 +71,16 @@ int foreign_environment(const struct spec *spec, const char *home, struct plan *
 		strv_sort(plan->env);
 	}
 	return r;
+}
+
+int foreign_environment(const struct spec *spec, const char *home, struct plan *plan)
+{
+	int r = plan->without & PLAN_LAYER_ENV ? strv_copy(spec->env, &plan->env)
+					       : spec_environment(spec, &plan->env);
+
+	return r < 0
+		? r
+		: foreign_defaults(PATH_DEFAULT, home, spec->shell ? spec->shell : "/bin/sh", plan);
 }
 
 int foreign_command(const struct spec *spec, const char *start, struct plan *plan)

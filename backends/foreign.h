@@ -34,6 +34,9 @@ void foreign_namespaces(const struct spec *spec, struct plan *plan);
  */
 void foreign_identity(const struct host *host, struct plan *plan);
 
+/* Adds what plan->env lacks of PATH, HOME, USER, LOGNAME and SHELL, and sorts it. 0 or -ENOMEM. */
+int foreign_defaults(const char *path, const char *home, const char *shell, struct plan *plan);
+
 /*
  * The session's environment: the spec's, scrubbed, with PATH, HOME, USER, LOGNAME and SHELL where
  * they are missing, sorted. plan->user must be set (foreign_command()). 0 or -ENOMEM.

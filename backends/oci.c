@@ -13,18 +13,6 @@
 #define CPU_PERIOD 100000 /* microseconds, what everybody uses */
 #define OOM_SCORE 500 /* rather the session than the server */
 
-static bool is_utf8(const char *text)
-{
-	while (*text) {
-		size_t length = (unsigned char)*text < 0x80 ? 1 : parse_utf8_length(text);
-		if (length == 0) {
-			return false;
-		}
-		text += length;
-	}
-	return true;
-}
-
 /* Text of the session's: a brace in it is written so that no placeholder is read out of it. */
 static void emit_foreign(struct emitter *out, const char *text)
 {
@@ -164,7 +152,7 @@ static void emit_mounts(struct emitter *out, const struct plan *plan)
 	emit_close(out, ']');
 }
 
-static void emit_capabilities(struct emitter *out)
+static void emit_process_capabilities(struct emitter *out)
 {
 	static const char *const sets[] = {
 		"ambient", "bounding", "effective", "inheritable", "permitted"};
@@ -213,7 +201,7 @@ static void emit_process(struct emitter *out, const struct oci_config *config)
 	emit_key(out, "args");
 	emit_foreign_list(out, plan->argv);
 	emit_key(out, "capabilities");
-	emit_capabilities(out);
+	emit_process_capabilities(out);
 	emit_key(out, "cwd");
 	emit_foreign(out, plan->dir);
 	emit_key(out, "env");
@@ -323,17 +311,18 @@ static void emit_hooks(struct emitter *out, const char *const *command)
 /* JSON is UTF-8, arguments of programs are bytes. */
 static bool fits(const struct plan *plan)
 {
-	bool fits = is_utf8(plan->dir) && is_utf8(plan->hostname);
+	bool fits = parse_is_utf8(plan->dir) && parse_is_utf8(plan->hostname);
 
 	STRV_FOREACH (item, plan->argv) {
-		fits &= is_utf8(*item);
+		fits &= parse_is_utf8(*item);
 	}
 	STRV_FOREACH (item, plan->env) {
-		fits &= is_utf8(*item);
+		fits &= parse_is_utf8(*item);
 	}
 	for (size_t i = 0; i < plan->mount_count; i++) {
 		const struct plan_mount *mount = &plan->mounts[i];
-		fits &= is_utf8(mount->target) && (!mount->source || is_utf8(mount->source));
+		fits &= parse_is_utf8(mount->target) &&
+			(!mount->source || parse_is_utf8(mount->source));
 	}
 	return fits;
 }

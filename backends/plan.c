@@ -569,18 +569,6 @@ static void put_steps(struct emitter *out, const struct plan *plan)
 	emit_close(out, ']');
 }
 
-static void put_uses(struct emitter *out, struct capability_set set)
-{
-	enum capability list[CAPABILITY_COUNT];
-	size_t count = capability_set_list(set, list);
-
-	emit_open(out, '[');
-	for (size_t i = 0; i < count; i++) {
-		emit_text(out, capability_name(list[i]));
-	}
-	emit_close(out, ']');
-}
-
 /* What a plan is shown with and its digest does not need. */
 struct listing {
 	bool texts; /* of caveats */
@@ -651,7 +639,7 @@ static void put_plan(struct emitter *out, const struct plan *plan, const struct 
 	emit_key(out, "user");
 	emit_text(out, plan->user);
 	emit_key(out, "uses");
-	put_uses(out, plan->uses);
+	emit_capabilities(out, plan->uses);
 	emit_key(out, "without");
 	put_bits(out, plan->without, plan_layer_names);
 	emit_close(out, '}');

@@ -32,18 +32,6 @@ static bool is_default(const struct spec *spec, const struct spec_key *key)
 	}
 }
 
-static void put_capabilities(struct emitter *out, struct capability_set set)
-{
-	enum capability list[CAPABILITY_COUNT];
-	size_t count = capability_set_list(set, list);
-
-	emit_open(out, '[');
-	for (size_t i = 0; i < count; i++) {
-		emit_text(out, capability_name(list[i]));
-	}
-	emit_close(out, ']');
-}
-
 static void put_value(struct emitter *out, const struct spec *spec, const struct spec_key *key)
 {
 	const void *field = spec_const_field(spec, key);
@@ -75,7 +63,7 @@ static void put_value(struct emitter *out, const struct spec *spec, const struct
 		emit_list(out, *(char **const *)field);
 		break;
 	case SPEC_CAPABILITIES:
-		put_capabilities(out, *(const struct capability_set *)field);
+		emit_capabilities(out, *(const struct capability_set *)field);
 		break;
 	}
 }

@@ -14,31 +14,40 @@ static void append_code(struct err *err, int code)
 	(void)snprintf(err->msg + used, sizeof(err->msg) - used, ": %s", words);
 }
 
+/* Writes the words; returns what the caller returns. */
+static int put(struct err *err, int code, const char *format, va_list args)
+{
+	code = code ? code : EINVAL;
+	if (err) {
+		err->code = code;
+		(void)vsnprintf(err->msg, sizeof(err->msg), format, args);
+	}
+	return -code;
+}
+
 int err_set(struct err *err, int code, const char *format, ...)
 {
-	if (err) {
-		va_list args;
-		err->code = code ? code : EINVAL;
-		va_start(args, format);
-		(void)vsnprintf(err->msg, sizeof(err->msg), format, args);
-		va_end(args);
-		if (code) {
-			append_code(err, code);
-		}
+	va_list args;
+	int r;
+
+	va_start(args, format);
+	r = put(err, code, format, args);
+	va_end(args);
+	if (err && code) {
+		append_code(err, code);
 	}
-	return code ? -code : -EINVAL;
+	return r;
 }
 
 int err_refuse(struct err *err, int code, const char *format, ...)
 {
-	if (err) {
-		va_list args;
-		err->code = code ? code : EINVAL;
-		va_start(args, format);
-		(void)vsnprintf(err->msg, sizeof(err->msg), format, args);
-		va_end(args);
-	}
-	return code ? -code : -EINVAL;
+	va_list args;
+	int r;
+
+	va_start(args, format);
+	r = put(err, code, format, args);
+	va_end(args);
+	return r;
 }
 
 int err_wrap(struct err *err, const char *format, ...)

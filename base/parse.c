@@ -217,6 +217,18 @@ size_t parse_utf8_length(const char *text)
 	return length;
 }
 
+bool parse_is_utf8(const char *text)
+{
+	while (*text) {
+		size_t length = parse_utf8_length(text);
+		if (length == 0) {
+			return false;
+		}
+		text += length;
+	}
+	return true;
+}
+
 int parse_absolute_path(const char *path, char **ret)
 {
 	char *clean = NULL;

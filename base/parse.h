@@ -36,6 +36,9 @@ bool parse_is_name(const char *text);
  */
 size_t parse_utf8_length(const char *text);
 
+/* True when all of text is UTF-8. */
+bool parse_is_utf8(const char *text);
+
 /*
  * Makes path absolute and lexically clean: no //, no ., no trailing slash; ".." and control bytes
  * are refused. Relative paths are refused. The caller frees *ret.

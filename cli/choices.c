@@ -8,18 +8,6 @@
 
 #define INDENT 5
 
-void emit_capabilities(struct emitter *out, struct capability_set set)
-{
-	enum capability list[CAPABILITY_COUNT];
-	size_t count = capability_set_list(set, list);
-
-	emit_open(out, '[');
-	for (size_t i = 0; i < count; i++) {
-		emit_text(out, capability_name(list[i]));
-	}
-	emit_close(out, ']');
-}
-
 int cli_put_json(struct emitter *out)
 {
 	cleanup_free char *text = emit_finish(out);

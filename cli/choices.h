@@ -23,8 +23,5 @@ void cli_choices_complain(const struct choices *choices);
 /* What decides a capability, behind label. In caps.c. */
 void cli_print_probes(unsigned indent, const char *label, enum capability capability);
 
-/* Names as a JSON list. */
-void emit_capabilities(struct emitter *out, struct capability_set set);
-
 /* Prints what was written as one line on standard output. Returns the exit code. */
 int cli_put_json(struct emitter *out);

@@ -1,16 +1,12 @@
 #include "backends/linux/idrange.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "backends/linux/lockdir.h"
 #include "base/cleanup.h"
 #include "base/io.h"
-#include "base/parse.h"
 
 /* One file a range, named by its first id; how the files are held is in lockdir.h. */
 
@@ -47,39 +43,10 @@ int idrange_take(const struct host *host, struct idrange *ret, struct err *err)
 
 void idrange_release(struct idrange *range)
 {
-	char path[64];
-
-	if (range->lock < 0) {
-		return;
-	}
-	/* The lock is ours until the close below, so that the name leads to our file. */
-	(void)snprintf(path, sizeof(path), "%s/%u", IDRANGE_DIRECTORY, range->base);
-	(void)unlink(path);
-	close_fdp(&range->lock);
+	lockdir_release(IDRANGE_DIRECTORY, range->base, &range->lock);
 }
 
 int idrange_sweep(void)
 {
-	cleanup_close int directory = lockdir_open(IDRANGE_DIRECTORY);
-	uint64_t base;
-	int count = 0;
-
-	if (directory < 0) {
-		return directory;
-	}
-	DIR *list = fdopendir(fcntl(directory, F_DUPFD_CLOEXEC, 3));
-	if (!list) {
-		return -errno;
-	}
-	for (struct dirent *entry; (entry = readdir(list));) {
-		if (parse_u64(entry->d_name, &base) < 0) {
-			continue;
-		}
-		cleanup_close int fd = lockdir_lock(directory, entry->d_name, 0);
-		if (fd >= 0 && unlinkat(directory, entry->d_name, 0) == 0) {
-			count++;
-		}
-	}
-	(void)closedir(list);
-	return count;
+	return lockdir_sweep(IDRANGE_DIRECTORY, NULL);
 }

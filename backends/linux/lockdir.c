@@ -1,13 +1,17 @@
 #include "backends/linux/lockdir.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/parse.h"
 
 int lockdir_open(const char *path)
 {
@@ -56,4 +60,47 @@ int lockdir_lock(int directory, const char *name, int flags)
 		}
 	}
 	return -EWOULDBLOCK;
+}
+
+void lockdir_release(const char *path, unsigned number, int *lock)
+{
+	char name[64];
+
+	if (*lock < 0) {
+		return;
+	}
+	/* The lock is ours until the close below, so that the name leads to our file. */
+	(void)snprintf(name, sizeof(name), "%s/%u", path, number);
+	(void)unlink(name);
+	close_fdp(lock);
+}
+
+int lockdir_sweep(const char *path, void (*look)(int fd))
+{
+	cleanup_close int directory = lockdir_open(path);
+	uint64_t number;
+	int count = 0;
+
+	if (directory < 0) {
+		return directory;
+	}
+	DIR *list = fdopendir(fcntl(directory, F_DUPFD_CLOEXEC, 3));
+	if (!list) {
+		return -errno;
+	}
+	for (struct dirent *entry; (entry = readdir(list));) {
+		if (parse_u64(entry->d_name, &number) < 0) {
+			continue;
+		}
+		cleanup_close int fd = lockdir_lock(directory, entry->d_name, 0);
+		if (fd < 0) {
+			continue;
+		}
+		if (look) {
+			look(fd);
+		}
+		count += unlinkat(directory, entry->d_name, 0) == 0;
+	}
+	(void)closedir(list);
+	return count;
 }

@@ -18,3 +18,12 @@ int lockdir_open(const char *path);
  * caller's to close, -EWOULDBLOCK when someone has it, or another negative errno.
  */
 int lockdir_lock(int directory, const char *name, int flags);
+
+/* Gives the thing called number back: unlinks its file in the directory path, then closes *lock. */
+void lockdir_release(const char *path, unsigned number, int *lock);
+
+/*
+ * Unlinks the files in the directory path that nobody holds. look, unless NULL, sees each of them
+ * first, open and locked. Returns how many there were, or negative errno.
+ */
+int lockdir_sweep(const char *path, void (*look)(int fd));

@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/audit.h>
 #include <linux/seccomp.h>
 #include <netinet/tcp.h>
 #include <stdint.h>
@@ -12,15 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "backends/linux/arch.h"
 #include "base/cleanup.h"
-
-#if defined(__x86_64__)
-#define NATIVE_ARCH AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define NATIVE_ARCH AUDIT_ARCH_AARCH64
-#else
-#error "name the audit architecture of this machine here"
-#endif
 
 #define X32_BIT 0x40000000u
 #define DENY (SECCOMP_RET_ERRNO | EPERM)

@@ -1,7 +1,6 @@
 #include "backends/linux/subnet.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -15,7 +14,6 @@
 #include "backends/linux/lockdir.h"
 #include "base/cleanup.h"
 #include "base/io.h"
-#include "base/parse.h"
 
 #define POOL_BASE 0x647f8000U /* 100.127.128.0 */
 #define POOL_SLOTS 8192U
@@ -76,15 +74,7 @@ int subnet_take(const char *link, struct subnet *ret, struct err *err)
 
 void subnet_release(struct subnet *subnet)
 {
-	char path[64];
-
-	if (subnet->lock < 0) {
-		return;
-	}
-	/* The lock is ours until the close below, so that the name leads to our file. */
-	(void)snprintf(path, sizeof(path), SUBNET_DIRECTORY "/%u", subnet->slot);
-	(void)unlink(path);
-	close_fdp(&subnet->lock);
+	lockdir_release(SUBNET_DIRECTORY, subnet->slot, &subnet->lock);
 }
 
 /* The interface dies with its namespace; what is still there has lost its owner a moment ago. */
@@ -100,27 +90,5 @@ static void delete_left_over(int fd)
 
 int subnet_sweep(void)
 {
-	cleanup_close int directory = lockdir_open(SUBNET_DIRECTORY);
-	uint64_t slot = 0;
-	int count = 0;
-
-	if (directory < 0) {
-		return directory;
-	}
-	DIR *list = fdopendir(fcntl(directory, F_DUPFD_CLOEXEC, 3));
-	if (!list) {
-		return -errno;
-	}
-	for (struct dirent *entry; (entry = readdir(list));) {
-		if (parse_u64(entry->d_name, &slot) < 0) {
-			continue;
-		}
-		cleanup_close int fd = lockdir_lock(directory, entry->d_name, 0);
-		if (fd >= 0) {
-			delete_left_over(fd);
-			count += unlinkat(directory, entry->d_name, 0) == 0;
-		}
-	}
-	(void)closedir(list);
-	return count;
+	return lockdir_sweep(SUBNET_DIRECTORY, delete_left_over);
 }

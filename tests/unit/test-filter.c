@@ -19,19 +19,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "backends/linux/arch.h"
 #include "backends/linux/bpf.h"
 #include "backends/linux/filter-policy.h"
 #include "backends/linux/filter.h"
 #include "base/cleanup.h"
 #include "base/strv.h"
-
-#if defined(__x86_64__)
-#define NATIVE_ARCH AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define NATIVE_ARCH AUDIT_ARCH_AARCH64
-#elif defined(__riscv)
-#define NATIVE_ARCH AUDIT_ARCH_RISCV64
-#endif
 
 #define REFUSED (SECCOMP_RET_ERRNO | EPERM)
 #define UNKNOWN (SECCOMP_RET_ERRNO | ENOSYS)

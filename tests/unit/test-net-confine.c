@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "backends/linux/arch.h"
 #include "backends/linux/bpf.h"
 #include "backends/linux/net-filter.h"
 #include "base/cleanup.h"
@@ -20,12 +21,6 @@
 #include "base/strv.h"
 #include "sshd/net-confine.h"
 #include "tests/test.h"
-
-#ifdef __x86_64__
-#define ARCH AUDIT_ARCH_X86_64
-#else
-#define ARCH AUDIT_ARCH_AARCH64
-#endif
 
 #define ALLOW SECCOMP_RET_ALLOW
 #define DENY (SECCOMP_RET_ERRNO | EPERM)
@@ -87,7 +82,8 @@ static void the_filter_lets_through_what_the_table_says(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		print_message("%s\n", rows[i].name);
-		assert_int_equal(judge(ARCH, rows[i].number, rows[i].args), rows[i].expected);
+		assert_int_equal(
+			judge(NATIVE_ARCH, rows[i].number, rows[i].args), rows[i].expected);
 	}
 }
 

@@ -6,26 +6,18 @@
 
 #include <errno.h>
 #include <jansson.h>
-#include <linux/audit.h>
 #include <linux/seccomp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include "backends/linux/arch.h"
 #include "backends/linux/bpf.h"
 #include "backends/linux/filter-policy.h"
 #include "backends/linux/filter.h"
 #include "backends/oci.h"
 #include "base/cleanup.h"
-
-#if defined(__x86_64__)
-#define NATIVE_ARCH AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define NATIVE_ARCH AUDIT_ARCH_AARCH64
-#elif defined(__riscv)
-#define NATIVE_ARCH AUDIT_ARCH_RISCV64
-#endif
 
 static bool is_named(json_t *rule, const char *name)
 {

@@ -17,7 +17,6 @@
  * in the namespaces yet that could look on.
  */
 #include <fcntl.h>
-#include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <linux/filter.h>
@@ -29,6 +28,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
+#include "backends/linux/arch.h"
 #include "backends/linux/filter.h"
 #include "backends/linux/init/init.h"
 #include "backends/linux/kernel.h"
@@ -351,11 +351,6 @@ void init_become_command(struct init *init)
 	rt_exit(127);
 }
 
-#if defined(__x86_64__)
-#define OUR_ARCH AUDIT_ARCH_X86_64
-#else
-#define OUR_ARCH AUDIT_ARCH_AARCH64
-#endif
 #define ALLOW(name)                                                                                \
 	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 1),                                     \
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
@@ -373,7 +368,7 @@ int init_confine_self(struct init *init)
 {
 	static const struct sock_filter waiting[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, OUR_ARCH, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NATIVE_ARCH, 1, 0),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 		ALLOW(ppoll),

@@ -12,7 +12,6 @@
  * privileges, and a filter with some twenty system calls.
  */
 #include <fcntl.h>
-#include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/prctl.h>
@@ -26,16 +25,12 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "backends/linux/arch.h"
 #include "backends/linux/init/rt.h"
 #include "backends/linux/netd/dns.h"
 #include "backends/linux/netd/netd.h"
 #include "backends/linux/netd/request.h"
 
-#if defined(__x86_64__)
-#define NATIVE_ARCH AUDIT_ARCH_X86_64
-#else
-#define NATIVE_ARCH AUDIT_ARCH_AARCH64
-#endif
 #define X32_BIT 0x40000000U
 
 #define MAX_STREAMS 64
