@@ -150,14 +150,6 @@ static void choose_identity(const struct host *host, struct plan *plan)
 	}
 }
 
-static bool is_below(const char *path, const char *directory)
-{
-	size_t length = strlen(directory);
-
-	return strncmp(path, directory, length) == 0 &&
-		(path[length] == '\0' || path[length] == '/');
-}
-
 /* A writable place: in native these share one file system, here each has its own part of the sum. */
 static int give_place(struct plan_mount *mount, const char *home, uint64_t disk)
 {
@@ -181,8 +173,8 @@ static int find_mask(const struct spec *spec, struct plan_mount *mount)
 	if (!mount->source) {
 		return -ENOMEM;
 	}
-	if (spec->root == ROOT_DIRECTORY && !is_below(mount->target, "/proc") &&
-		!is_below(mount->target, "/sys")) {
+	if (spec->root == ROOT_DIRECTORY && !spec_path_is_below(mount->target, "/proc") &&
+		!spec_path_is_below(mount->target, "/sys")) {
 		mount->flags |= PLAN_IN_ROOT;
 		mount->content = strdup(spec->root_path);
 		return mount->content ? 0 : -ENOMEM;
@@ -199,7 +191,7 @@ static void uncover(struct plan *plan, size_t number)
 	struct plan_mount place = plan->mounts[number];
 	size_t first = 0;
 
-	while (first < number && !is_below(plan->mounts[first].target, place.target)) {
+	while (first < number && !spec_path_is_below(plan->mounts[first].target, place.target)) {
 		first++;
 	}
 	memmove(&plan->mounts[first + 1], &plan->mounts[first],
@@ -366,7 +358,7 @@ static void put_mount(struct buf *out, const struct plan *plan, size_t number)
 /* /dev and what bwrap's --dev puts in it; what else the view has there is mounted over that. */
 static bool is_of_dev(const struct plan_mount *mount)
 {
-	return is_below(mount->target, "/dev") &&
+	return spec_path_is_below(mount->target, "/dev") &&
 		(mount->kind == PLAN_MOUNT_DEVICE || mount->kind == PLAN_MOUNT_DEVPTS ||
 			mount->kind == PLAN_MOUNT_SYMLINK ||
 			(mount->kind == PLAN_MOUNT_TMPFS && strcmp(mount->target, "/dev") == 0));

@@ -339,29 +339,11 @@ static int resolve(const struct engine *engine, const struct spec *spec, const s
 
 /* ---- what cannot be done ---- */
 
-static bool is_below(const char *path, const char *directory)
-{
-	size_t length = strlen(directory);
-
-	return strncmp(path, directory, length) == 0 &&
-		(path[length] == '\0' || path[length] == '/' || strcmp(directory, "/") == 0);
-}
-
-static bool is_covered(char *const *list, const char *path)
-{
-	for (size_t i = 0; list && list[i]; i++) {
-		if (is_below(path, list[i])) {
-			return true;
-		}
-	}
-	return false;
-}
-
 /* Does something that is bound lie at path, below it or above it? */
 static bool touches(char *const *list, const char *path)
 {
 	for (size_t i = 0; list && list[i]; i++) {
-		if (is_below(path, list[i]) || is_below(list[i], path)) {
+		if (spec_path_is_below(path, list[i]) || spec_path_is_below(list[i], path)) {
 			return true;
 		}
 	}
@@ -381,7 +363,7 @@ static int refuse_paths(char *const *list, const char *key, struct err *err)
 				key, list[i]);
 		}
 		for (size_t j = 0; j < ARRAY_SIZE(taken); j++) {
-			if (is_below(list[i], taken[j])) {
+			if (spec_path_is_below(list[i], taken[j])) {
 				return err_refuse(err, ENOTSUP,
 					"%s: %s is the container's own here", key, list[i]);
 			}
@@ -506,7 +488,7 @@ static bool is_system_path(const char *path)
 		"/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc", "/opt", "/boot"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(system); i++) {
-		if (is_below(path, system[i])) {
+		if (spec_path_is_below(path, system[i])) {
 			return true;
 		}
 	}
@@ -522,7 +504,8 @@ static void choose_places(struct builder *b)
 	add_tmpfs(b, "/tmp", 01777, disk / 4, 0);
 	add_tmpfs(b, "/var/tmp", 01777, disk / 8, 0);
 	add_tmpfs(b, "/dev/shm", 01777, disk / 8, 0);
-	if (!is_below(b->home, "/tmp") && !is_covered(b->spec->writable, b->home)) {
+	if (!spec_path_is_below(b->home, "/tmp") &&
+		!spec_path_is_covered(b->home, b->spec->writable)) {
 		add_tmpfs(b, b->home, 0700, disk * 7 / 16, PLAN_USER);
 	}
 }
@@ -571,8 +554,8 @@ static void choose_binds(struct builder *b)
 	}
 	/* Throw-away writes over a host's directory would take an upper layer, which no engine gives. */
 	b->no_overlay = (spec->write == WRITE_EPHEMERAL || spec->write == WRITE_OVERLAY) &&
-		spec->dir && is_covered(spec->readable, spec->dir) &&
-		!is_covered(spec->writable, spec->dir);
+		spec->dir && spec_path_is_covered(spec->dir, spec->readable) &&
+		!spec_path_is_covered(spec->dir, spec->writable);
 }
 
 static void choose_identity(struct plan *plan)

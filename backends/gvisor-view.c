@@ -59,24 +59,6 @@ static void add_bind(struct builder *b, const char *source, const char *target, 
 	b->failed |= !plan_add_mount(b->plan, PLAN_MOUNT_BIND, source, target, flags);
 }
 
-static bool is_below(const char *path, const char *directory)
-{
-	size_t length = strlen(directory);
-
-	return strncmp(path, directory, length) == 0 &&
-		(path[length] == '\0' || path[length] == '/' || strcmp(directory, "/") == 0);
-}
-
-static bool is_covered(char *const *list, const char *path)
-{
-	for (size_t i = 0; list && list[i]; i++) {
-		if (is_below(path, list[i])) {
-			return true;
-		}
-	}
-	return false;
-}
-
 static bool host_has(const struct builder *b, const char *path)
 {
 	for (uint32_t i = 0; gvisor_files[i]; i++) {
@@ -98,7 +80,8 @@ static void bind_runtime(struct builder *b)
 
 	for (size_t i = 0; i < ARRAY_SIZE(runtime); i++) {
 		const char *source = b->host->merged_usr ? runtime[i].merged : runtime[i].target;
-		if (!is_covered(b->spec->readable, runtime[i].target) && host_has(b, source)) {
+		if (!spec_path_is_covered(runtime[i].target, b->spec->readable) &&
+			host_has(b, source)) {
 			add_bind(b, source, runtime[i].target, PLAN_READ_ONLY | PLAN_FOLLOW);
 			added = true;
 		}
@@ -150,7 +133,7 @@ static void make_etc(struct builder *b)
 		"passwd: files\ngroup: files\nhosts: files dns\n");
 	for (size_t i = 0; i < ARRAY_SIZE(from_host); i++) {
 		const char *path = from_host[i].path;
-		if (!is_covered(spec->readable, path) && host_has(b, path) &&
+		if (!spec_path_is_covered(path, spec->readable) && host_has(b, path) &&
 			(!from_host[i].with_net || spec->net == NET_ENABLE)) {
 			add_bind(b, path, path, PLAN_READ_ONLY | PLAN_FOLLOW);
 		}
@@ -163,7 +146,7 @@ static void make_scoped(struct builder *b)
 
 	b->failed |= plan_add_step(b->plan, PLAN_BEFORE, (char *const *)(uintptr_t)mkdir) < 0;
 	bind_runtime(b);
-	if (!is_covered(b->spec->readable, "/etc")) {
+	if (!spec_path_is_covered("/etc", b->spec->readable)) {
 		make_etc(b);
 	}
 	for (size_t i = 0; b->spec->readable && b->spec->readable[i]; i++) {
@@ -173,7 +156,7 @@ static void make_scoped(struct builder *b)
 
 static void make_scratch(struct builder *b)
 {
-	if (!is_below(b->view->home, "/tmp") && !b->view->broad) {
+	if (!spec_path_is_below(b->view->home, "/tmp") && !b->view->broad) {
 		add_tmpfs(b, b->view->home, 0700, b->disk / 4, PLAN_USER);
 	}
 	if (!b->spec->allow_temp) {
@@ -198,7 +181,7 @@ static void make_preload(struct builder *b)
 	cleanup_free char *text = NULL;
 
 	if (gvisor_facts(b->host)->systrap || b->view->broad ||
-		is_covered(b->spec->readable, "/etc")) {
+		spec_path_is_covered("/etc", b->spec->readable)) {
 		return;
 	}
 	text = malloc(size);
@@ -253,15 +236,15 @@ static bool wants_overlay(const struct builder *b)
 	const char *dir = b->spec->dir;
 
 	if ((b->spec->write != WRITE_EPHEMERAL && b->spec->write != WRITE_OVERLAY) || !dir ||
-		strcmp(dir, "/") == 0 || is_covered(b->spec->writable, dir)) {
+		strcmp(dir, "/") == 0 || spec_path_is_covered(dir, b->spec->writable)) {
 		return false;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
-		if (is_below(dir, others[i])) {
+		if (spec_path_is_below(dir, others[i])) {
 			return false;
 		}
 	}
-	return b->view->broad || is_covered(b->spec->readable, dir);
+	return b->view->broad || spec_path_is_covered(dir, b->spec->readable);
 }
 
 static void make_overlay(struct builder *b)

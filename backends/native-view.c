@@ -94,24 +94,6 @@ static uint64_t writing(const struct builder *b)
 		landlock_access_write(b->plan->landlock.abi);
 }
 
-static bool is_below(const char *path, const char *directory)
-{
-	size_t length = strlen(directory);
-
-	return strncmp(path, directory, length) == 0 &&
-		(path[length] == '\0' || path[length] == '/' || strcmp(directory, "/") == 0);
-}
-
-static bool is_covered(char *const *list, const char *path)
-{
-	STRV_FOREACH (item, (char **)(uintptr_t)list) {
-		if (is_below(path, *item)) {
-			return true;
-		}
-	}
-	return false;
-}
-
 /* On a merged system these are links into /usr, and a link is cheaper than a mount. */
 static const char *usr_link(const struct host *host, const char *path)
 {
@@ -133,7 +115,7 @@ static bool is_system_path(const char *path)
 		"/libx32", "/etc", "/opt", "/boot"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(system); i++) {
-		if (is_below(path, system[i])) {
+		if (spec_path_is_below(path, system[i])) {
 			return true;
 		}
 	}
@@ -173,7 +155,7 @@ static void bind_all_readable(struct builder *b)
 	bool added = false;
 
 	for (size_t i = 0; i < ARRAY_SIZE(runtime); i++) {
-		if (!is_covered(b->spec->readable, runtime[i])) {
+		if (!spec_path_is_covered(runtime[i], b->spec->readable)) {
 			bind_readable(b, runtime[i]);
 			added = true;
 		}
@@ -223,14 +205,14 @@ static void make_etc(struct builder *b)
 	add_file(b, "/etc/hostname", text);
 	add_file(b, "/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n");
 	for (size_t i = 0; i < ARRAY_SIZE(from_host); i++) {
-		if (!is_covered(spec->readable, from_host[i])) {
+		if (!spec_path_is_covered(from_host[i], spec->readable)) {
 			add(b, PLAN_MOUNT_BIND, from_host[i], from_host[i],
 				bind_flags(b) | PLAN_OPTIONAL | PLAN_FOLLOW);
 		}
 	}
 	for (size_t i = 0;
 		spec->net != NET_DISABLE && i < ARRAY_SIZE(with_net) - (own_names ? 1 : 0); i++) {
-		if (!is_covered(spec->readable, with_net[i])) {
+		if (!spec_path_is_covered(with_net[i], spec->readable)) {
 			add(b, PLAN_MOUNT_BIND, with_net[i], with_net[i],
 				bind_flags(b) | PLAN_OPTIONAL | PLAN_FOLLOW);
 		}
@@ -245,7 +227,7 @@ static void scoped_root(struct builder *b)
 {
 	add_tmpfs(b, "/", 0755, b->disk, 0);
 	bind_all_readable(b);
-	if (!is_covered(b->spec->readable, "/etc")) {
+	if (!spec_path_is_covered("/etc", b->spec->readable)) {
 		make_etc(b);
 	}
 	add_dir(b, "/run", 0755, 0);
@@ -267,12 +249,12 @@ static bool wants_overlay(const struct builder *b)
 	const char *dir = b->spec->dir;
 
 	if ((b->spec->write != WRITE_EPHEMERAL && b->spec->write != WRITE_OVERLAY) || !dir ||
-		strcmp(dir, "/") == 0 || is_below(dir, "/tmp") || is_below(dir, "/proc") ||
-		is_below(dir, "/dev") || is_below(dir, "/run") ||
-		is_covered(b->spec->writable, dir)) {
+		strcmp(dir, "/") == 0 || spec_path_is_below(dir, "/tmp") ||
+		spec_path_is_below(dir, "/proc") || spec_path_is_below(dir, "/dev") ||
+		spec_path_is_below(dir, "/run") || spec_path_is_covered(dir, b->spec->writable)) {
 		return false;
 	}
-	return b->view->broad || is_covered(b->spec->readable, dir);
+	return b->view->broad || spec_path_is_covered(dir, b->spec->readable);
 }
 
 /* Over the host's own, or at the end of its link into /run, which is covered. */
@@ -283,7 +265,7 @@ static void cover_resolver(struct builder *b)
 	if (!plan_has_way_out(b->plan) || !*path) {
 		return;
 	}
-	if (is_below(path, "/run")) {
+	if (spec_path_is_below(path, "/run")) {
 		add_file(b, path, resolver_text(b));
 		return;
 	}

@@ -88,6 +88,16 @@ bool spec_path_is_below(const char *path, const char *above)
 	return strncmp(path, above, length) == 0 && (path[length] == '/' || !path[length]);
 }
 
+bool spec_path_is_covered(const char *path, char *const *list)
+{
+	for (size_t i = 0; list && list[i]; i++) {
+		if (spec_path_is_below(path, list[i])) {
+			return true;
+		}
+	}
+	return false;
+}
+
 bool spec_backend_is_windows(const char *name)
 {
 	return name && strcmp(name, "appcontainer") == 0;
@@ -131,16 +141,6 @@ int spec_check_paths(const struct spec *spec, const char *backend, struct err *e
 	return 0;
 }
 
-static bool is_covered(const char *path, char *const *list)
-{
-	for (size_t i = 0; list && list[i]; i++) {
-		if (spec_path_is_below(path, list[i])) {
-			return true;
-		}
-	}
-	return false;
-}
-
 /* The home directory and /tmp are the sandbox's own: always there, nothing of the host in them. */
 static int validate_dir(const struct spec *spec, struct err *err)
 {
@@ -155,7 +155,8 @@ static int validate_dir(const struct spec *spec, struct err *err)
 		return 0;
 	}
 	(void)snprintf(home, sizeof(home), "/home/%s", spec->user ? spec->user : "user");
-	if (is_covered(spec->dir, spec->readable) || is_covered(spec->dir, spec->writable) ||
+	if (spec_path_is_covered(spec->dir, spec->readable) ||
+		spec_path_is_covered(spec->dir, spec->writable) ||
 		spec_path_is_below(spec->dir, spec->home ? spec->home : home) ||
 		spec_path_is_below(spec->dir, "/tmp")) {
 		return 0;

@@ -116,6 +116,9 @@ void spec_clear(struct spec *spec, const struct spec_key *key);
  */
 bool spec_path_is_below(const char *path, const char *above);
 
+/* Is path at or below one of list (NULL: none)? */
+bool spec_path_is_covered(const char *path, char *const *list);
+
 /* Does the backend called name run on Windows, and so take its paths ("C:\\work")? NULL: no. */
 bool spec_backend_is_windows(const char *name);
 
