@@ -179,7 +179,9 @@ int foreign_compile(const struct foreign_compiler *with, const struct spec *spec
 	cleanup(plan_freep) struct plan *plan = NULL;
 	int r = spec_validate(spec, err);
 
-	r = r < 0 ? r : with->refuse(spec, host, without, err);
+	if (r == 0 && with->refuse) {
+		r = with->refuse(spec, host, without, err);
+	}
 	if (r < 0) {
 		return r;
 	}
@@ -258,7 +260,8 @@ static int read_answer(int from, int pidfd, int timeout_ms, char *output, size_t
 	return n != 0 ? -ETIMEDOUT : r < 0 ? r : proc_exit_code(status);
 }
 
-int foreign_ask(char *const argv[], int timeout_ms, char *output, size_t output_size)
+int foreign_ask(
+	char *const argv[], char *const env[], int timeout_ms, char *output, size_t output_size)
 {
 	cleanup_close int read_end = -1;
 	cleanup_close int pidfd = -1;
@@ -279,7 +282,7 @@ int foreign_ask(char *const argv[], int timeout_ms, char *output, size_t output_
 	}
 	read_end = pipes[0];
 	const int fds[3] = {-1, pipes[1], pipes[1]};
-	pidfd = proc_spawn(found, NULL, fds, NULL);
+	pidfd = proc_spawn(found, env, fds, NULL);
 	(void)close(pipes[1]);
 	return pidfd < 0 ? pidfd : read_answer(read_end, pidfd, timeout_ms, output, output_size);
 }

@@ -13,7 +13,7 @@
 struct foreign_compiler {
 	const char *backend; /* its name */
 	enum plan_kernel kernel;
-	/* What the backend cannot do, before there is a plan. */
+	/* What the backend cannot do, before there is a plan. NULL: fill refuses. */
 	int (*refuse)(const struct spec *spec, const struct host *host, uint32_t without,
 		struct err *err);
 	/* Fills in an empty plan of this backend, and seals it. */
@@ -68,10 +68,11 @@ int foreign_notes(const struct spec *spec, const struct host *host, struct plan 
 
 /*
  * Runs a tool to ask it something (its help, its version), as probe() may: argv[0] looked for as a
- * keeper does, empty environment, both streams in output, the rest thrown away. Returns its exit
+ * keeper does, env (NULL: empty) for an environment, both streams in output, the rest thrown away. Returns its exit
  * status, -ENOENT when there is no such tool, -ETIMEDOUT, or another negative errno.
  */
-int foreign_ask(char *const argv[], int timeout_ms, char *output, size_t output_size);
+int foreign_ask(
+	char *const argv[], char *const env[], int timeout_ms, char *output, size_t output_size);
 
 /*
  * text from outside (an argument, a variable, a path) for a place where placeholders are filled in:
