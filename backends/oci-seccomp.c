@@ -41,6 +41,12 @@ static bool is_keyed(const struct filter_rule *rule)
 	return rule->conditions[0].value == FILTER_KEY_WORD(0);
 }
 
+/* By number, as this is asked for every pair of rows. */
+static bool is_same_call(size_t row, size_t other)
+{
+	return filter_policy_numbers[row] == filter_policy_numbers[other];
+}
+
 /* Gathers every row about the call of row first; rows about one call stand anywhere. */
 static void gather(const struct writer *writer, size_t first, struct call *ret)
 {
@@ -48,7 +54,7 @@ static void gather(const struct writer *writer, size_t first, struct call *ret)
 	for (size_t i = first; i < filter_policy_count; i++) {
 		const struct filter_rule *rule = &filter_policy[i];
 
-		if (strcmp(rule->name, ret->name) != 0 || !(rule->variants & writer->variant) ||
+		if (!is_same_call(i, first) || !(rule->variants & writer->variant) ||
 			is_keyed(rule)) {
 			continue;
 		}
@@ -67,7 +73,7 @@ static void gather(const struct writer *writer, size_t first, struct call *ret)
 static bool is_first_row(size_t index)
 {
 	for (size_t i = 0; i < index; i++) {
-		if (strcmp(filter_policy[i].name, filter_policy[index].name) == 0) {
+		if (is_same_call(i, index)) {
 			return false;
 		}
 	}
