@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -96,11 +97,14 @@ static void play(const struct canary *canary, const struct role *role, int ready
 	if (role->token_fd >= 0) {
 		(void)dup2(role->token_fd, 3);
 	}
-	for (int fd = 0; fd < 1024; fd++) {
-		if (fd != 3 && fd != ready) {
-			(void)close(fd);
-		}
+	for (unsigned fd = 0; fd < 3; fd++) {
+		(void)close((int)fd);
 	}
+	if (role->token_fd < 0) {
+		(void)close(3);
+	}
+	(void)syscall(SYS_close_range, 4, (unsigned)ready - 1, 0);
+	(void)syscall(SYS_close_range, (unsigned)ready + 1, ~0U, 0);
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 	if (geteuid() == 0 &&
 		(setgroups(0, NULL) < 0 || setresgid(role->gid, role->gid, role->gid) < 0 ||

@@ -199,7 +199,7 @@ int ground_init(struct ground *ground, const char *parent, const char *client, s
 
 	memset(ground, 0, sizeof(*ground));
 	ground->terminal_master = ground->terminal_slave = -1;
-	ground->dir_fd = ground->file_fd = -1;
+	ground->dir_fd = ground->file_fd = ground->inotify = -1;
 	ground->locks[0] = ground->locks[1] = -1;
 	io_random(ground->secret, sizeof(ground->secret));
 	if (strlen(parent) > 24) {
@@ -248,6 +248,7 @@ void ground_fini(struct ground *ground)
 	}
 	close_fdp(&ground->dir_fd);
 	close_fdp(&ground->file_fd);
+	close_fdp(&ground->inotify);
 	close_fdp(&ground->terminal_slave);
 	close_fdp(&ground->terminal_master);
 	if (ground->key) {

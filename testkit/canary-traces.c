@@ -10,10 +10,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -31,12 +33,99 @@ static int remove_entry(const char *path, const struct stat *info, int kind, str
 	return 0;
 }
 
-/* Below our own directory only, never through a link, never into another file system. */
+/* True when this line of mountinfo is of a mount below path; then its target is in *ret. */
+static bool is_mount_below(const char *line, const char *path, char ret[320])
+{
+	size_t length = strlen(path);
+
+	return sscanf(line, "%*d %*d %*s %*s %319s", ret) == 1 && strncmp(ret, path, length) == 0 &&
+		(ret[length] == '/' || !ret[length]);
+}
+
+/* The first mount below path, in ret. 1, 0 when there is none, or negative errno. */
+static int find_mount_below(const char *path, char ret[320])
+{
+	cleanup_free char *table = NULL;
+	int r = io_read_file(AT_FDCWD, "/proc/self/mountinfo", 4 << 20, &table, NULL);
+
+	for (char *rest = table, *line = NULL; r == 0 && (line = strsep(&rest, "\n"));) {
+		r = is_mount_below(line, path, ret);
+	}
+	return r;
+}
+
+/*
+ * What a launcher has mounted in our directories and left there may be anybody's tree: nothing is
+ * removed before it is gone. False when one stays.
+ */
+static bool unmount_below(const char *path)
+{
+	char target[320];
+	int r = find_mount_below(path, target);
+
+	while (r > 0 && umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW) == 0) {
+		r = find_mount_below(path, target);
+	}
+	return r == 0;
+}
+
+/* Processes that remove parts of a tree. */
+struct removal {
+	pid_t pids[64];
+	size_t count;
+};
+
+static void remove_aside(struct removal *removal, const char *path)
+{
+	pid_t pid = removal->count < ARRAY_SIZE(removal->pids) ? fork() : -1;
+
+	if (pid == 0) {
+		(void)nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+		_exit(0);
+	}
+	if (pid > 0) {
+		removal->pids[removal->count++] = pid;
+	}
+}
+
+/* Each directory of the first levels by a process of its own: file systems may discard with care. */
+static void remove_parts(struct removal *removal, const char *path, unsigned levels)
+{
+	DIR *directory = opendir(path);
+	struct dirent *entry = NULL;
+	char part[320];
+	struct stat info;
+
+	while (directory && (entry = readdir(directory))) {
+		bool dots = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+		int length = snprintf(part, sizeof(part), "%s/%s", path, entry->d_name);
+		if (dots || length >= (int)sizeof(part) || lstat(part, &info) < 0 ||
+			!S_ISDIR(info.st_mode)) {
+			continue;
+		}
+		if (levels > 0) {
+			remove_parts(removal, part, levels - 1);
+		} else {
+			remove_aside(removal, part);
+		}
+	}
+	if (directory) {
+		(void)closedir(directory);
+	}
+}
+
 void canary_remove_tree(const char *path)
 {
-	if (*path) {
-		(void)nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+	struct removal removal = {.count = 0};
+
+	if (!*path || !unmount_below(path)) {
+		return;
 	}
+	remove_parts(&removal, path, 1);
+	while (removal.count > 0) {
+		(void)waitpid(removal.pids[--removal.count], NULL, 0);
+	}
+	(void)nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
 
 static void remove_named(const char *before, const char *name, const char *after)

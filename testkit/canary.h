@@ -37,6 +37,7 @@ struct ground {
 	char env_name[40];
 	char mount_word[64]; /* a mount of the host's that sandboxes have no use for */
 	int dir_fd, file_fd; /* left open on purpose, for launchers that leak */
+	int inotify; /* one that no run has, or -1 */
 	int locks[2]; /* of tmp and root: somebody is at work here */
 	unsigned runs;
 	bool made;
@@ -55,7 +56,7 @@ struct canary_connection {
 };
 
 struct canary {
-	const struct ground *ground;
+	struct ground *ground;
 	char fence[20];
 	char name[16]; /* what the client calls itself */
 	char leave[24]; /* the name for things it leaves in shared places */
