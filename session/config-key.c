@@ -146,6 +146,7 @@ int config_key_set(const struct config_key *key, void *base, const char *text, s
 	case CONFIG_STARTUPS:
 		return set_startups(key, field, text, err);
 	case CONFIG_INHERIT:
+	case CONFIG_SECTION:
 		break;
 	}
 	return err_refuse(err, EINVAL, "%s: cannot be set", key->name);
@@ -205,6 +206,7 @@ static size_t size_of(const struct config_key *key)
 	case CONFIG_STARTUPS:
 		return 3 * sizeof(uint64_t);
 	case CONFIG_INHERIT:
+	case CONFIG_SECTION:
 		break;
 	}
 	return 0;
@@ -236,11 +238,12 @@ void config_key_move(const struct config_key *key, void *from, void *to)
 	memset(field_of(key, from), 0, size_of(key));
 }
 
-static int copy_key(const struct config_key *key, const void *from, void *to)
+int config_key_copy(const struct config_key *key, const void *from, void *to)
 {
 	const void *source = const_field_of(key, from);
 	void *target = field_of(key, to);
 
+	config_key_clear(key, to);
 	if (key->type == CONFIG_TEXT) {
 		const char *text = *(char *const *)source;
 		char *copy = text ? strdup(text) : NULL;
@@ -257,7 +260,7 @@ static int copy_key(const struct config_key *key, const void *from, void *to)
 int config_keys_copy(const struct config_key *keys, const void *from, void *to)
 {
 	for (; keys->name; keys++) {
-		int r = copy_key(keys, from, to);
+		int r = config_key_copy(keys, from, to);
 		if (r < 0) {
 			return r;
 		}

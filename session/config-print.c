@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/parse.h"
+#include "base/strv.h"
 #include "session/config-schema.h"
 
 static bool is_plain(const char *text)
@@ -104,7 +105,7 @@ static void print_size(uint64_t bytes, FILE *out)
 
 bool config_key_is_set(const struct config_key *key, const void *base)
 {
-	if (key->type == CONFIG_INHERIT) {
+	if (key->type == CONFIG_INHERIT || key->type == CONFIG_SECTION) {
 		return false;
 	}
 	return key->type != CONFIG_TEXT || key->unset ||
@@ -143,6 +144,7 @@ void config_key_print(const struct config_key *key, const void *base, FILE *out)
 			(unsigned long long)numbers[1], (unsigned long long)numbers[2]);
 		break;
 	case CONFIG_INHERIT:
+	case CONFIG_SECTION:
 		break;
 	}
 }
@@ -298,6 +300,30 @@ static void print_user(const struct config_user *user, FILE *out)
 	}
 }
 
+static void print_rule(const struct config_rule *rule, FILE *out)
+{
+	(void)fputs("  - name: ", out);
+	print_text(rule->name, out);
+	(void)fputs("\n    when: {", out);
+	const char *comma = "";
+	for (const struct config_key *key = config_when_keys; key->name; key++) {
+		char *const *list = *(char **const *)((const char *)&rule->when + key->offset);
+		if (list) {
+			(void)fprintf(out, "%s%s: ", comma, key->name);
+			print_list(list, out);
+			comma = ", ";
+		}
+	}
+	(void)fputs("}\n", out);
+	for (const struct config_key *key = config_rule_keys; key->name; key++) {
+		if (strcmp(key->name, "name") != 0 && strv_contains(rule->said, key->name)) {
+			(void)fprintf(out, "    %s: ", key->name);
+			config_key_print(key, rule, out);
+			(void)fputc('\n', out);
+		}
+	}
+}
+
 void config_print(const struct config *config, FILE *out)
 {
 	(void)fputs("server:\n", out);
@@ -309,5 +335,9 @@ void config_print(const struct config *config, FILE *out)
 	(void)fputs("\nusers:\n", out);
 	for (size_t i = 0; i < config->user_count; i++) {
 		print_user(&config->users[i], out);
+	}
+	(void)fputs(config->rule_count ? "\nrules:\n" : "", out);
+	for (size_t i = 0; i < config->rule_count; i++) {
+		print_rule(&config->rules[i], out);
 	}
 }

@@ -12,34 +12,10 @@
 #include "base/cleanup.h"
 #include "base/parse.h"
 #include "base/strv.h"
-#include "session/config-schema.h"
-#include "session/document.h"
+#include "session/config-loading.h"
 #include "session/home.h"
-#include "session/methods.h"
-#include "session/report.h"
 
 #define MAX_PROFILES 256
-#define MAX_USERS 16384
-
-/* A profile as it was written, and what it comes to once it was asked for. */
-struct definition {
-	const struct node *name; /* scalar */
-	const struct node *body; /* map */
-	struct report *report; /* of the text it stands in */
-	bool builtin;
-	enum { FRESH, RESOLVING, RESOLVED } state;
-	struct config_profile profile;
-};
-
-struct loading {
-	struct report report; /* about the file */
-	struct report builtin_report;
-	struct node *root, *builtin_root;
-	struct definition *definitions; /* the file's, then the built-in ones */
-	size_t definition_count;
-	struct config config;
-	int error; /* -ENOMEM, or 0; what is wrong with the text is in report */
-};
 
 static void loading_fini(struct loading *loading)
 {
@@ -54,8 +30,7 @@ static void loading_fini(struct loading *loading)
 	config_fini(&loading->config);
 }
 
-/* Remembers that memory ran out; anything else is a mistake in the text and is reported. */
-static bool is_fatal(struct loading *loading, int r)
+bool loading_is_fatal(struct loading *loading, int r)
 {
 	if (r == -ENOMEM) {
 		loading->error = r;
@@ -63,13 +38,12 @@ static bool is_fatal(struct loading *loading, int r)
 	return r == -ENOMEM;
 }
 
-static void complain(struct report *report, const struct node *node, const char *message)
+void loading_complain(struct report *report, const struct node *node, const char *message)
 {
 	report_add(report, node->start, node->end, "%s", message);
 }
 
-/* The value of key in a map, or NULL. */
-static const struct node *find_value(const struct node *map, const char *key)
+const struct node *loading_find(const struct node *map, const char *key)
 {
 	for (size_t i = 0; map && i + 1 < map->count; i += 2) {
 		if (strcmp(map->items[i]->text, key) == 0) {
@@ -78,15 +52,6 @@ static const struct node *find_value(const struct node *map, const char *key)
 	}
 	return NULL;
 }
-
-/* Where values of one map go: keys of ours, and for profiles the keys of a sandbox as well. */
-struct target {
-	const char *what; /* "server", for messages */
-	const struct config_key *keys;
-	void *base;
-	struct spec *spec; /* or NULL */
-	struct report *report;
-};
 
 static bool is_password(const char *name)
 {
@@ -147,13 +112,13 @@ static bool check_shape(
 static bool refuse_value(struct loading *loading, const struct target *target,
 	const struct node *key, const struct node *value, const struct err *err)
 {
-	if (is_fatal(loading, -err->code)) {
+	if (loading_is_fatal(loading, -err->code)) {
 		return true;
 	}
 	if (is_password(key->text)) {
 		report_add_hidden(target->report, key->start, key->end, "%s", err->msg);
 	} else {
-		complain(target->report, value, err->msg);
+		loading_complain(target->report, value, err->msg);
 	}
 	return false;
 }
@@ -164,7 +129,8 @@ static void set_own(struct loading *loading, const struct target *target,
 	bool list = key->type == CONFIG_LIST;
 	struct err err = {0};
 
-	if (!check_shape(target, name, value, list) || key->type == CONFIG_INHERIT) {
+	if (key->type == CONFIG_SECTION || !check_shape(target, name, value, list) ||
+		key->type == CONFIG_INHERIT) {
 		return;
 	}
 	if (!list) {
@@ -233,8 +199,7 @@ static void set_spec(struct loading *loading, const struct target *target,
 	}
 }
 
-/* Sets all keys of a map. */
-static void apply(struct loading *loading, const struct target *target, const struct node *map)
+void loading_apply(struct loading *loading, const struct target *target, const struct node *map)
 {
 	for (size_t i = 0; i + 1 < map->count && !loading->error; i += 2) {
 		const struct node *name = map->items[i];
@@ -256,11 +221,9 @@ static void apply(struct loading *loading, const struct target *target, const st
 	}
 }
 
-/* The map behind a section's name, or NULL where there is none, complaining where it is something else. */
-static const struct node *find_section(
-	struct report *report, const struct node *root, const char *name)
+const struct node *loading_section(struct report *report, const struct node *root, const char *name)
 {
-	const struct node *section = find_value(root, name);
+	const struct node *section = loading_find(root, name);
 
 	if (section && section->kind != NODE_MAP) {
 		if (section->kind != NODE_BAD) {
@@ -282,7 +245,7 @@ static void define_profiles(
 		const struct node *body = section->items[i + 1];
 
 		if (!parse_is_name(name->text)) {
-			complain(report, name, "not a name for a profile");
+			loading_complain(report, name, "not a name for a profile");
 		} else if (body->kind == NODE_MAP) {
 			loading->definitions[loading->definition_count++] = (struct definition){
 				.name = name, .body = body, .report = report, .builtin = builtin};
@@ -334,7 +297,7 @@ static void check_spec(struct loading *loading, const struct definition *definit
 	struct err err = {0};
 	int r = spec_copy(&definition->profile.spec, &spec);
 
-	if (is_fatal(loading, r)) {
+	if (loading_is_fatal(loading, r)) {
 		return;
 	}
 	/* The command comes with the session; any will do here. */
@@ -343,7 +306,7 @@ static void check_spec(struct loading *loading, const struct definition *definit
 		r = spec_validate(&spec, &err);
 	}
 	spec_fini(&spec);
-	if (r < 0 && !is_fatal(loading, r)) {
+	if (r < 0 && !loading_is_fatal(loading, r)) {
 		report_add(definition->report, definition->name->start, definition->name->end,
 			"profile %s: %s", definition->name->text, err.msg);
 	}
@@ -354,7 +317,7 @@ static void resolve(struct loading *loading, struct definition *definition);
 /* What the profile starts from: another one, or the tight spec that a zeroed one is. */
 static int inherit(struct loading *loading, struct definition *definition)
 {
-	const struct node *value = find_value(definition->body, "inherit");
+	const struct node *value = loading_find(definition->body, "inherit");
 	const char *name = definition->name->text;
 	struct definition *parent = NULL;
 
@@ -387,10 +350,10 @@ static void resolve(struct loading *loading, struct definition *definition)
 		return;
 	}
 	definition->state = RESOLVING;
-	if (is_fatal(loading, inherit(loading, definition))) {
+	if (loading_is_fatal(loading, inherit(loading, definition))) {
 		return;
 	}
-	apply(loading, &target, definition->body);
+	loading_apply(loading, &target, definition->body);
 	if (!loading->error && definition->report->count + definition->report->dropped == before) {
 		check_spec(loading, definition);
 	}
@@ -404,16 +367,16 @@ static void add_profile(struct loading *loading, const struct definition *defini
 	struct config_profile *profile = &config->profiles[config->profile_count];
 
 	config->profile_count++;
-	(void)is_fatal(loading,
+	(void)loading_is_fatal(loading,
 		config_profile_copy(&definition->profile, definition->name->text, profile));
 }
 
 /* Reads the profiles of the file and those that are built in. */
 static void load_profiles(struct loading *loading)
 {
-	const struct node *own = find_section(&loading->report, loading->root, "profiles");
+	const struct node *own = loading_section(&loading->report, loading->root, "profiles");
 	const struct node *builtin =
-		find_section(&loading->builtin_report, loading->builtin_root, "profiles");
+		loading_section(&loading->builtin_report, loading->builtin_root, "profiles");
 	size_t room = (own ? own->count / 2 : 0) + builtin->count / 2;
 
 	if (room > MAX_PROFILES) {
@@ -439,151 +402,22 @@ static void load_profiles(struct loading *loading)
 	}
 }
 
-/* ---- users ---- */
-
-/*
- * The profile a user names, which is brought into the configuration if it is a built-in one that the file
- * does not have. Complains where there is none.
- */
-static const struct config_profile *use_profile(
-	struct loading *loading, const struct config_user *user, const struct node *place)
+const struct config_profile *loading_use_profile(
+	struct loading *loading, const char *name, const struct node *place)
 {
-	const struct config_profile *profile = config_find_profile(&loading->config, user->profile);
+	const struct config_profile *profile = config_find_profile(&loading->config, name);
 	const struct definition *definition = NULL;
 
 	if (profile) {
 		return profile;
 	}
-	definition = find_definition(loading, user->profile, NULL);
+	definition = find_definition(loading, name, NULL);
 	if (!definition) {
-		complain_no_profile(loading, &loading->report, place, user->profile);
+		complain_no_profile(loading, &loading->report, place, name);
 		return NULL;
 	}
 	add_profile(loading, definition);
-	return loading->error ? NULL : config_find_profile(&loading->config, user->profile);
-}
-
-/* What keeps a chain of this user from ever being gone through, or makes it too short; NULL if nothing. */
-static const char *find_fault(const struct config_user *user, const struct methods *chain)
-{
-	bool second = user->password || chain->count > 1;
-
-	for (size_t i = 0; i < chain->count; i++) {
-		if (chain->list[i] == METHOD_PASSWORD && !user->password) {
-			return "asks for a password, and the user has none";
-		}
-		if (chain->list[i] == METHOD_INTERACTIVE && !user->password && !user->totp) {
-			return "is keyboard-interactive, and the user has neither password nor "
-			       "totp";
-		}
-		if (chain->list[i] == METHOD_INTERACTIVE && !second) {
-			return "asks for a code alone, which is no login";
-		}
-	}
-	return NULL;
-}
-
-static void check_methods(
-	struct loading *loading, const struct config_user *user, const struct node *name)
-{
-	const char *fault = NULL;
-	const char *chain = "";
-
-	if (user->methods && user->guest) {
-		fault = "asks for something, and the user is a guest";
-		chain = user->methods[0];
-	}
-	STRV_FOREACH (item, user->methods) {
-		struct methods methods = {.count = 0};
-		if (!fault && methods_parse(*item, &methods, NULL) == 0) {
-			fault = find_fault(user, &methods);
-			chain = *item;
-		}
-	}
-	if (fault) {
-		report_add(&loading->report, name->start, name->end, "user %s: method %s %s",
-			user->name, chain, fault);
-	}
-	if (user->totp && !user->methods) {
-		report_add(&loading->report, name->start, name->end,
-			"user %s has a totp line and no methods, so it would never be asked for; "
-			"say which, such as methods: [keyboard-interactive]",
-			user->name);
-	}
-	if (user->totp && strcmp(user->name, "*") == 0) {
-		report_add(&loading->report, name->start, name->end,
-			"a totp line is one person's, and \"*\" is everybody");
-	}
-}
-
-static void load_user(struct loading *loading, const struct node *name, const struct node *body)
-{
-	struct config *config = &loading->config;
-	struct config_user *user = &config->users[config->user_count++];
-	const struct target target = {"a user", config_user_keys, user, NULL, &loading->report};
-	const struct node *profile_node = find_value(body, "profile");
-	const struct node *guest_node = find_value(body, "guest");
-	const struct config_profile *profile = NULL;
-
-	user->name = strdup(name->text);
-	if (!user->name || config_keys_preset(config_user_keys, user) < 0) {
-		loading->error = -ENOMEM;
-		return;
-	}
-	apply(loading, &target, body);
-	if (loading->error || !user->profile) {
-		return;
-	}
-	check_methods(loading, user, name);
-	user->own_keys = find_value(body, "authorized_keys");
-	user->own_cas = find_value(body, "trusted_ca_keys");
-	user->own_principals = find_value(body, "authorized_principals");
-	if (!user->own_keys &&
-		is_fatal(loading, strv_copy(config->authorized_keys, &user->authorized_keys))) {
-		return;
-	}
-	profile = use_profile(loading, user, profile_node ? profile_node : name);
-	if (profile && user->guest && !profile->guest) {
-		report_add(&loading->report, guest_node->start, guest_node->end,
-			"user %s may not be a guest: profile %s has no \"guest: yes\"", user->name,
-			profile->name);
-	}
-}
-
-static void load_users(struct loading *loading)
-{
-	const struct node *section = find_section(&loading->report, loading->root, "users");
-	size_t count = section ? section->count / 2 : 0;
-
-	if (count == 0 && report_is_clean(&loading->report)) {
-		report_add(&loading->report, (struct place){0, 0}, (struct place){0, 0},
-			"there are no users, so nobody could log in; say who may, with \"*\" for "
-			"everyone");
-	}
-	if (count > MAX_USERS) {
-		report_add(&loading->report, section->start, section->start, "more than %d users",
-			MAX_USERS);
-		return;
-	}
-	loading->config.users = calloc(count ? count : 1, sizeof(*loading->config.users));
-	if (!loading->config.users) {
-		loading->error = -ENOMEM;
-		return;
-	}
-	for (size_t i = 0; i < count && !loading->error; i++) {
-		const struct node *name = section->items[2 * i];
-		const struct node *body = section->items[2 * i + 1];
-		if (strcmp(name->text, "*") != 0 && !parse_is_name(name->text)) {
-			complain(&loading->report, name,
-				"not a login name (1 to 64 of letters, digits, '.', '_' and '-'), "
-				"and not \"*\"");
-		} else if (body->kind == NODE_MAP) {
-			load_user(loading, name, body);
-		} else if (body->kind != NODE_BAD) {
-			report_add_hidden(&loading->report, name->start, name->end,
-				"user %s wants keys and values ({} for none)", name->text);
-		}
-	}
+	return loading->error ? NULL : config_find_profile(&loading->config, name);
 }
 
 /* ---- the whole ---- */
@@ -591,9 +425,9 @@ static void load_users(struct loading *loading)
 static void check_sections(struct loading *loading)
 {
 	static const struct config_key sections[] = {
-		{"server"}, {"profiles"}, {"users"}, {.name = NULL}};
-	const struct target target = {
-		"the file (server, profiles, users)", sections, NULL, NULL, &loading->report};
+		{"server"}, {"profiles"}, {"users"}, {"rules"}, {.name = NULL}};
+	const struct target target = {"the file (server, profiles, users, rules)", sections, NULL,
+		NULL, &loading->report};
 
 	for (size_t i = 0; i + 1 < loading->root->count; i += 2) {
 		if (!config_key_find(sections, loading->root->items[i]->text)) {
@@ -608,30 +442,34 @@ static void load(struct loading *loading)
 		"server", config_server_keys, &loading->config, NULL, &loading->report};
 	const struct node *server = NULL;
 
-	if (is_fatal(loading, document_parse(&loading->report, &loading->root)) ||
-		is_fatal(loading,
+	if (loading_is_fatal(loading, document_parse(&loading->report, &loading->root)) ||
+		loading_is_fatal(loading,
 			document_parse(&loading->builtin_report, &loading->builtin_root)) ||
-		is_fatal(loading, config_keys_preset(config_server_keys, &loading->config)) ||
+		loading_is_fatal(
+			loading, config_keys_preset(config_server_keys, &loading->config)) ||
 		!loading->root) {
 		return;
 	}
 	if (loading->root->kind != NODE_MAP) {
 		if (loading->root->kind != NODE_BAD) {
-			complain(&loading->report, loading->root,
-				"a configuration has the keys server, profiles and users");
+			loading_complain(&loading->report, loading->root,
+				"a configuration has the keys server, profiles, users and rules");
 		}
 		return;
 	}
 	check_sections(loading);
-	server = find_section(&loading->report, loading->root, "server");
+	server = loading_section(&loading->report, loading->root, "server");
 	if (server) {
-		apply(loading, &target, server);
+		loading_apply(loading, &target, server);
 	}
 	if (!loading->error) {
 		load_profiles(loading);
 	}
 	if (!loading->error) {
-		load_users(loading);
+		loading_read_users(loading);
+	}
+	if (!loading->error) {
+		loading_read_rules(loading);
 	}
 	/* What is built in is part of the program: a mistake in it is ours. */
 	assert(loading->error || report_is_clean(&loading->builtin_report));

@@ -211,6 +211,71 @@ const struct config_key config_user_keys[] = {
 		.help = "no credential is asked, if the profile allows it too"},
 	{"max_sessions", CONFIG_COUNT, FIELD(max_sessions), .max = 65536, .preset = "0",
 		.help = "sessions of this user at once; 0: the server's max_user_sessions"},
+	{"groups", CONFIG_LIST, FIELD(groups), .read = config_read_name, .preset_says = "none",
+		.help = "groups this user is in, for rules"},
+	{.name = NULL},
+};
+
+#undef FIELD
+#define FIELD(name) offsetof(struct config_when, name)
+
+const struct config_key config_when_keys[] = {
+	{"user", CONFIG_LIST, FIELD(user), .read = config_read_pattern, .preset_says = "anybody",
+		.help = "patterns for the login name; ! before one that must not match"},
+	{"group", CONFIG_LIST, FIELD(group), .read = config_read_pattern, .preset_says = "any",
+		.help = "patterns for the groups of the user"},
+	{"address", CONFIG_LIST, FIELD(address), .read = config_read_not_network,
+		.preset_says = "anywhere", .help = "networks that the client is in"},
+	{"key", CONFIG_LIST, FIELD(key), .read = config_read_fingerprint, .preset_says = "any",
+		.help = "fingerprints of the key that was used"},
+	{"authority", CONFIG_LIST, FIELD(authority), .read = config_read_fingerprint,
+		.preset_says = "any", .help = "fingerprints of what signed the certificate"},
+	{"principal", CONFIG_LIST, FIELD(principal), .read = config_read_principal_pattern,
+		.preset_says = "any", .help = "patterns for the principals of the certificate"},
+	{.name = NULL},
+};
+
+#undef FIELD
+#define FIELD(name) offsetof(struct config_rule, name)
+
+/* Those of over are called as in a profile, and read alike: a test compares them. */
+const struct config_key config_rule_keys[] = {
+	{"name", CONFIG_TEXT, FIELD(name), .read = config_read_name,
+		.preset_says = "it must be said", .help = "name of the rule, for the audit log"},
+	{"when", CONFIG_SECTION, .preset_says = "it must be said",
+		.help = "conditions, all of which must hold"},
+	{"refuse", CONFIG_BOOL, FIELD(refuse), .preset_says = "no",
+		.help = "these logins are refused"},
+	{"profile", CONFIG_TEXT, FIELD(profile), .read = config_read_name,
+		.preset_says = "the key's, or the user's", .help = "profile of the sessions"},
+	{"methods", CONFIG_LIST, FIELD(methods), .read = config_read_methods,
+		.preset_says = "the user's", .help = "chains of methods"},
+	{"max_sessions", CONFIG_COUNT, FIELD(max_sessions), .min = 1, .max = 65536,
+		.preset_says = "the user's", .help = "sessions of the user at once"},
+	{"timeout", CONFIG_DURATION, FIELD(over.spec.timeout), .min = 1, .max = 366 * DAY,
+		.preset_says = "the profile's", .help = "a session is ended after this long"},
+	{"idle_timeout", CONFIG_DURATION, FIELD(over.idle_timeout), .max = 31 * DAY,
+		.preset_says = "the profile's", .help = "as in a profile"},
+	{"warning", CONFIG_DURATION, FIELD(over.warning), .max = 3600,
+		.preset_says = "the profile's", .help = "as in a profile"},
+	{"accept_env", CONFIG_LIST, FIELD(over.accept_env), .read = config_read_glob,
+		.preset_says = "the profile's", .help = "as in a profile"},
+	{"motd", CONFIG_TEXT, FIELD(over.motd), .read = config_read_text, .unset = "none",
+		.preset_says = "the profile's", .help = "as in a profile"},
+	{"forward", CONFIG_LIST, FIELD(over.forward), .read = config_read_forward,
+		.preset_says = "the profile's", .help = "as in a profile"},
+	{"permit_open", CONFIG_LIST, FIELD(over.permit_open), .read = config_read_address,
+		.preset_says = "the profile's", .help = "as in a profile"},
+	{"permit_listen", CONFIG_LIST, FIELD(over.permit_listen), .read = config_read_address,
+		.preset_says = "the profile's", .help = "as in a profile"},
+	{"sessions", CONFIG_LIST, FIELD(over.sessions), .read = config_read_kind,
+		.preset_says = "the profile's", .help = "as in a profile"},
+	{"sftp", CONFIG_TEXT, FIELD(over.sftp), .read = config_read_sftp,
+		.preset_says = "the profile's", .help = "as in a profile"},
+	{"sftp_allow", CONFIG_LIST, FIELD(over.sftp_allow), .read = config_read_sftp_request,
+		.preset_says = "the profile's", .help = "as in a profile"},
+	{"sftp_deny", CONFIG_LIST, FIELD(over.sftp_deny), .read = config_read_sftp_request,
+		.preset_says = "the profile's", .help = "as in a profile"},
 	{.name = NULL},
 };
 

@@ -22,6 +22,7 @@ enum config_type {
 	CONFIG_BLOCK, /* bits4:bits6, two uint64_t in a row */
 	CONFIG_STARTUPS, /* begin:rate:full, three uint64_t in a row */
 	CONFIG_INHERIT, /* a name that the loader itself understands; no field */
+	CONFIG_SECTION, /* keys and values of their own, which the loader reads; no field */
 };
 
 struct config_key {
@@ -42,6 +43,8 @@ struct config_key {
 extern const struct config_key config_server_keys[];
 extern const struct config_key config_profile_keys[];
 extern const struct config_key config_user_keys[];
+extern const struct config_key config_rule_keys[]; /* of struct config_rule */
+extern const struct config_key config_when_keys[]; /* of struct config_when */
 
 /* The key called exactly that, or NULL. */
 const struct config_key *config_key_find(const struct config_key *keys, const char *name);
@@ -69,6 +72,9 @@ void config_keys_clear(const struct config_key *keys, void *base);
 /* Moves the key's value, letting the old one go; from is left empty. */
 void config_key_move(const struct config_key *key, void *from, void *to);
 
+/* Replaces the value in to by a copy of the one in from. 0 or -ENOMEM, with to emptied. */
+int config_key_copy(const struct config_key *key, const void *from, void *to);
+
 /* Copies all keys into an empty struct. 0 or -ENOMEM; half-built then, to be cleared. */
 int config_keys_copy(const struct config_key *keys, const void *from, void *to);
 
@@ -77,6 +83,8 @@ int config_profile_init(struct config_profile *profile, const char *name);
 int config_profile_copy(
 	const struct config_profile *from, const char *name, struct config_profile *ret);
 void config_profile_fini(struct config_profile *profile);
+
+void config_rule_fini(struct config_rule *rule); /* accepts a zeroed one */
 
 /* Is there a value to print? False for an unset text that has no word for it. */
 bool config_key_is_set(const struct config_key *key, const void *base);

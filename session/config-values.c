@@ -319,3 +319,54 @@ int config_read_methods(const char *text, char **ret, struct err *err)
 
 	return r < 0 ? r : config_keep(text, ret, err);
 }
+
+/* A name with * and ? for what may vary, and ! before it when it must not match. */
+int config_read_pattern(const char *text, char **ret, struct err *err)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789._-*?";
+	const char *pattern = text + (*text == '!');
+
+	if (!*pattern || strlen(pattern) > 64 || pattern[strspn(pattern, allowed)]) {
+		return err_refuse(err, EINVAL,
+			"'%s' is not a name with * and ? for what may vary (and ! before it for "
+			"what must not match)",
+			text);
+	}
+	return config_keep(text, ret, err);
+}
+
+int config_read_principal_pattern(const char *text, char **ret, struct err *err)
+{
+	if (!*text || strlen(text) > 256 || strpbrk(text, ", \t\n[]\\")) {
+		return err_refuse(err, EINVAL,
+			"'%s' is not a principal with * and ? for what may vary: no blanks, "
+			"commas, brackets and backslashes",
+			text);
+	}
+	return config_read_text(text, ret, err);
+}
+
+int config_read_not_network(const char *text, char **ret, struct err *err)
+{
+	cleanup_free char *network = NULL;
+	int r = config_read_network(text + (*text == '!'), &network, err);
+
+	return r < 0 ? r : config_keep(text, ret, err);
+}
+
+int config_read_fingerprint(const char *text, char **ret, struct err *err)
+{
+	static const char base64[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				     "0123456789+/";
+	static const char head[] = "SHA256:";
+
+	if (strncmp(text, head, strlen(head)) != 0 || strspn(text + strlen(head), base64) != 43 ||
+		strlen(text) != strlen(head) + 43) {
+		return err_refuse(err, EINVAL,
+			"'%s' is not a fingerprint as `ssh-keygen -l` prints it: SHA256: and 43 "
+			"characters",
+			text);
+	}
+	return config_keep(text, ret, err);
+}

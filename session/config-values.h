@@ -35,3 +35,7 @@ int config_read_overflow(const char *text, char **ret, struct err *err);
 int config_read_network(const char *text, char **ret, struct err *err);
 int config_read_totp(const char *text, char **ret, struct err *err);
 int config_read_methods(const char *text, char **ret, struct err *err);
+int config_read_pattern(const char *text, char **ret, struct err *err);
+int config_read_principal_pattern(const char *text, char **ret, struct err *err);
+int config_read_not_network(const char *text, char **ret, struct err *err);
+int config_read_fingerprint(const char *text, char **ret, struct err *err);

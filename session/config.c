@@ -50,6 +50,14 @@ static void user_fini(struct config_user *user)
 	*user = (struct config_user){0};
 }
 
+void config_rule_fini(struct config_rule *rule)
+{
+	config_keys_clear(config_rule_keys, rule);
+	config_keys_clear(config_when_keys, &rule->when);
+	rule->said = strv_free(rule->said);
+	*rule = (struct config_rule){0};
+}
+
 void config_fini(struct config *config)
 {
 	for (size_t i = 0; i < config->profile_count; i++) {
@@ -58,8 +66,12 @@ void config_fini(struct config *config)
 	for (size_t i = 0; i < config->user_count; i++) {
 		user_fini(&config->users[i]);
 	}
+	for (size_t i = 0; i < config->rule_count; i++) {
+		config_rule_fini(&config->rules[i]);
+	}
 	free(config->profiles);
 	free(config->users);
+	free(config->rules);
 	config_keys_clear(config_server_keys, config);
 	*config = (struct config){0};
 }
@@ -82,6 +94,25 @@ char *const *config_user_cas(const struct config *config, const struct config_us
 char *const *config_user_principals(const struct config *config, const struct config_user *user)
 {
 	return user->own_principals ? user->authorized_principals : config->authorized_principals;
+}
+
+const char *config_methods_fault(const struct config_user *user, const struct methods *chain)
+{
+	bool second = user->password || chain->count > 1;
+
+	for (size_t i = 0; i < chain->count; i++) {
+		if (chain->list[i] == METHOD_PASSWORD && !user->password) {
+			return "asks for a password, and the user has none";
+		}
+		if (chain->list[i] == METHOD_INTERACTIVE && !user->password && !user->totp) {
+			return "is keyboard-interactive, and the user has neither password nor "
+			       "totp";
+		}
+		if (chain->list[i] == METHOD_INTERACTIVE && !second) {
+			return "asks for a code alone, which is no login";
+		}
+	}
+	return NULL;
 }
 
 const struct config_user *config_find_user(const struct config *config, const char *name)

@@ -10,6 +10,7 @@
 
 #include "backends/spec.h"
 #include "base/err.h"
+#include "session/methods.h"
 #include "session/penalties.h"
 
 #define CONFIG_CONTROL_PATH 108 /* room for the path of a socket, with its end */
@@ -45,6 +46,28 @@ struct config_user {
 	char **methods; /* chains, one of which must be gone through; empty: any one method */
 	bool guest; /* no credential asked, if the profile allows it too */
 	uint64_t max_sessions; /* sessions of this user at once; 0: the server's number */
+	char **groups; /* names, for rules */
+};
+
+/* What a login must be for a rule to speak of it. An empty list asks for nothing. */
+struct config_when {
+	char **user, **group; /* patterns, "!" before one that must not match */
+	char **address; /* networks, with "!" likewise */
+	char **key,
+		**authority; /* fingerprints of the user's key, and of what signed its certificate */
+	char **principal; /* patterns, of the certificate's */
+};
+
+/* What is otherwise for some logins: see session/rules.h. */
+struct config_rule {
+	char *name;
+	struct config_when when;
+	bool refuse;
+	char *profile; /* name of a profile */
+	char **methods;
+	uint64_t max_sessions;
+	struct config_profile over; /* of it, what is said */
+	char **said; /* names of the keys that stand in the file */
 };
 
 struct config {
@@ -86,6 +109,8 @@ struct config {
 	size_t profile_count;
 	struct config_user *users;
 	size_t user_count;
+	struct config_rule *rules;
+	size_t rule_count;
 };
 
 /*
@@ -130,6 +155,9 @@ int config_keys_path(const char *pattern, const char *login, char **ret);
 /* Whose certificates a user can log in with, and what they must be made out to. Borrowed. */
 char *const *config_user_cas(const struct config *config, const struct config_user *user);
 char *const *config_user_principals(const struct config *config, const struct config_user *user);
+
+/* What keeps a chain of this user from ever being gone through, or makes it too short; NULL if nothing. */
+const char *config_methods_fault(const struct config_user *user, const struct methods *chain);
 
 /* The entry for a login name: its own, else "*", else NULL. */
 const struct config_user *config_find_user(const struct config *config, const char *name);

@@ -32,9 +32,10 @@ const char *policy_kind_name(enum policy_kind kind)
 }
 
 int policy_find_profile(const struct config *config, const struct config_user *user,
-	const struct key_options *key, const struct config_profile **ret, struct err *err)
+	const char *rule, const struct key_options *key, const struct config_profile **ret,
+	struct err *err)
 {
-	const char *name = key && key->profile ? key->profile : user->profile;
+	const char *name = rule ? rule : key && key->profile ? key->profile : user->profile;
 	const struct config_profile *profile = name ? config_find_profile(config, name) : NULL;
 
 	if (!profile) {

@@ -25,6 +25,7 @@ struct policy_login {
 	const struct config_user *user;
 	const struct config_profile *profile;
 	const struct key_options *key; /* of the key that was used, or NULL */
+	uint64_t max_sessions; /* of this user at once; 0: the server's number */
 	const char *name; /* the login name; parse_is_name() holds */
 	const char *address; /* the client's, numeric */
 };
@@ -40,11 +41,12 @@ struct policy_request {
 };
 
 /*
- * The profile of a login: the key's, else the user's. 0, or -ENOENT with err when the key names one
- * that does not exist.
+ * The profile of a login: rule (the name that a rule gives it, or NULL), else the key's, else the user's. 0, or
+ * -ENOENT with err when the key names one that does not exist.
  */
 int policy_find_profile(const struct config *config, const struct config_user *user,
-	const struct key_options *key, const struct config_profile **ret, struct err *err);
+	const char *rule, const struct key_options *key, const struct config_profile **ret,
+	struct err *err);
 
 /* May a client set this variable? Names that we set ourselves are never the client's. */
 bool policy_accepts_env(const struct config_profile *profile, const char *name, const char *value);

@@ -220,8 +220,8 @@ static int check_penalty(const struct session_context *context, struct err *err)
 static int add_to_limits(const struct session_context *context, const char **ret_reason)
 {
 	const struct config *config = context->login.config;
-	uint64_t max_user = context->login.user->max_sessions ? context->login.user->max_sessions
-							      : config->max_user_sessions;
+	uint64_t max_user = context->login.max_sessions ? context->login.max_sessions
+							: config->max_user_sessions;
 
 	int r = limits_add_session(
 		context->limits, context->slot, config->max_total_sessions, max_user, ret_reason);

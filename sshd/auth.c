@@ -30,11 +30,19 @@ void auth_init(struct auth *auth, const struct config *config, const char *addre
 	*auth = (struct auth){.config = config, .address = address, .owner = geteuid()};
 }
 
-void auth_fini(struct auth *auth)
+static void drop_key(struct auth *auth)
 {
 	authorized_key_fini(&auth->key);
 	certificate_fini(&auth->certificate);
 	auth->principal = NULL;
+}
+
+void auth_fini(struct auth *auth)
+{
+	drop_key(auth);
+	rules_result_fini(&auth->result);
+	auth->methods = strv_free(auth->methods);
+	auth->profile = NULL;
 }
 
 uint64_t auth_round_time(uint64_t usec)
@@ -53,6 +61,69 @@ static void wait_until(uint64_t deadline)
 	}
 }
 
+/* What rules ask about, with room for what it points to. */
+struct facts {
+	struct rules_login login;
+	char key[FINGERPRINT_SIZE], authority[FINGERPRINT_SIZE];
+};
+
+/* key and certificate may be NULL. */
+static const struct rules_login *list_facts(const struct auth *auth,
+	const struct authorized_key *key, const struct certificate *certificate,
+	struct facts *facts)
+{
+	facts->login = (struct rules_login){
+		.name = auth->name, .user = auth->user, .address = auth->address};
+	if (key) {
+		facts->login.key = fingerprint_format(
+			key->blob, key->blob_size, facts->key, sizeof(facts->key));
+	}
+	if (key && certificate && certificate->id) {
+		facts->login.authority = fingerprint_format(certificate->ca, certificate->ca_size,
+			facts->authority, sizeof(facts->authority));
+		facts->login.principals = certificate->principals;
+	}
+	return &facts->login;
+}
+
+/* What rules say before a credential is seen: nothing at all to whom they refuse. */
+static void ask_rules(struct auth *auth)
+{
+	struct facts facts;
+	const struct rules_login *login = list_facts(auth, NULL, NULL, &facts);
+
+	auth->refused_by = rules_find_refusal(auth->config, login);
+	auth->ruled = rules_find(auth->config, login, "methods");
+	if (rules_methods(auth->config, login, &auth->methods, &auth->closed) < 0) {
+		auth->closed = true;
+	}
+	if (auth->refused_by) {
+		auth->user = NULL;
+	}
+}
+
+/* The login's profile, as rules, key and user have it. NULL, or why there is none. */
+static const char *choose_profile(
+	struct auth *auth, const struct authorized_key *key, const struct certificate *certificate)
+{
+	struct facts facts;
+	const struct rules_login *login = list_facts(auth, key, certificate, &facts);
+	struct err err = {0};
+
+	auth->refused_by = rules_find_refusal(auth->config, login);
+	if (auth->refused_by) {
+		return "rule";
+	}
+	rules_result_fini(&auth->result);
+	auth->profile = NULL;
+	if (rules_apply(auth->config, login, key ? &key->options : NULL, &auth->result, &err) < 0) {
+		log_error("user %s: %s", auth->name, err.msg);
+		return "no_profile";
+	}
+	auth->profile = &auth->result.profile;
+	return NULL;
+}
+
 /* The first name stays; as sshd, we end a connection that changes its mind. */
 static bool take_name(struct auth *auth, const char *user)
 {
@@ -64,12 +135,17 @@ static bool take_name(struct auth *auth, const char *user)
 	auth->named = true;
 	(void)snprintf(auth->name, sizeof(auth->name), "%s", name);
 	auth->user = name[0] ? config_find_user(auth->config, name) : NULL;
+	if (auth->user) {
+		ask_rules(auth);
+	}
 	return true;
 }
 
 static enum auth_answer refuse(struct auth *auth, const char *reason, uint64_t began)
 {
-	auth->reason = reason;
+	bool barred = !auth->user && auth->refused_by;
+
+	auth->reason = barred ? "rule" : auth->closed ? "rule_leaves_no_method" : reason;
 	auth->tries++;
 	wait_until(began + auth_round_time(io_now_usec() - began));
 	return auth->tries >= auth->config->max_auth_tries ? AUTH_TOO_MANY : AUTH_NO;
@@ -78,14 +154,13 @@ static enum auth_answer refuse(struct auth *auth, const char *reason, uint64_t b
 enum auth_answer auth_check_none(struct auth *auth, const char *user)
 {
 	uint64_t began = io_now_usec();
-	struct err err = {0};
 
 	if (!take_name(auth, user)) {
 		return AUTH_NAME_CHANGED;
 	}
 	auth->method = "none";
-	if (auth->user && auth->user->guest &&
-		policy_find_profile(auth->config, auth->user, NULL, &auth->profile, &err) == 0 &&
+	/* A rule that asks for methods asks guests as well. */
+	if (auth->user && auth->user->guest && !auth->ruled && !choose_profile(auth, NULL, NULL) &&
 		auth->profile->guest) {
 		return AUTH_YES;
 	}
@@ -434,7 +509,7 @@ static const char *take_key(struct auth *auth, struct candidate *candidate, cons
 			return "keys_disagree";
 		}
 	} else {
-		auth_fini(auth);
+		drop_key(auth);
 		auth->key = candidate->key;
 		auth->certificate = candidate->certificate;
 		auth->principal = candidate->principal;
@@ -449,29 +524,28 @@ static const char *take_key(struct auth *auth, struct candidate *candidate, cons
 static bool may_come(const struct auth *auth, enum method method)
 {
 	bool done = false;
-	unsigned next = methods_next(auth->user ? auth->user->methods : NULL, &auth->passed, &done);
+	unsigned next = methods_next(auth->methods, &auth->passed, &done);
 
-	return !done && (next & (1u << method)) != 0;
+	return !done && !auth->closed && (next & (1u << method)) != 0;
 }
 
 /* One method more is passed: is that all? */
 static enum auth_answer pass(struct auth *auth, enum method method, uint64_t began)
 {
-	const struct key_options *options = auth->by_key ? &auth->key.options : NULL;
-	struct err err = {0};
 	bool done = false;
 
 	auth->passed.list[auth->passed.count++] = method;
-	auth->next = methods_next(auth->user->methods, &auth->passed, &done);
+	auth->next = methods_next(auth->methods, &auth->passed, &done);
 	if (!done) {
 		return AUTH_PARTIAL;
 	}
-	if (policy_find_profile(auth->config, auth->user, options, &auth->profile, &err) < 0) {
-		log_error("user %s: %s", auth->name, err.msg);
+	const char *reason = choose_profile(
+		auth, auth->by_key ? &auth->key : NULL, auth->by_key ? &auth->certificate : NULL);
+	if (reason) {
 		auth->passed.count = 0;
 		auth->used_key_count = 0;
 		auth->by_key = false;
-		return refuse(auth, "no_profile", began);
+		return refuse(auth, reason, began);
 	}
 	auth->method = methods_format(&auth->passed, auth->chain, sizeof(auth->chain));
 	return AUTH_YES;
@@ -480,24 +554,24 @@ static enum auth_answer pass(struct auth *auth, enum method method, uint64_t beg
 static enum auth_answer try_key(
 	struct auth *auth, struct candidate *candidate, bool signed_, uint64_t began)
 {
-	const struct config_profile *profile = NULL;
 	char print[FINGERPRINT_SIZE];
-	struct err err = {0};
 
 	(void)fingerprint_format(
 		candidate->key.blob, candidate->key.blob_size, print, sizeof(print));
 	if (was_used(auth, print)) {
 		return refuse(auth, "key_used_twice", began);
 	}
-	if (policy_find_profile(auth->config, auth->user, &candidate->key.options, &profile, &err) <
-		0) {
-		log_error("user %s: %s", auth->name, err.msg);
-		return refuse(auth, "no_profile", began);
+	/* The first key is the login's. */
+	const char *reason = auth->by_key
+		? NULL
+		: choose_profile(auth, &candidate->key, &candidate->certificate);
+	if (reason) {
+		return refuse(auth, reason, began);
 	}
 	if (!signed_) {
 		return AUTH_YES;
 	}
-	const char *reason = take_key(auth, candidate, print);
+	reason = take_key(auth, candidate, print);
 	return reason ? refuse(auth, reason, began) : pass(auth, METHOD_PUBLICKEY, began);
 }
 
@@ -594,6 +668,13 @@ unsigned auth_offered(const struct config *config)
 		offered |= user->password ? 1u << METHOD_PASSWORD : 0;
 		/* A second way to ask for the same password is offered to those who wanted it. */
 		STRV_FOREACH (chain, user->methods) {
+			offered |= strstr(*chain, method_name(METHOD_INTERACTIVE))
+				? 1u << METHOD_INTERACTIVE
+				: 0;
+		}
+	}
+	for (size_t i = 0; i < config->rule_count; i++) {
+		STRV_FOREACH (chain, config->rules[i].methods) {
 			offered |= strstr(*chain, method_name(METHOD_INTERACTIVE))
 				? 1u << METHOD_INTERACTIVE
 				: 0;

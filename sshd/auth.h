@@ -15,6 +15,7 @@
 #include "session/config.h"
 #include "session/methods.h"
 #include "session/policy.h"
+#include "session/rules.h"
 
 struct auth {
 	const struct config *config;
@@ -34,13 +35,18 @@ struct auth {
 	/* who it claims to be; the first name it said stays */
 	char name[65]; /* "" before that, and for a name that cannot be one */
 	bool named;
-	const struct config_user *user; /* NULL: unknown */
+	const struct config_user *user; /* NULL: unknown, or refused by a rule */
+	const struct config_rule
+		*refused_by; /* that rule, or one that refused the last credential */
+	char **methods; /* chains, as in struct config_user */
+	bool ruled, closed; /* a rule has chosen them; and has left none */
 	/* who it is, once a check has said yes */
 	struct authorized_key key; /* the one that was used; options are part of the login */
 	bool by_key;
 	struct certificate certificate; /* that vouched for the key; id NULL: none did */
 	const char *principal; /* of the certificate, for which it was accepted */
-	const struct config_profile *profile;
+	struct rules_result result;
+	const struct config_profile *profile; /* of result */
 	const char *method; /* of the last check; after AUTH_YES all that were passed */
 	char chain[96];
 	const char *reason; /* static: why the last check said no; for log and audit only */

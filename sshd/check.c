@@ -9,7 +9,11 @@
 #include "base/parse.h"
 #include "base/proc.h"
 #include "base/strv.h"
+#include "session/config-schema.h"
+#include "session/config-values.h"
 #include "session/policy.h"
+#include "session/rules.h"
+#include "session/source.h"
 
 #define TRIAL_USEC (UINT64_C(10) * 1000000)
 
@@ -79,34 +83,63 @@ unsigned check_profiles(const struct config *config, const struct host *host,
 }
 
 struct question {
-	char *user, *address;
+	char *user, *address, *key, *authority;
+	char **principals;
 };
 
 static void question_fini(struct question *question)
 {
 	free(question->user);
 	free(question->address);
+	free(question->key);
+	free(question->authority);
+	strv_free(question->principals);
+}
+
+static int set_text(char **field, const char *value)
+{
+	free(*field);
+	*field = strdup(value);
+	return *field ? 0 : -ENOMEM;
+}
+
+/* A fingerprint that is none would match no rule, and nobody would see why. */
+static int set_fingerprint(char **field, const char *value)
+{
+	char *copy = NULL;
+	int r = config_read_fingerprint(value, &copy, NULL);
+
+	if (r == 0) {
+		free(*field);
+		*field = copy;
+	}
+	return r;
 }
 
 /* sshd's other keys are accepted, and play no part in who gets what here. */
 static int set_question(struct question *question, const char *key, const char *value)
 {
-	static const char *const others[] = {"host", "laddr", "lport", "rdomain", "invalid-user"};
-	char **field = strcmp(key, "user") == 0 ? &question->user
-		: strcmp(key, "addr") == 0      ? &question->address
-						: NULL;
+	static const char *const others[] = {
+		"host", "laddr", "lport", "rdomain", "invalid-user", NULL};
+	struct source source;
 
-	if (field) {
-		free(*field);
-		*field = strdup(value);
-		return *field ? 0 : -ENOMEM;
+	if (strcmp(key, "user") == 0) {
+		return set_text(&question->user, value);
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
-		if (strcmp(others[i], key) == 0) {
-			return 0;
-		}
+	if (strcmp(key, "addr") == 0) {
+		return source_parse(value, &source) < 0 ? -EINVAL
+							: set_text(&question->address, value);
 	}
-	return -EINVAL;
+	if (strcmp(key, "key") == 0) {
+		return set_fingerprint(&question->key, value);
+	}
+	if (strcmp(key, "authority") == 0) {
+		return set_fingerprint(&question->authority, value);
+	}
+	if (strcmp(key, "principal") == 0) {
+		return strv_append(&question->principals, value);
+	}
+	return strv_contains((char **)(uintptr_t)others, key) ? 0 : -EINVAL;
 }
 
 static int parse_question(const char *text, struct question *ret, struct err *err)
@@ -125,8 +158,9 @@ static int parse_question(const char *text, struct question *ret, struct err *er
 		}
 		if (!value || set_question(ret, part, value) < 0) {
 			return err_refuse(err, EINVAL,
-				"-C %s: \"%s\" is not understood; user=NAME,addr=ADDRESS is", text,
-				part);
+				"-C: \"%s%s%.64s\" is not understood; user=NAME, addr=ADDRESS, "
+				"key=SHA256:..., authority=SHA256:... and principal=TEXT are",
+				part, value ? "=" : "", value ? value : "");
 		}
 	}
 	if (!ret->user) {
@@ -150,7 +184,7 @@ static void print_plan(const struct plan *plan, FILE *out)
 }
 
 static void print_ways_in(const struct config *config, const struct config_user *user,
-	const struct config_profile *profile, const char *name, FILE *out)
+	const char *name, bool guest, FILE *out)
 {
 	STRV_FOREACH (pattern, user->authorized_keys) {
 		cleanup_free char *path = NULL;
@@ -166,7 +200,39 @@ static void print_ways_in(const struct config *config, const struct config_user 
 			out, "authorized_principal: %s\n", strcmp(*item, "%u") == 0 ? name : *item);
 	}
 	(void)fprintf(out, "password: %s\nguest: %s\n", user->password ? "yes" : "no",
-		user->guest && profile->guest ? "yes" : "no");
+		guest ? "yes" : "no");
+}
+
+/* Which rule says what, in the words of the file. */
+static void print_rules(const struct config *config, const struct rules_login *login, FILE *out)
+{
+	if (config->rule_count > 0 && !rules_find_any(config, login)) {
+		(void)fprintf(out, "rules: none matches\n");
+	}
+	for (const struct config_key *key = config_rule_keys; key->name; key++) {
+		const struct config_rule *rule = rules_find(config, login, key->name);
+		if (!rule || strcmp(key->name, "name") == 0) {
+			continue;
+		}
+		(void)fprintf(out, "rule %s: %s: ", rule->name, key->name);
+		config_key_print(key, rule, out);
+		(void)fputc('\n', out);
+	}
+}
+
+static void print_methods(const struct config *config, const struct rules_login *login, FILE *out)
+{
+	cleanup(strv_freep) char **chains = NULL;
+	bool closed = false;
+
+	if (rules_methods(config, login, &chains, &closed) < 0) {
+		return;
+	}
+	cleanup_free char *text = strv_join(chains, " or ");
+	(void)fprintf(out, "methods: %s\n",
+		closed                  ? "none that this user can go through"
+			: text && *text ? text
+					: "any one");
 }
 
 static int answer(const struct config *config, const struct host *host,
@@ -175,26 +241,45 @@ static int answer(const struct config *config, const struct host *host,
 {
 	cleanup(plan_freep) struct plan *plan = NULL;
 	const struct policy_request request = {.kind = POLICY_SHELL, .pty = true, .term = "xterm"};
+	cleanup(rules_result_fini) struct rules_result result = {0};
 	struct policy_login login = {.config = config, .name = question->user};
+	struct rules_login facts = {.name = question->user,
+		.key = question->key,
+		.authority = question->authority,
+		.principals = question->principals};
 	const struct backend *backend = NULL;
 	struct spec spec = {0};
 
 	login.address = question->address ? question->address : "192.0.2.1";
+	facts.address = login.address;
 	login.user =
 		parse_is_name(question->user) ? config_find_user(config, question->user) : NULL;
 	if (!login.user) {
 		return err_refuse(
 			err, ENOENT, "%s: nobody of that name may log in", question->user);
 	}
-	int r = policy_find_profile(config, login.user, NULL, &login.profile, err);
+	facts.user = login.user;
+	(void)fprintf(out, "user: %s\nentry: \"%s\"\n", login.name, login.user->name);
+	print_rules(config, &facts, out);
+	const struct config_rule *refusal = rules_find_refusal(config, &facts);
+	if (refusal) {
+		(void)fprintf(out, "refused: by rule %s\n", refusal->name);
+		return 0;
+	}
+	int r = rules_apply(config, &facts, NULL, &result, err);
 	if (r < 0) {
 		return r;
 	}
-	(void)fprintf(out, "user: %s\nentry: \"%s\"\nprofile: %s\n", login.name, login.user->name,
-		login.profile->name);
-	print_ways_in(config, login.user, login.profile, login.name, out);
+	login.profile = &result.profile;
+	login.max_sessions = result.max_sessions;
+	(void)fprintf(out, "profile: %s\n", login.profile->name);
+	print_methods(config, &facts, out);
+	/* A rule that asks for methods asks guests as well. */
+	bool guest =
+		login.user->guest && login.profile->guest && !rules_find(config, &facts, "methods");
+	print_ways_in(config, login.user, login.name, guest, out);
 	if (gates) {
-		const struct session_gate *gate = &gates[login.profile - config->profiles];
+		const struct session_gate *gate = &gates[result.base - config->profiles];
 		(void)fprintf(out, "proof: %s\n", gate->measured ? gate->proof : gate->reason);
 	}
 	r = policy_spec(&login, &request, &spec, err);

@@ -18,8 +18,8 @@ unsigned check_profiles(const struct config *config, const struct host *host,
 	const struct backend *const list[], FILE *out);
 
 /*
- * Prints who the login described by text ("user=alice,addr=192.0.2.7") would be, its profile, and
- * the plan's uses and caveats. gates may be NULL. 0, or -EINVAL / -ENOENT with err.
+ * Prints who the login described by text ("user=alice,addr=192.0.2.7,key=SHA256:...") would be, the rules that
+ * speak of it, its profile, and the plan's uses and caveats. gates may be NULL. 0, or -EINVAL / -ENOENT with err.
  */
 int check_login(const struct config *config, const struct host *host,
 	const struct backend *const list[], const struct session_gate *gates, const char *text,

@@ -6,12 +6,14 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <libssh/libssh.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/strv.h"
 
 /* Methods as libssh counts them. */
 static unsigned methods_for_net(unsigned methods)
@@ -74,6 +76,17 @@ static json_t *describe_certificate(const struct auth *auth)
 		audit_text(auth->principal), "ca", print);
 }
 
+/* Names of rules that have a part in what the login is. */
+static json_t *list_rules(const struct auth *auth)
+{
+	json_t *array = json_array();
+
+	STRV_FOREACH (name, auth->result.applied) {
+		(void)json_array_append_new(array, audit_text(*name));
+	}
+	return array;
+}
+
 static void log_in(struct monitor *monitor)
 {
 	struct auth *auth = &monitor->auth;
@@ -87,12 +100,13 @@ static void log_in(struct monitor *monitor)
 				.user = auth->user,
 				.profile = auth->profile,
 				.key = auth->by_key ? &auth->key.options : NULL,
+				.max_sessions = auth->result.max_sessions,
 				.name = auth->name,
 				.address = monitor->address,
 			},
 		.host = monitor->options->host,
 		.backends = monitor->options->backends,
-		.gate = find_gate(monitor, auth->profile),
+		.gate = find_gate(monitor, auth->result.base),
 		.audit = monitor->options->audit,
 		.limits = monitor->options->limits,
 		.slot = monitor->options->slot,
@@ -104,10 +118,11 @@ static void log_in(struct monitor *monitor)
 		(void)fingerprint_format(auth->key.blob, auth->key.blob_size, print, sizeof(print));
 	}
 	monitor_audit(monitor, "auth_ok",
-		json_pack("{s:o, s:s, s:o, s:o, s:o, s:o}", "user", audit_text(auth->name),
+		json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:o}", "user", audit_text(auth->name),
 			"method", auth->method, "key", audit_text(print[0] ? print : NULL),
 			"certificate", describe_certificate(auth), "profile",
-			audit_text(auth->profile->name), "client", audit_text(monitor->version)));
+			audit_text(auth->profile->name), "rules", list_rules(auth), "client",
+			audit_text(monitor->version)));
 	log_info("%s logged in from %s port %u by %s%s%s%s%s, profile %s", auth->name,
 		monitor->address, monitor->port, auth->method, print[0] ? " " : "", print,
 		vouched ? " with certificate " : "", vouched ? auth->certificate.id : "",
@@ -157,10 +172,13 @@ static void answer_auth(struct monitor *monitor, enum auth_answer answer, bool q
 		return;
 	}
 	if (auth->tries > 0) {
+		bool ruled = auth->refused_by && strcmp(auth->reason, "rule") == 0;
 		monitor_audit(monitor, "auth_refused",
-			json_pack("{s:o, s:s, s:s, s:I}", "user", audit_text(auth->name), "method",
-				auth->method ? auth->method : "none", "reason", auth->reason,
-				"tries", (json_int_t)auth->tries));
+			json_pack("{s:o, s:s, s:s, s:o, s:I}", "user", audit_text(auth->name),
+				"method", auth->method ? auth->method : "none", "reason",
+				auth->reason, "rule",
+				audit_text(ruled ? auth->refused_by->name : NULL), "tries",
+				(json_int_t)auth->tries));
 		log_info("refused %s from %s port %u: %s (%llu of %llu tries)",
 			auth->name[0] ? auth->name : "a name that cannot be one", monitor->address,
 			monitor->port, auth->reason, (unsigned long long)auth->tries,

@@ -26,6 +26,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/proc.h"
+#include "base/strv.h"
 #include "sshd/monitor-state.h"
 
 #define STOP_MS 1000
@@ -372,6 +373,8 @@ static void begin(struct monitor *monitor)
 
 static enum monitor_exit find_exit(const struct monitor *monitor)
 {
+	/* The credential was good, and that is not enough. */
+	static const char *const refusals[] = {"no_profile", "rule", NULL};
 	const struct auth *auth = &monitor->auth;
 
 	if (monitor->crashed) {
@@ -389,8 +392,9 @@ static enum monitor_exit find_exit(const struct monitor *monitor)
 	if (!auth->user) {
 		return MONITOR_INVALID_USER;
 	}
-	return auth->reason && strcmp(auth->reason, "no_profile") == 0 ? MONITOR_REFUSED
-								       : MONITOR_AUTH_FAILED;
+	return strv_contains((char **)(uintptr_t)refusals, auth->reason ? auth->reason : "")
+		? MONITOR_REFUSED
+		: MONITOR_AUTH_FAILED;
 }
 
 int monitor_run(const struct monitor_options *options)

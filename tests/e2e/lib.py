@@ -608,6 +608,7 @@ class Cloche(Server):
                          **(profiles or {})}
         self.users = {"lab": {"profile": "lab", "authorized_keys": [self.path("authorized_keys")]},
                       **(users or {})}
+        self.rules = []
         self.authorize(self.public)
         if os.geteuid() == 0 and runas is None:
             os.mkdir(self.path("empty"), 0o755)
@@ -618,7 +619,8 @@ class Cloche(Server):
 
     def configure(self):
         # JSON is YAML's flow style.
-        document = {"server": self.settings, "profiles": self.profiles, "users": self.users}
+        document = {"server": self.settings, "profiles": self.profiles, "users": self.users,
+                    "rules": self.rules}
         return self.write("cloche.yaml", json.dumps(document, indent=1))
 
     def argv(self):

@@ -975,6 +975,7 @@ static void the_manual_has_every_key_and_its_default_and_no_other(void **state)
 	struct config config = {0};
 	struct config_profile profile = {0};
 	struct config_user user = {0};
+	struct config_rule rule = {0};
 	size_t count = read_entries(manual, "\n# SERVER KEYS\n", entries, ARRAY_SIZE(entries));
 
 	take_own_entries(entries, &count, config_server_keys, &config);
@@ -991,6 +992,16 @@ static void the_manual_has_every_key_and_its_default_and_no_other(void **state)
 	take_own_entries(entries, &count, config_user_keys, &user);
 	if (count > 0) {
 		fail_msg("the manual has a user key that does not exist: %s", entries[0].name);
+	}
+	count = read_entries(manual, "\n# CONDITIONS\n", entries, ARRAY_SIZE(entries));
+	take_own_entries(entries, &count, config_when_keys, &rule.when);
+	if (count > 0) {
+		fail_msg("the manual has a condition that does not exist: %s", entries[0].name);
+	}
+	count = read_entries(manual, "\n# RULE KEYS\n", entries, ARRAY_SIZE(entries));
+	take_own_entries(entries, &count, config_rule_keys, &rule);
+	if (count > 0) {
+		fail_msg("the manual has a rule key that does not exist: %s", entries[0].name);
 	}
 }
 

@@ -257,14 +257,14 @@ static void a_key_may_name_another_profile(void **state)
 	struct err err = {0};
 
 	assert_int_equal(
-		policy_find_profile(&fixture->config, &fixture->user, NULL, &profile, &err), 0);
+		policy_find_profile(&fixture->config, &fixture->user, NULL, NULL, &profile, &err), 0);
 	assert_string_equal(profile->name, "standard");
 	assert_int_equal(
-		policy_find_profile(&fixture->config, &fixture->user, &key, &profile, &err), 0);
+		policy_find_profile(&fixture->config, &fixture->user, NULL, &key, &profile, &err), 0);
 	assert_string_equal(profile->name, "other");
 	key.profile = missing;
 	assert_int_equal(
-		policy_find_profile(&fixture->config, &fixture->user, &key, &profile, &err),
+		policy_find_profile(&fixture->config, &fixture->user, NULL, &key, &profile, &err),
 		-ENOENT);
 }
 
