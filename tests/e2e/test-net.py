@@ -403,28 +403,6 @@ def _():
               "by the key, not by the certificate")
 
 
-@case("dropbear's client and PuTTY's get a command through, with its exit code")
-def _():
-    with Net() as net:
-        converted = net.path("dropbear_key")
-        check(run(["dropbearconvert", "openssh", "dropbear", net.key, converted]).code == 0,
-              "converting the key")
-        result = run(["dbclient", "-y", "-y", "-T", "-p", str(net.port), "-i", converted,
-                      f"{net.user}@127.0.0.1", "echo dropbear; exit 6"],
-                     env={**os.environ, "HOME": net.directory})
-        equal((result.code, result.text), (6, "dropbear"), "dbclient")
-        ppk = net.path("key.ppk")
-        check(run(["puttygen", net.key, "-o", ppk]).code == 0, "converting the key")
-        with open(net.path("host_key.pub")) as public:
-            host_key = public.read().split()[1]
-        fingerprint = run(["ssh-keygen", "-lf", net.path("host_key.pub")]).text.split()[1]
-        check(host_key, "a host key")
-        result = run(["plink", "-batch", "-ssh", "-P", str(net.port), "-i", ppk, "-hostkey",
-                      fingerprint, f"{net.user}@127.0.0.1", "echo putty; exit 5"],
-                     env={**os.environ, "HOME": net.directory})
-        equal((result.code, result.text), (5, "putty"), "plink")
-
-
 # --- memory and time ----------------------------------------------------------------------------
 
 
