@@ -5,69 +5,14 @@
 #include "base/parse.h"
 #include "base/strv.h"
 #include "session/config-schema.h"
-
-static bool is_plain(const char *text)
-{
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				    "0123456789/._-+";
-
-	/* Not what begins like a sign of YAML's. */
-	return *text && text[strspn(text, plain)] == '\0' && *text != '-' && *text != '.' &&
-		*text != '+';
-}
-
-static uint32_t character_of(const char *text, size_t length)
-{
-	static const uint8_t masks[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
-	uint32_t value = (uint8_t)text[0] & masks[length];
-
-	for (size_t i = 1; i < length; i++) {
-		value = value << 6 | ((uint8_t)text[i] & 0x3f);
-	}
-	return value;
-}
-
-/* Characters that YAML may not see raw, or that a reader could not see, are written by number. */
-static bool is_printable(uint32_t character)
-{
-	return (character >= 0x20 && character < 0x7f) ||
-		(character >= 0xa1 && character < 0x2000) ||
-		(character >= 0x3000 && character < 0xd800);
-}
-
-static void print_text(const char *text, FILE *out)
-{
-	if (is_plain(text)) {
-		(void)fputs(text, out);
-		return;
-	}
-	(void)fputc('"', out);
-	while (*text) {
-		size_t length = parse_utf8_length(text);
-		uint32_t character =
-			length ? character_of(text, length) : (uint32_t)(unsigned char)*text;
-		if (character == '"' || character == '\\') {
-			(void)fprintf(out, "\\%c", (int)character);
-		} else if (character == '\n') {
-			(void)fputs("\\n", out);
-		} else if (is_printable(character)) {
-			(void)fwrite(text, 1, length, out);
-		} else if (character > 0xffff) {
-			(void)fprintf(out, "\\U%08x", character);
-		} else {
-			(void)fprintf(out, "\\u%04x", character);
-		}
-		text += length ? length : 1;
-	}
-	(void)fputc('"', out);
-}
+#include "session/document.h"
 
 static void print_list(char *const *list, FILE *out)
 {
 	(void)fputc('[', out);
 	for (size_t i = 0; list && list[i]; i++) {
 		(void)fputs(i ? ", " : "", out);
-		print_text(list[i], out);
+		document_print_text(list[i], out);
 	}
 	(void)fputc(']', out);
 }
@@ -130,7 +75,7 @@ void config_key_print(const struct config_key *key, const void *base, FILE *out)
 		break;
 	case CONFIG_TEXT:
 		text = *(char *const *)field;
-		print_text(text ? text : key->unset, out);
+		document_print_text(text ? text : key->unset, out);
 		break;
 	case CONFIG_LIST:
 		print_list(*(char **const *)field, out);
@@ -245,7 +190,7 @@ void config_spec_key_print(const struct spec_key *key, const struct spec *spec, 
 	case SPEC_STRING:
 	case SPEC_PATH:
 		text = *(char *const *)field;
-		print_text(text ? text : "none", out);
+		document_print_text(text ? text : "none", out);
 		break;
 	case SPEC_PATHS:
 	case SPEC_STRINGS:
@@ -266,7 +211,7 @@ void config_spec_key_print(const struct spec_key *key, const struct spec *spec, 
 static void print_profile(const struct config_profile *profile, FILE *out)
 {
 	(void)fputs("  ", out);
-	print_text(profile->name, out);
+	document_print_text(profile->name, out);
 	(void)fputs(":\n", out);
 	print_keys(config_profile_keys, profile, "    ", out);
 	for (const struct spec_key *key = spec_keys; key->name; key++) {
@@ -289,7 +234,7 @@ static bool follows_server(const struct config_user *user, const struct config_k
 static void print_user(const struct config_user *user, FILE *out)
 {
 	(void)fputs("  ", out);
-	print_text(user->name, out);
+	document_print_text(user->name, out);
 	(void)fputs(":\n", out);
 	for (const struct config_key *key = config_user_keys; key->name; key++) {
 		if (!follows_server(user, key) && config_key_is_set(key, user)) {

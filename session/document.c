@@ -379,3 +379,61 @@ int document_parse(struct report *report, struct node **ret_root)
 	*ret_root = root;
 	return r == -ENOMEM ? r : 0;
 }
+
+/* ---- and back ---- */
+
+static bool is_plain(const char *text)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789/._-+";
+
+	/* Not what begins like a sign of YAML's. */
+	return *text && text[strspn(text, plain)] == '\0' && *text != '-' && *text != '.' &&
+		*text != '+';
+}
+
+static uint32_t character_of(const char *text, size_t length)
+{
+	static const uint8_t masks[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+	uint32_t value = (uint8_t)text[0] & masks[length];
+
+	for (size_t i = 1; i < length; i++) {
+		value = value << 6 | ((uint8_t)text[i] & 0x3f);
+	}
+	return value;
+}
+
+/* Characters that YAML may not see raw, or that a reader could not see, are written by number. */
+static bool is_printable(uint32_t character)
+{
+	return (character >= 0x20 && character < 0x7f) ||
+		(character >= 0xa1 && character < 0x2000) ||
+		(character >= 0x3000 && character < 0xd800);
+}
+
+void document_print_text(const char *text, FILE *out)
+{
+	if (is_plain(text)) {
+		(void)fputs(text, out);
+		return;
+	}
+	(void)fputc('"', out);
+	while (*text) {
+		size_t length = parse_utf8_length(text);
+		uint32_t character =
+			length ? character_of(text, length) : (uint32_t)(unsigned char)*text;
+		if (character == '"' || character == '\\') {
+			(void)fprintf(out, "\\%c", (int)character);
+		} else if (character == '\n') {
+			(void)fputs("\\n", out);
+		} else if (is_printable(character)) {
+			(void)fwrite(text, 1, length, out);
+		} else if (character > 0xffff) {
+			(void)fprintf(out, "\\U%08x", character);
+		} else {
+			(void)fprintf(out, "\\u%04x", character);
+		}
+		text += length ? length : 1;
+	}
+	(void)fputc('"', out);
+}

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "base/cleanup.h"
 #include "session/report.h"
@@ -38,3 +39,6 @@ DEFINE_CLEANUP(struct node *, node_free);
  * without them, or NULL where the syntax is lost. The caller frees it. 0 or -ENOMEM.
  */
 int document_parse(struct report *report, struct node **ret_root);
+
+/* Writes a text as a scalar on one line that is read back as the same text. */
+void document_print_text(const char *text, FILE *out);

@@ -1,37 +1,36 @@
 #include "testkit/fold.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #define COLUMNS 80
 
 void fold(const char *text, int indent, FILE *out)
 {
-	int column = COLUMNS; /* the first word decides that a line begins */
-	const char *gap = "";
+	int column = 0;
+	bool empty = true; /* this line, so far */
 
 	while (*text) {
-		size_t length = strcspn(text, " ");
-		if (column < COLUMNS && column + 1 + (int)length > COLUMNS) {
+		int length = (int)strcspn(text, " ");
+		if (!empty && column + 1 + length > COLUMNS) {
 			(void)fprintf(out, "\n%*s", indent, "");
 			column = indent;
-			gap = "";
-		}
-		if (column == COLUMNS) {
-			column = 0;
+			empty = true;
 		}
 		/* A word longer than a line is cut where the line ends. */
-		int room = COLUMNS - column - (int)strlen(gap);
-		int size = (int)length < room ? (int)length : room;
-		(void)fprintf(out, "%s%.*s", gap, size, text);
-		column += (int)strlen(gap) + size;
+		int gap = empty ? 0 : 1;
+		int room = COLUMNS - column - gap;
+		int size = length < room ? length : room;
+		(void)fprintf(out, "%*s%.*s", gap, "", size, text);
+		column += gap + size;
 		text += size;
+		empty = false;
 		if (*text == ' ') {
-			gap = " ";
 			text++;
 		} else if (*text) {
 			(void)fprintf(out, "\n%*s", indent, "");
 			column = indent;
-			gap = "";
+			empty = true;
 		}
 	}
 	(void)fputc('\n', out);

@@ -28,9 +28,11 @@
 #include "cloche-config.h"
 #include "testkit/ablate.h"
 #include "testkit/catalogue.h"
+#include "testkit/manifest.h"
 #include "testkit/measure.h"
 #include "testkit/options.h"
 #include "testkit/outer.h"
+#include "testkit/past.h"
 #include "testkit/report.h"
 
 #define EXIT_SETUP 2
@@ -84,6 +86,9 @@ static const char *canary_parent(const struct options *options)
 
 /* A target and what became of it. */
 struct column {
+	const char *name;
+	struct manifest manifest;
+	const struct past_target *before; /* in the baseline, or NULL */
 	struct target target;
 	struct measurement measurement;
 };
@@ -177,7 +182,7 @@ static int print_report(const struct options *options, const struct column *colu
 	for (size_t i = 0; i < report.count; i++) {
 		bool automatic = i == options->target_count;
 		views[i] = (struct report_column){
-			.header = {.target = automatic ? "none" : options->targets[i],
+			.header = {.target = automatic ? "none" : columns[i].name,
 				.profile = automatic ? NULL : options->profile,
 				.details = automatic ? &nothing : &columns[i].target,
 				.brief = options->brief},
@@ -261,11 +266,85 @@ static int prepare(const struct options *options, struct target *target,
 	return r;
 }
 
-static int measure_target(const struct options *options, const char *name, struct column *column,
+/* ---- what is known before ---- */
+
+static int load_manifest(
+	const struct options *options, size_t i, struct column *column, struct err *err)
+{
+	int r = manifest_load(options->manifests[i], stderr, &column->manifest, err);
+
+	if (r == 0 && column->manifest.declares && options->declares) {
+		r = err_refuse(err, EINVAL, "%s says what is promised, and so does --declare",
+			options->manifests[i]);
+	}
+	column->name = options->targets[i] ? options->targets[i] : column->manifest.target;
+	if (r == 0 && !column->name) {
+		r = err_refuse(err, EINVAL, "%s names no target; say --target before --manifest",
+			options->manifests[i]);
+	}
+	return r;
+}
+
+/* Everything that is read before the first target is started, so that mistakes cost no time. */
+static int load_known(
+	const struct options *options, struct column *columns, struct past *past, struct err *err)
+{
+	int r = options->baseline ? past_load(options->baseline, past, err) : 0;
+
+	for (size_t i = 0; r == 0 && i < options->target_count; i++) {
+		columns[i].name = options->targets[i];
+		r = options->manifests[i] ? load_manifest(options, i, &columns[i], err) : 0;
+		if (r == 0 && options->baseline) {
+			columns[i].before =
+				past_find(past, columns[i].name, options->target_count == 1);
+			r = columns[i].before ? 0
+					      : err_refuse(err, ENOENT, "%s has no target %s",
+							options->baseline, columns[i].name);
+		}
+	}
+	if (r == 0 && options->learn && access(options->learn, F_OK) == 0) {
+		r = err_refuse(err, EEXIST, "%s is there already, and stays", options->learn);
+	}
+	return r;
+}
+
+/* Turns what is known into verdicts. */
+static int use_known(struct column *column, struct capability_set declared, struct err *err)
+{
+	struct measurement *measurement = &column->measurement;
+	char today[KNOWN_DATE];
+
+	measurement->known = column->manifest.openings;
+	column->manifest.openings = (struct known_list){0};
+	if (column->before && past_to_known(column->before, declared, &measurement->known) < 0) {
+		return err_set(err, ENOMEM, "comparing with the baseline");
+	}
+	bool good = known_apply(&measurement->known, known_date(0, today), &measurement->judgement);
+	if (measurement->code != EXIT_SETUP) {
+		measurement->code = good ? judge_exit_code(&measurement->judgement) : 1;
+	}
+	return 0;
+}
+
+static int learn(const struct options *options, const struct column *column)
+{
+	cleanup_fclose FILE *out = fopen(options->learn, "wxe");
+
+	if (out) {
+		manifest_write(column->name, &column->measurement, out);
+	}
+	if (!out || fflush(out) != 0 || ferror(out)) {
+		log_error("writing %s: %s", options->learn, strerror(errno));
+		return -EIO;
+	}
+	return 0;
+}
+
+static int measure_target(const struct options *options, struct column *column,
 	struct ground *ground, struct err *err)
 {
 	struct watcher watcher = {
-		.options = options, .target = name, .terminal = isatty(STDERR_FILENO) == 1};
+		.options = options, .target = column->name, .terminal = isatty(STDERR_FILENO) == 1};
 	const struct run_watch watch = {take_event, &watcher};
 	struct measure_options how = {
 		.quick = options->quick,
@@ -276,10 +355,13 @@ static int measure_target(const struct options *options, const char *name, struc
 		.watch = &watch,
 	};
 	struct capability_set declared = {0};
-	int r = target_parse(name, options->identity, &column->target, err);
+	int r = target_parse(column->name, options->identity, &column->target, err);
 
 	column->target.without = options->without;
 	r = r < 0 ? r : prepare(options, &column->target, ground, &declared, err);
+	if (column->manifest.declares) {
+		declared = column->manifest.promises;
+	}
 	r = r < 0 ? r : measure(&column->target, ground, declared, &how, &column->measurement, err);
 	if (watcher.terminal) {
 		(void)fputs("\r\033[K", stderr);
@@ -287,7 +369,7 @@ static int measure_target(const struct options *options, const char *name, struc
 	if (r == 0 && column->measurement.code == EXIT_SETUP) {
 		log_error("%s", column->measurement.client.fault);
 	}
-	return r;
+	return r < 0 ? r : use_known(column, declared, err);
 }
 
 /* The worst of several: set-up, then violated, then inconclusive. */
@@ -306,21 +388,30 @@ static int join_codes(int code, int other)
 static int measure_and_report(struct options *options, struct ground *ground, struct err *err)
 {
 	cleanup_free struct column *columns = calloc(options->target_count, sizeof(columns[0]));
+	struct past past = {0};
 	int code = 0;
-	int r = columns ? open_outputs(options, err) : err_set(err, ENOMEM, "measuring");
+	int r = columns ? load_known(options, columns, &past, err)
+			: err_set(err, ENOMEM, "measuring");
+
+	r = r < 0 ? r : open_outputs(options, err);
 
 	for (size_t i = 0; r == 0 && i < options->target_count; i++) {
-		r = measure_target(options, options->targets[i], &columns[i], ground, err);
+		r = measure_target(options, &columns[i], ground, err);
 		code = join_codes(code, columns[i].measurement.code);
 	}
 	if (r == 0 && print_report(options, columns) < 0) {
+		code = EXIT_SETUP;
+	}
+	if (r == 0 && options->learn && code != EXIT_SETUP && learn(options, &columns[0]) < 0) {
 		code = EXIT_SETUP;
 	}
 	close_outputs(options);
 	for (size_t i = 0; columns && i < options->target_count; i++) {
 		measurement_fini(&columns[i].measurement);
 		target_fini(&columns[i].target);
+		manifest_fini(&columns[i].manifest);
 	}
+	past_fini(&past);
 	return r < 0 ? r : code;
 }
 

@@ -327,6 +327,7 @@ static const char *const verdict_names[] = {
 	[VERDICT_UNDECLARED_OPEN] = "UNDECLARED-OPEN",
 	[VERDICT_UNDECLARED_SHUT] = "UNDECLARED-SHUT",
 	[VERDICT_NOT_TESTED] = "NOT-TESTED",
+	[VERDICT_EXPECTED] = "EXPECTED",
 };
 static_assert(ARRAY_SIZE(verdict_names) == VERDICT_COUNT, "one name each");
 
@@ -338,6 +339,32 @@ const char *observation_name(enum observation observed)
 const char *verdict_name(enum verdict verdict)
 {
 	return verdict_names[verdict];
+}
+
+static int find_name(const char *const *names, int count, const char *name)
+{
+	for (int i = 0; i < count; i++) {
+		if (strcmp(names[i], name) == 0) {
+			return i;
+		}
+	}
+	return -EINVAL;
+}
+
+int observation_parse(const char *name, enum observation *ret)
+{
+	int i = find_name(observation_names, OBSERVED_COUNT, name);
+
+	*ret = i < 0 ? *ret : (enum observation)i;
+	return i < 0 ? i : 0;
+}
+
+int verdict_parse(const char *name, enum verdict *ret)
+{
+	int i = find_name(verdict_names, VERDICT_COUNT, name);
+
+	*ret = i < 0 ? *ret : (enum verdict)i;
+	return i < 0 ? i : 0;
 }
 
 const char *expectation_name(enum expectation expectation)
@@ -509,6 +536,7 @@ static int severity(enum verdict verdict)
 		[VERDICT_UNDECLARED_OPEN] = 2,
 		[VERDICT_UNDECLARED_SHUT] = 1,
 		[VERDICT_NOT_TESTED] = 0,
+		[VERDICT_EXPECTED] = 0, /* nothing is expected yet */
 	};
 
 	return order[verdict];
@@ -616,7 +644,8 @@ int judge_exit_code(const struct judgement *judgement)
 		if (verdict == VERDICT_FAIL || verdict == VERDICT_OVER_RESTRICTED) {
 			return 1;
 		}
-		if (judgement->capabilities[i].declared && verdict != VERDICT_PASS) {
+		if (judgement->capabilities[i].declared && verdict != VERDICT_PASS &&
+			verdict != VERDICT_EXPECTED) {
 			code = 3;
 		}
 	}

@@ -71,6 +71,7 @@ enum verdict {
 	VERDICT_UNDECLARED_OPEN, /* nothing was promised, and it is open */
 	VERDICT_UNDECLARED_SHUT, /* nothing was promised, and it is shut all the same */
 	VERDICT_NOT_TESTED,
+	VERDICT_EXPECTED, /* violated, as a manifest or a former report says: of known_apply() */
 	VERDICT_COUNT,
 };
 
@@ -126,7 +127,7 @@ enum verdict judge_expect(enum expectation expectation, enum observation observe
 void judge_all(struct capability_set declared, const struct outcome *control,
 	const struct outcome *inside, struct probe_verdict *probes, struct judgement *ret);
 
-/* 0: as declared, 1: violated, 3: nothing violated but something declared stayed unclear. */
+/* 0: as declared or expected, 1: violated, 3: nothing violated but something declared stayed unclear. */
 int judge_exit_code(const struct judgement *judgement);
 
 /* Names as reports show them: "OPEN", "CLAIM-ONLY"; "PASS"; "shut"; "seen"; "kept". */
@@ -135,3 +136,7 @@ const char *verdict_name(enum verdict verdict);
 const char *expectation_name(enum expectation expectation);
 const char *evidence_name(enum evidence evidence);
 const char *capability_state_name(enum capability_state state);
+
+/* What has this name. 0 or -EINVAL. */
+int observation_parse(const char *name, enum observation *ret);
+int verdict_parse(const char *name, enum verdict *ret);

@@ -318,6 +318,7 @@ void measurement_fini(struct measurement *measurement)
 	free(measurement->control);
 	free(measurement->inside);
 	free(measurement->verdicts);
+	known_fini(&measurement->known);
 	*measurement = (struct measurement){0};
 }
 

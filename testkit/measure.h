@@ -8,6 +8,7 @@
 
 #include "testkit/evidence.h"
 #include "testkit/judge.h"
+#include "testkit/known.h"
 #include "testkit/target.h"
 
 struct measure_options {
@@ -31,6 +32,7 @@ struct measurement {
 	struct outcome *control, *inside; /* probe_count each */
 	struct probe_verdict *verdicts;
 	struct judgement judgement;
+	struct known_list known; /* of the caller, who applies it; freed with the rest */
 	struct measure_client client;
 	struct limits limits;
 	uint64_t inside_usec, total_usec; /* from the job to its end; everything */

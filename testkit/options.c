@@ -26,6 +26,32 @@ static int set_target(struct options *options, const char *value, struct err *er
 	return 0;
 }
 
+/* Belongs to the target before it, or names one itself. */
+static int set_manifest(struct options *options, const char *value, struct err *err)
+{
+	size_t count = options->target_count;
+	int r = count > 0 && !options->manifests[count - 1] ? 0 : set_target(options, NULL, err);
+
+	if (r == 0) {
+		options->manifests[options->target_count - 1] = value;
+	}
+	return r;
+}
+
+static int set_learn(struct options *options, const char *value, struct err *err)
+{
+	(void)err;
+	options->learn = value;
+	return 0;
+}
+
+static int set_baseline(struct options *options, const char *value, struct err *err)
+{
+	(void)err;
+	options->baseline = value;
+	return 0;
+}
+
 static int set_profile(struct options *options, const char *value, struct err *err)
 {
 	(void)err;
@@ -197,6 +223,12 @@ static const struct {
 	{"config", 'f', "FILE", "where profiles are; without it the built-in ones", set_config},
 	{"declare", 'd', "CAPABILITIES",
 		"what to hold the target to, instead of its plan's promises", set_declare},
+	{"manifest", 'm', "FILE",
+		"what the target before it promises, and which doors of it are known to be open",
+		set_manifest},
+	{"learn", 0, "FILE", "write what was observed as a manifest", set_learn},
+	{"baseline", 'b', "FILE", "a former report in JSON: fail only on what is new",
+		set_baseline},
 	{"format", 'F', "FORMAT",
 		"text, json, ndjson, tap, junit, sarif, markdown or html; may be repeated",
 		options_add_format},
@@ -296,6 +328,10 @@ static int check_ablate(struct options *options, struct err *err)
 	if (r == 0 && (options->only || options->without || options->declares)) {
 		return err_refuse(err, EINVAL, "ablate chooses probes and layers itself");
 	}
+	if (r == 0 && (options->manifests[0] || options->learn || options->baseline)) {
+		return err_refuse(
+			err, EINVAL, "ablate takes no manifest and no baseline, and learns none");
+	}
 	return r;
 }
 
@@ -327,6 +363,9 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *err)
 		return err_refuse(err, EINVAL,
 			"--target is missing: none, a backend's name, backend (the profile's), "
 			"exec:ARGV... or ssh://user@host:port");
+	}
+	if (ret->learn && ret->target_count > 1) {
+		return err_refuse(err, EINVAL, "--learn is for one target");
 	}
 	return 0;
 }

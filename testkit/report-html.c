@@ -94,6 +94,7 @@ static const char *class_of(enum verdict verdict)
 		return "v bad";
 	case VERDICT_INCONCLUSIVE:
 	case VERDICT_UNDECLARED_OPEN:
+	case VERDICT_EXPECTED:
 		return "v warn";
 	default:
 		return "v";
@@ -133,7 +134,26 @@ static void put_cards(const struct measurement *measurement, FILE *out)
 	put_card("bad", counts[VERDICT_FAIL] + counts[VERDICT_OVER_RESTRICTED], "violated", out);
 	put_card("warn", counts[VERDICT_INCONCLUSIVE], "inconclusive", out);
 	put_card("warn", counts[VERDICT_UNDECLARED_OPEN], "open, no promise", out);
+	if (counts[VERDICT_EXPECTED]) {
+		put_card("warn", counts[VERDICT_EXPECTED], "violated as expected", out);
+	}
 	(void)fputs("</div>\n", out);
+}
+
+/* What was known before: red where that fails by itself. */
+static void put_known(const struct known_list *list, FILE *out)
+{
+	char text[500];
+
+	for (size_t i = 0; i < list->count; i++) {
+		const struct known *item = &list->items[i];
+		(void)fprintf(out, "%s<li><span class=\"%s\">%s</span> <code>%s</code> ",
+			i ? "" : "<p class=\"dim\">Known before:</p>\n<ul>\n",
+			known_fails(item) ? "v bad" : "v", known_state_name(item->state),
+			known_name(item));
+		report_put_xml(known_describe(item, text, sizeof(text)), out);
+		(void)fputs(i + 1 < list->count ? "</li>\n" : "</li>\n</ul>\n", out);
+	}
 }
 
 static void put_column_summary(const struct report_column *column, FILE *out)
@@ -159,6 +179,7 @@ static void put_column_summary(const struct report_column *column, FILE *out)
 		report_put_xml(column->measurement->client.fault, out);
 		(void)fputs("</p>\n", out);
 	}
+	put_known(&column->measurement->known, out);
 	STRV_FOREACH (item, target->additions) {
 		(void)fputs("<p class=\"dim\">added: <code>", out);
 		report_put_xml(*item, out);
@@ -339,7 +360,8 @@ static void put_picture(const struct report_column *column, FILE *out)
 	(void)fputs(
 		": a dot is a probe, at the layer that should stop it first. Filled and left of "
 		"the wall: stopped. Right of it: got through, red against a promise, amber where "
-		"nothing was promised. Hollow: undecided here. Doors that a promise wants open "
+		"nothing was promised or it was expected. Hollow: undecided here. Doors that a "
+		"promise wants open "
 		"are left out.</figcaption></figure>\n",
 		out);
 }
@@ -383,6 +405,7 @@ static void put_evidence(const struct report_column *column, size_t p, FILE *out
 	const struct outcome *inside = &column->measurement->inside[p];
 	const struct probe_verdict *verdict = &column->measurement->verdicts[p];
 	char text[600];
+	char excuse[500];
 
 	(void)snprintf(text, sizeof(text), "claim %s, host %s (E%d), control %s: %s, %s%s%s%s%s",
 		probe_table[p].flags & PROBE_STATE ? "-" : claim_name(inside->claim),
@@ -396,6 +419,10 @@ static void put_evidence(const struct report_column *column, size_t p, FILE *out
 	report_put_xml(column->header.target, out);
 	(void)fputs("</dt><dd>", out);
 	report_put_xml(text, out);
+	if (report_excuse(column->measurement, p, excuse, sizeof(excuse))[0]) {
+		(void)fputs("; ", out);
+		report_put_xml(excuse, out);
+	}
 	(void)fputs("</dd>", out);
 }
 

@@ -77,9 +77,31 @@ static json_t *probes_json(
 	for (size_t i = 0; i < probe_count; i++) {
 		const struct probe_verdict *verdict = &measurement->verdicts[i];
 		if (report_was_run(verdict) &&
-			(!header->brief || report_speaks_against(verdict->verdict))) {
+			(!header->brief || report_speaks_against(verdict->verdict) ||
+				verdict->verdict == VERDICT_EXPECTED)) {
 			(void)json_array_append_new(list, probe_json(measurement, i));
 		}
+	}
+	return list;
+}
+
+/* What a manifest or a former report said, and what became of it. */
+static json_t *known_json(const struct measurement *measurement)
+{
+	json_t *list = json_array();
+	char reason[700];
+
+	for (size_t i = 0; i < measurement->known.count; i++) {
+		const struct known *item = &measurement->known.items[i];
+		(void)json_array_append_new(list,
+			json_pack("{s:s*, s:s*, s:s, s:s*, s:s}", "probe",
+				item->probe ? item->probe->id : NULL, "capability",
+				item->capability < CAPABILITY_COUNT
+					? capability_name(item->capability)
+					: NULL,
+				"reason", log_escape(item->reason, reason, sizeof(reason)), "until",
+				item->until[0] ? item->until : NULL, "state",
+				known_state_name(item->state)));
 	}
 	return list;
 }
@@ -110,15 +132,21 @@ static json_t *column_json(
 {
 	char fault[400];
 
-	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:{s:b, s:b, s:i, s:i, s:s}, s:I, s:I, s:i}",
-		"schema", "cloche.report/1", "version", CLOCHE_VERSION, "target",
-		target_json(header), "capabilities", capabilities_json(header, measurement),
-		"probes", probes_json(header, measurement), "client", "came",
-		measurement->client.hello, "finished", measurement->client.ended, "lost",
-		(int)measurement->client.lost, "damaged", (int)measurement->client.damaged, "fault",
-		log_escape(measurement->client.fault, fault, sizeof(fault)), "inside_usec",
-		(json_int_t)measurement->inside_usec, "total_usec",
-		(json_int_t)measurement->total_usec, "exit", measurement->code);
+	json_t *root =
+		json_pack("{s:s, s:s, s:o, s:o, s:o, s:{s:b, s:b, s:i, s:i, s:s}, s:I, s:I, s:i}",
+			"schema", "cloche.report/1", "version", CLOCHE_VERSION, "target",
+			target_json(header), "capabilities", capabilities_json(header, measurement),
+			"probes", probes_json(header, measurement), "client", "came",
+			measurement->client.hello, "finished", measurement->client.ended, "lost",
+			(int)measurement->client.lost, "damaged", (int)measurement->client.damaged,
+			"fault", log_escape(measurement->client.fault, fault, sizeof(fault)),
+			"inside_usec", (json_int_t)measurement->inside_usec, "total_usec",
+			(json_int_t)measurement->total_usec, "exit", measurement->code);
+
+	if (measurement->known.count > 0) {
+		(void)json_object_set_new(root, "known", known_json(measurement));
+	}
+	return root;
 }
 
 static int print_root(json_t *root, bool brief, FILE *out)
@@ -211,6 +239,7 @@ int report_write_ndjson(const struct report *report, FILE *out)
 		r = r < 0 ? r : print_items(probes_json(header, measurement), "probe", out);
 		r = r < 0 ? r
 			  : print_items(capabilities_json(header, measurement), "capability", out);
+		r = r < 0 ? r : print_items(known_json(measurement), "known", out);
 		r = r < 0 ? r
 			  : print_event(json_pack("{s:s, s:i, s:I}", "event", "end", "exit",
 						measurement->code, "total_usec",

@@ -16,9 +16,20 @@ static void count(struct counts *counts, enum verdict verdict)
 	counts->skipped += verdict != VERDICT_PASS && !report_speaks_against(verdict);
 }
 
+static unsigned count_known(const struct report_column *column)
+{
+	unsigned failed = 0;
+
+	for (size_t i = 0; i < column->measurement->known.count; i++) {
+		failed += known_fails(&column->measurement->known.items[i]);
+	}
+	return failed;
+}
+
 static struct counts count_column(const struct report_column *column)
 {
-	struct counts counts = {0};
+	unsigned known = count_known(column);
+	struct counts counts = {.tests = known, .failures = known};
 
 	for (size_t i = 0; i < CAPABILITY_COUNT; i++) {
 		if (column->measurement->judgement.capabilities[i].declared) {
@@ -55,10 +66,25 @@ static void put_case(const char *class, const char *name, enum verdict verdict, 
 	}
 }
 
+/* What is known fails by itself when its time is over. */
+static void put_known(const struct report_column *column, FILE *out)
+{
+	char text[500];
+
+	for (size_t i = 0; i < column->measurement->known.count; i++) {
+		const struct known *item = &column->measurement->known.items[i];
+		if (known_fails(item)) {
+			put_case("known", known_name(item), VERDICT_FAIL,
+				known_describe(item, text, sizeof(text)), item->reason, out);
+		}
+	}
+}
+
 static void put_suite(const struct report_column *column, FILE *out)
 {
 	const struct measurement *measurement = column->measurement;
 	struct counts counts = count_column(column);
+	char excuse[500];
 
 	(void)fprintf(out, "  <testsuite name=\"");
 	report_put_xml(column->header.target, out);
@@ -66,6 +92,7 @@ static void put_suite(const struct report_column *column, FILE *out)
 		"\" tests=\"%u\" failures=\"%u\" errors=\"0\" skipped=\"%u\" time=\"%.3f\">\n",
 		counts.tests, counts.failures, counts.skipped,
 		(double)measurement->total_usec / 1000000);
+	put_known(column, out);
 	for (size_t i = 0; i < CAPABILITY_COUNT; i++) {
 		const struct capability_verdict *result = &measurement->judgement.capabilities[i];
 		if (result->declared) {
@@ -75,8 +102,10 @@ static void put_suite(const struct report_column *column, FILE *out)
 	}
 	for (size_t i = 0; i < probe_count; i++) {
 		if (is_case(column, i)) {
+			(void)report_excuse(measurement, i, excuse, sizeof(excuse));
 			put_case(probe_group(&probe_table[i]), probe_table[i].id,
-				measurement->verdicts[i].verdict, probe_table[i].what,
+				measurement->verdicts[i].verdict,
+				excuse[0] ? excuse : probe_table[i].what,
 				measurement->inside[i].detail, out);
 		}
 	}

@@ -95,6 +95,30 @@ static void put_violations(const struct report_column *column, FILE *out)
 	}
 }
 
+static void put_known(const struct report_column *column, FILE *out)
+{
+	char text[500];
+
+	for (size_t i = 0; i < column->measurement->known.count; i++) {
+		const struct known *item = &column->measurement->known.items[i];
+		(void)fprintf(out, "- %s of ", known_name(item));
+		put(column->header.target, out);
+		(void)fputs(": ", out);
+		put(known_describe(item, text, sizeof(text)), out);
+		(void)fputc('\n', out);
+	}
+}
+
+static bool has_known(const struct report *report)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < report->count; i++) {
+		count += report->columns[i].measurement->known.count;
+	}
+	return count > 0;
+}
+
 int report_write_markdown(const struct report *report, FILE *out)
 {
 	(void)fputs("# What was confined\n\n", out);
@@ -102,6 +126,12 @@ int report_write_markdown(const struct report *report, FILE *out)
 	(void)fputs("\n## Violations\n\n", out);
 	for (size_t i = 0; i < report->count; i++) {
 		put_violations(&report->columns[i], out);
+	}
+	if (has_known(report)) {
+		(void)fputs("\n## Known before\n\n", out);
+		for (size_t i = 0; i < report->count; i++) {
+			put_known(&report->columns[i], out);
+		}
 	}
 	(void)fputs("\n## Probes\n\n", out);
 	put_probes(report, out);

@@ -21,6 +21,7 @@ static const struct {
 	[VERDICT_UNDECLARED_OPEN] = {"informational", "none"},
 	[VERDICT_UNDECLARED_SHUT] = {"informational", "none"},
 	[VERDICT_NOT_TESTED] = {"notApplicable", "none"},
+	[VERDICT_EXPECTED] = {"fail", "error"}, /* suppressed */
 };
 static_assert(sizeof(kinds) / sizeof(kinds[0]) == VERDICT_COUNT, "one kind a verdict");
 
@@ -54,17 +55,47 @@ static json_t *result_json(const struct report_column *column, size_t i)
 		: "nothing promised";
 	char message[600];
 	char name[600];
+	char excuse[500];
 
 	(void)snprintf(message, sizeof(message), "%s: %s (%s, %s)%s%s", probe_table[i].what,
 		observation_name(verdict->observed), promise, verdict_name(verdict->verdict),
 		inside->detail[0] ? "; " : "", inside->detail);
-	return json_pack("{s:s, s:i, s:s, s:s, s:o, s:[{s:[{s:o, s:s}]}], s:{s:s, s:s}}", "ruleId",
-		probe_table[i].id, "ruleIndex", (int)i, "kind", kinds[verdict->verdict].kind,
-		"level", kinds[verdict->verdict].level, "message", text_json(message), "locations",
-		"logicalLocations", "name",
+	json_t *result = json_pack("{s:s, s:i, s:s, s:s, s:o, s:[{s:[{s:o, s:s}]}], s:{s:s, s:s}}",
+		"ruleId", probe_table[i].id, "ruleIndex", (int)i, "kind",
+		kinds[verdict->verdict].kind, "level", kinds[verdict->verdict].level, "message",
+		text_json(message), "locations", "logicalLocations", "name",
 		json_string(log_escape(column->header.target, name, sizeof(name))), "kind",
 		"resource", "properties", "verdict", verdict_name(verdict->verdict), "control",
 		observation_name(verdict->control));
+
+	if (report_excuse(column->measurement, i, excuse, sizeof(excuse))[0]) {
+		(void)json_object_set_new(result, "suppressions",
+			json_pack("[{s:s, s:s, s:o}]", "kind", "external", "status", "accepted",
+				"justification",
+				json_string(log_escape(excuse, name, sizeof(name)))));
+	}
+	return result;
+}
+
+/* What is known fails by itself when its time is over: a word of the tool's, not a result. */
+static json_t *notifications_json(const struct report_column *column)
+{
+	const struct known_list *list = &column->measurement->known;
+	json_t *notifications = json_array();
+	char words[500];
+	char text[600];
+
+	for (size_t i = 0; i < list->count; i++) {
+		if (known_fails(&list->items[i])) {
+			(void)known_describe(&list->items[i], words, sizeof(words));
+			(void)snprintf(
+				text, sizeof(text), "%s, %s", known_name(&list->items[i]), words);
+			(void)json_array_append_new(notifications,
+				json_pack("{s:s, s:o}", "level", "error", "message",
+					text_json(text)));
+		}
+	}
+	return notifications;
 }
 
 static json_t *run_json(const struct report_column *column)
@@ -76,11 +107,11 @@ static json_t *run_json(const struct report_column *column)
 			(void)json_array_append_new(results, result_json(column, i));
 		}
 	}
-	return json_pack("{s:{s:{s:s, s:s, s:s, s:o}}, s:[{s:b, s:i}], s:o}", "tool", "driver",
+	return json_pack("{s:{s:{s:s, s:s, s:s, s:o}}, s:[{s:b, s:i, s:o}], s:o}", "tool", "driver",
 		"name", "cloche-testkit-host", "version", CLOCHE_VERSION, "semanticVersion",
 		CLOCHE_VERSION, "rules", rules_json(), "invocations", "executionSuccessful",
-		column->measurement->client.hello, "exitCode", column->measurement->code, "results",
-		results);
+		column->measurement->client.hello, "exitCode", column->measurement->code,
+		"toolExecutionNotifications", notifications_json(column), "results", results);
 }
 
 int report_write_sarif(const struct report *report, FILE *out)

@@ -32,28 +32,58 @@ static void put_quoted(const char *text, FILE *out)
 static void put_line(unsigned number, const struct report_column *column, const char *name,
 	enum verdict verdict, bool several, FILE *out)
 {
-	bool skipped = verdict != VERDICT_PASS && !report_speaks_against(verdict);
+	bool expected = verdict == VERDICT_EXPECTED;
+	bool failed = report_speaks_against(verdict) || expected;
+	bool skipped = verdict != VERDICT_PASS && !failed;
 
-	(void)fprintf(out, "%s %u - ", report_speaks_against(verdict) ? "not ok" : "ok", number);
+	(void)fprintf(out, "%s %u - ", failed ? "not ok" : "ok", number);
 	if (several) {
 		put_description(column->header.target, out);
 		(void)fputs(": ", out);
 	}
-	(void)fprintf(out, "%s%s%s\n", name, skipped ? " # SKIP " : "",
-		skipped ? verdict_name(verdict) : "");
+	(void)fprintf(out, "%s%s%s\n", name,
+		skipped            ? " # SKIP "
+			: expected ? " # TODO "
+				   : "",
+		skipped || expected ? verdict_name(verdict) : "");
 }
 
 static void put_diagnostic(const struct report_column *column, size_t i, FILE *out)
 {
 	const struct outcome *inside = &column->measurement->inside[i];
 
+	char text[500];
+
 	(void)fprintf(out, "  ---\n  tried: ");
 	put_quoted(probe_table[i].what, out);
+	if (report_excuse(column->measurement, i, text, sizeof(text))[0]) {
+		(void)fputs("\n  known: ", out);
+		put_quoted(text, out);
+	}
 	(void)fprintf(out, "\n  observed: %s\n  evidence: %s, E%d\n  detail: ",
 		observation_name(column->measurement->verdicts[i].observed),
 		evidence_name(inside->evidence), (int)inside->level);
 	put_quoted(inside->detail, out);
 	(void)fprintf(out, "\n  ...\n");
+}
+
+/* What is known fails by itself when its time is over. */
+static unsigned put_known(
+	const struct report_column *column, unsigned number, bool several, FILE *out)
+{
+	const struct known_list *list = &column->measurement->known;
+	char text[500];
+
+	for (size_t i = 0; i < list->count; i++) {
+		const struct known *item = &list->items[i];
+		if (known_fails(item)) {
+			put_line(++number, column, known_name(item), VERDICT_FAIL, several, out);
+			(void)fputs("  ---\n  known: ", out);
+			put_quoted(known_describe(item, text, sizeof(text)), out);
+			(void)fputs("\n  ...\n", out);
+		}
+	}
+	return number;
 }
 
 static unsigned put_column(
@@ -64,6 +94,7 @@ static unsigned put_column(
 	(void)fputs("# target ", out);
 	put_description(column->header.target, out);
 	(void)fputc('\n', out);
+	number = put_known(column, number, several, out);
 	for (size_t i = 0; i < CAPABILITY_COUNT; i++) {
 		const struct capability_verdict *result = &measurement->judgement.capabilities[i];
 		if (result->declared) {
@@ -77,7 +108,8 @@ static unsigned put_column(
 		}
 		put_line(++number, column, probe_table[i].id, measurement->verdicts[i].verdict,
 			several, out);
-		if (report_speaks_against(measurement->verdicts[i].verdict)) {
+		if (report_speaks_against(measurement->verdicts[i].verdict) ||
+			measurement->verdicts[i].verdict == VERDICT_EXPECTED) {
 			put_diagnostic(column, i, out);
 		}
 	}

@@ -19,6 +19,7 @@ static const char *colour_of(enum verdict verdict)
 		return RED;
 	case VERDICT_INCONCLUSIVE:
 	case VERDICT_UNDECLARED_OPEN:
+	case VERDICT_EXPECTED:
 		return YELLOW;
 	default:
 		return "";
@@ -64,8 +65,9 @@ static void print_probe(const struct report_header *header, const struct measure
 {
 	const struct outcome *inside = &measurement->inside[i];
 	const struct probe_verdict *verdict = &measurement->verdicts[i];
-	char text[400];
-	char line[600];
+	char text[600];
+	char line[900];
+	char excuse[500];
 
 	(void)fprintf(out, "  %-25s %-8s %-7s E%d %-13s ", probe_table[i].id,
 		probe_table[i].flags & PROBE_STATE ? "-" : claim_name(inside->claim),
@@ -73,6 +75,12 @@ static void print_probe(const struct report_header *header, const struct measure
 		observation_name(verdict->observed));
 	print_verdict(header, verdict->verdict, 1, out);
 	(void)fputc('\n', out);
+	if (verdict->verdict == VERDICT_EXPECTED) {
+		(void)report_excuse(measurement, i, excuse, sizeof(excuse));
+		(void)snprintf(
+			line, sizeof(line), "    > %s", log_escape(excuse, text, sizeof(text)));
+		fold(line, 6, out);
+	}
 	if (report_speaks_against(verdict->verdict)) {
 		(void)snprintf(line, sizeof(line), "    > %s: %s%s%s",
 			verdict->capability < CAPABILITY_COUNT
@@ -95,7 +103,8 @@ static void print_probes(
 		const struct probe_verdict *verdict = &measurement->verdicts[i];
 		const char *title = NULL;
 		if (!report_was_run(verdict) ||
-			(header->brief && !report_speaks_against(verdict->verdict))) {
+			(header->brief && !report_speaks_against(verdict->verdict) &&
+				verdict->verdict != VERDICT_EXPECTED)) {
 			continue;
 		}
 		title = group_title(&probe_table[i], before);
@@ -110,16 +119,36 @@ static void print_probes(
 static void print_summary(const struct measurement *measurement, FILE *out)
 {
 	unsigned counts[VERDICT_COUNT] = {0};
+	char expected[24] = "";
 
 	for (size_t i = 0; i < CAPABILITY_COUNT; i++) {
 		counts[measurement->judgement.capabilities[i].verdict]++;
 	}
+	if (counts[VERDICT_EXPECTED]) {
+		(void)snprintf(
+			expected, sizeof(expected), ", %u expected", counts[VERDICT_EXPECTED]);
+	}
 	(void)fprintf(out,
-		"\n%u as declared, %u violated, %u inconclusive, %u open without a promise\n"
+		"\n%u as declared, %u violated, %u inconclusive, %u open without a promise%s\n"
 		"%.0f ms inside, %.0f ms in all\n",
 		counts[VERDICT_PASS], counts[VERDICT_FAIL] + counts[VERDICT_OVER_RESTRICTED],
-		counts[VERDICT_INCONCLUSIVE], counts[VERDICT_UNDECLARED_OPEN],
+		counts[VERDICT_INCONCLUSIVE], counts[VERDICT_UNDECLARED_OPEN], expected,
 		(double)measurement->inside_usec / 1000, (double)measurement->total_usec / 1000);
+}
+
+static void print_known(const struct measurement *measurement, FILE *out)
+{
+	char words[500];
+	char text[700];
+	char line[800];
+
+	for (size_t i = 0; i < measurement->known.count; i++) {
+		const struct known *item = &measurement->known.items[i];
+		(void)log_escape(known_describe(item, words, sizeof(words)), text, sizeof(text));
+		(void)snprintf(line, sizeof(line), "  %s, %s", known_name(item), text);
+		(void)fputs(i ? "" : "\nknown before\n", out);
+		fold(line, 6, out);
+	}
 }
 
 void report_text(
@@ -156,6 +185,7 @@ void report_text(
 			header, &measurement->judgement.capabilities[i], (enum capability)i, out);
 	}
 	print_probes(header, measurement, out);
+	print_known(measurement, out);
 	print_summary(measurement, out);
 }
 

@@ -37,12 +37,23 @@ bool report_was_run(const struct probe_verdict *probe)
 	return probe->observed != OBSERVED_NOT_RUN || probe->verdict != VERDICT_NOT_TESTED;
 }
 
+char *report_excuse(const struct measurement *measurement, size_t i, char *text, size_t size)
+{
+	const struct known *item = measurement->verdicts[i].verdict == VERDICT_EXPECTED
+		? known_find(&measurement->known, i)
+		: NULL;
+
+	text[0] = '\0';
+	return item ? known_describe(item, text, size) : text;
+}
+
 bool report_is_shown(const struct report_column *column, size_t i)
 {
 	const struct probe_verdict *verdict = &column->measurement->verdicts[i];
 
 	return report_was_run(verdict) &&
-		(!column->header.brief || report_speaks_against(verdict->verdict));
+		(!column->header.brief || report_speaks_against(verdict->verdict) ||
+			verdict->verdict == VERDICT_EXPECTED);
 }
 
 bool report_shows(const struct report *report, size_t i)

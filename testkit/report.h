@@ -71,6 +71,9 @@ bool report_speaks_against(enum verdict verdict);
 /* The probe was asked for, or judged all the same. */
 bool report_was_run(const struct probe_verdict *probe);
 
+/* Why its i-th probe is EXPECTED, as known_describe() says it, or "". Returns text. */
+char *report_excuse(const struct measurement *measurement, size_t i, char *text, size_t size);
+
 /* Its i-th probe belongs into the report. */
 bool report_is_shown(const struct report_column *column, size_t i);
 

@@ -342,6 +342,73 @@ def colour_is_for_terminals():
     assert "FAIL" in text and "\033" not in text
 
 
+# ---- what is known before ----
+
+OPEN = "exec:/usr/bin/env {client}"
+
+
+def place(name, text=None):
+    path = os.path.join(PLACE.name, name)
+    if text is not None:
+        with open(path, "w") as file:
+            file.write(text)
+    return path
+
+
+def what_was_learned_is_expected():
+    learned = place("learned.yaml")
+    host("--target", OPEN, "--declare", "net.disable", "--quick", "--learn", learned, code=1)
+    root = json.loads(host("--quick", "--manifest", learned, "-F", "json"))
+    assert root["target"]["name"] == OPEN and verdicts(root, "capabilities")["net.disable"] == \
+        "EXPECTED"
+    assert {each["state"] for each in root["known"]} == {"open"}
+    with open(os.path.join(SOURCE, "docs", "schema", "cloche.report.1.json")) as file:
+        jsonschema.Draft7Validator(json.load(file)).validate(root)
+    # A manifest is written once, and what was written by hand stays.
+    assert "is there already" in refusal("--target", OPEN, "--quick", "--learn", learned)
+
+
+def openings_run_out_and_cover_no_others():
+    head = "manifest: 1\npromises: [net.disable]\nopenings:\n"
+    opening = "  - {capability: net.disable, reason: so far, until: DAY}\n"
+    words = ["--quick", "--target", OPEN, "--manifest"]
+    assert "1 expected" in host(*words, place("good.yaml", head + opening.replace("DAY", "2099-12-31")))
+    late = place("late.yaml", head + opening.replace("DAY", "2019-12-31"))
+    assert "EXPIRED, was expected until 2019-12-31: so far" in host(*words, late, code=1)
+    one = place("one.yaml", head + "  - {probe: N.tcp4, reason: x, until: 2099-12-31}\n")
+    root = json.loads(host(*words, one, "-F", "json", code=1))
+    assert verdicts(root, "probes")["N.tcp4"] == "EXPECTED"
+    assert verdicts(root, "probes")["N.tcp6"] == "FAIL"
+
+
+def a_baseline_leaves_what_is_new():
+    words = ["--target", OPEN, "--quick", "-F", "json", "--declare"]
+    before = place("before.json", host(*words, "net.disable", code=1))
+    assert verdicts(json.loads(host(*words, "net.disable", "--baseline", before)),
+                    "capabilities")["net.disable"] == "EXPECTED"
+    root = json.loads(host(*words, "net.disable,proc.isolation", "-b", before, code=1))
+    found = verdicts(root, "capabilities")
+    assert found["proc.isolation"] == "FAIL" and found["net.disable"] == "EXPECTED"
+    root = json.loads(host(*words, "none", "-b", before, code=1))
+    assert root["known"][-1]["state"] == "dropped"
+
+
+def what_cannot_be_known_is_refused():
+    none = ["--target", "none", "--quick"]
+    bad = place("bad.yaml", "manifest: 1\nopenings:\n  - {probe: N.none}\n")
+    assert "bad.yaml:3:13: error: no probe is called that" in refusal(*none, "-m", bad)
+    nameless = place("nameless.yaml", "manifest: 1\npromises: []\n")
+    assert "names no target" in refusal("--quick", "--manifest", nameless)
+    assert "so does --declare" in refusal(*none, "-m", nameless, "--declare", "net.disable")
+    assert "No such file" in refusal(*none, "--manifest", place("missing"))
+    assert "No such file" in refusal(*none, "--baseline", place("missing"))
+    for text in ("", "{}", "[" * 100000, '{"schema":"cloche.report/1"}', "\0", "\xff" * 9):
+        told = refusal(*none, "--baseline", place("hostile.json", text))
+        assert "hostile.json: " in told and told.count("\n") == 1, told
+    assert "for one target" in refusal(*none, *none, "--learn", place("two.yaml"))
+    assert "ablate takes no manifest" in refusal("ablate", "--learn", place("two.yaml"))
+
+
 def outputs_that_cannot_be_are_refused():
     none = ["--target", "none", "--quick"]
     assert "--format is" in refusal(*none, "--format", "xml")
@@ -363,7 +430,9 @@ TESTS = [list_is_filtered, explain_says_everything, wrong_words_are_refused,
          text_shows_them_side_by_side, markdown_rows_have_equal_cells, the_page_fetches_nothing,
          the_page_filters, the_page_runs_nothing_of_others, the_page_works_without_its_script,
          the_page_has_a_light_and_a_dark_face, the_page_prints_with_its_evidence,
-         colour_is_for_terminals, outputs_that_cannot_be_are_refused]
+         colour_is_for_terminals, what_was_learned_is_expected,
+         openings_run_out_and_cover_no_others, a_baseline_leaves_what_is_new,
+         what_cannot_be_known_is_refused, outputs_that_cannot_be_are_refused]
 
 
 def main():

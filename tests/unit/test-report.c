@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/parse.h"
+#include "testkit/fold.h"
 #include "tests/test.h"
 
 struct scene {
@@ -185,6 +186,28 @@ static void brief_json_names_what_was_declared(void **state)
 	json_decref(root);
 }
 
+static void folding_keeps_to_the_page(void **state)
+{
+	static const char words[] =
+		"one three fifteen letters a seventeen an eighty and so on to the "
+		"end of a line which a word may fill to its very last column "
+		"and the next one then begins another";
+	struct scene *scene = *state;
+
+	for (size_t skip = 0; skip < 60; skip++) {
+		size_t width = 0;
+		free(take_ptr(&scene->text));
+		FILE *out = open_memstream(&scene->text, &scene->size);
+		assert_non_null(out);
+		fold(words + skip, 4, out);
+		assert_int_equal(fclose(out), 0);
+		for (const char *at = scene->text; *at; at++) {
+			width = *at == '\n' ? 0 : width + 1;
+			assert_true(width <= 80);
+		}
+	}
+}
+
 /* Columns, not bytes: nothing here is wider than one. */
 static void text_fits_the_terminal(void **state)
 {
@@ -327,6 +350,70 @@ static void json_forms_stay_json(void **state)
 	}
 }
 
+/* P.kill is known to be open, for a reason that is not kind; so was N.tcp4, for too long. */
+static void make_known(struct scene *scene)
+{
+	static char reason[sizeof(hostile)];
+	struct known items[] = {
+		{.probe = probe_find("P.kill"), .until = "2099-01-31"},
+		{.probe = probe_find("N.tcp4"), .until = "2020-01-31"},
+	};
+
+	memcpy(reason, hostile, sizeof(hostile));
+	for (size_t i = 0; i < ARRAY_SIZE(items); i++) {
+		items[i].capability = CAPABILITY_COUNT;
+		items[i].verdict = VERDICT_FAIL;
+		items[i].reason = reason;
+		assert_int_equal(known_add(&scene->measurement.known, &items[i]), 0);
+	}
+	assert_false(known_apply(
+		&scene->measurement.known, "2026-11-22", &scene->measurement.judgement));
+	scene->measurement.code = 1;
+}
+
+static void what_is_known_is_in_every_format(void **state)
+{
+	static const struct {
+		const char *format, *part;
+		size_t times;
+	} rows[] = {
+		{"text", "    > expected until 2099-01-31:\n", 1},
+		{"text", "  N.tcp4, EXPIRED, was expected until 2020-01-31:\n", 1},
+		{"text", "0 violated", 1},
+		{"text", ", 1 expected\n", 1},
+		{"json", "\"verdict\": \"EXPECTED\"", 2},
+		{"json", "\"state\": \"expired\"", 1},
+		{"ndjson", "\"event\":\"known\"", 2},
+		{"tap", "proc.isolation # TODO EXPECTED\n", 1},
+		{"tap", "P.kill # TODO EXPECTED\n", 1},
+		{"tap", "not ok 1 - N.tcp4\n", 1},
+		{"junit", "<skipped message=\"EXPECTED: expected until 2099-01-31: ", 1},
+		{"junit", "classname=\"known\" name=\"N.tcp4\"", 1},
+		{"sarif", "\"suppressions\"", 1},
+		{"sarif", "\"toolExecutionNotifications\"", 1},
+		{"sarif", "N.tcp4, EXPIRED", 1},
+		{"markdown", "## Known before", 1},
+		{"markdown", "broken, EXPECTED", 2},
+		{"html", "<span class=\"v bad\">expired</span> <code>N.tcp4</code>", 1},
+		{"html", "violated as expected", 1},
+		{"html", "alert(1)</", 0},
+		{"junit", "<script", 0},
+		{"markdown", "[x](y)", 0},
+	};
+	struct scene *scene = *state;
+
+	make_known(scene);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		print_format(scene, rows[i].format);
+		size_t found = count_of(scene->text, rows[i].part);
+		if (found != rows[i].times) {
+			fail_msg("%s: '%s' is there %zu times: %s", rows[i].format, rows[i].part,
+				found, scene->text);
+		}
+	}
+	no_format_lets_control_bytes_out(state);
+}
+
 static void several_targets_stand_side_by_side(void **state)
 {
 	struct scene *scene = *state;
@@ -387,6 +474,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(json_has_the_schema, set_scene, clear_scene),
 		cmocka_unit_test_setup_teardown(
 			brief_json_names_what_was_declared, set_scene, clear_scene),
+		cmocka_unit_test_setup_teardown(folding_keeps_to_the_page, set_scene, clear_scene),
 		cmocka_unit_test_setup_teardown(text_fits_the_terminal, set_scene, clear_scene),
 		cmocka_unit_test_setup_teardown(
 			colour_is_there_only_when_asked_for, set_scene, clear_scene),
@@ -395,6 +483,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			no_format_lets_control_bytes_out, set_scene, clear_scene),
 		cmocka_unit_test_setup_teardown(json_forms_stay_json, set_scene, clear_scene),
+		cmocka_unit_test_setup_teardown(
+			what_is_known_is_in_every_format, set_scene, clear_scene),
 		cmocka_unit_test_setup_teardown(
 			several_targets_stand_side_by_side, set_scene, clear_scene),
 		cmocka_unit_test_setup_teardown(
