@@ -248,7 +248,7 @@ static void print_user(const struct config_user *user, FILE *out)
 static void print_rule(const struct config_rule *rule, FILE *out)
 {
 	(void)fputs("  - name: ", out);
-	print_text(rule->name, out);
+	document_print_text(rule->name, out);
 	(void)fputs("\n    when: {", out);
 	const char *comma = "";
 	for (const struct config_key *key = config_when_keys; key->name; key++) {
