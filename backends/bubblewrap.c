@@ -83,7 +83,7 @@ static int bubblewrap_probe(const struct host *host, struct err *err)
 			"%s is set-user-id, which changes what its options mean: chmod u-s it",
 			path);
 	}
-	int r = foreign_ask(argv, NULL, ASK_MS, help, sizeof(help));
+	int r = foreign_ask_once(argv, ASK_MS, help, sizeof(help));
 	if (r != 0) {
 		return err_refuse(err, ENOTSUP, "%s --help does not answer", path);
 	}

@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 
+#include "backends/answers.h"
 #include "backends/keeper.h"
 #include "base/buf.h"
 #include "base/io.h"
@@ -285,4 +287,26 @@ int foreign_ask(
 	pidfd = proc_spawn(found, env, fds, NULL);
 	(void)close(pipes[1]);
 	return pidfd < 0 ? pidfd : read_answer(read_end, pidfd, timeout_ms, output, output_size);
+}
+
+int foreign_ask_once(char *const argv[], int timeout_ms, char *output, size_t output_size)
+{
+	struct answers_key key;
+	char path[KEEPER_TOOL_PATH];
+	char question[40];
+	int r = keeper_find_tool(argv[0], path);
+
+	if (r < 0) {
+		return r;
+	}
+	(void)snprintf(question, sizeof(question), "%s%s", argv[0], argv[1]);
+	bool known = answers_key(path, &key);
+	if (known && answers_recall(question, &key, output, output_size)) {
+		return 0;
+	}
+	r = foreign_ask(argv, NULL, timeout_ms, output, output_size);
+	if (known && r == 0) {
+		answers_keep(question, &key, output);
+	}
+	return r;
 }

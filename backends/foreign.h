@@ -75,6 +75,12 @@ int foreign_ask(
 	char *const argv[], char *const env[], int timeout_ms, char *output, size_t output_size);
 
 /*
+ * The same for a question (one word, argv[1]) whose answer follows from the tool's program alone: an
+ * answer given with exit status 0 is remembered (answers.h), and the tool not run again for it.
+ */
+int foreign_ask_once(char *const argv[], int timeout_ms, char *output, size_t output_size);
+
+/*
  * text from outside (an argument, a variable, a path) for a place where placeholders are filled in:
  * what looks like one comes out as it was. Caller frees. NULL: no memory.
  */

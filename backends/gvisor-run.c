@@ -1,7 +1,9 @@
 /*
- * Runs a plan of gvisor under a keeper. That the program runs inside is told by a file that runsc
- * makes then (the bundle's poststart hook); why it does not, by runsc's log. A terminal's master comes
+ * Runs a plan of gvisor under a keeper. That the program runs inside is told by a FIFO that runsc
+ * touches then (the bundle's poststart hook); why it does not, by runsc's log. A terminal's master comes
  * by a socket that has no name in the file system: runsc connects to it through a descriptor.
+ *
+ * A FIFO and not inotify, whose close waits until the whole machine has let go of it: 10 to 20 ms.
  */
 #include <assert.h>
 #include <errno.h>
@@ -12,8 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/inotify.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 
@@ -25,6 +27,7 @@
 
 #define START_MS 60000
 #define KILL_MS 10000
+#define LOOK_MS 100 /* between two looks at the time of a sign */
 #define LOG_MAX (1 << 20)
 
 struct gvisor {
@@ -218,20 +221,70 @@ static void read_reason(const struct gvisor *gvisor, char *text, size_t size)
 	}
 }
 
+/* How runsc says that the program runs. */
+struct sign {
+	int fifo; /* or -1 */
+	bool given;
+	struct timespec made;
+};
+
+/*
+ * Named only when it can be read, and never over what is there: a hook that came first has made a
+ * plain file.
+ */
+static int sign_make(const struct gvisor *gvisor, struct sign *ret, struct err *err)
+{
+	char before[128];
+	char path[128];
+	struct stat seen;
+
+	(void)snprintf(before, sizeof(before), "%s/starting", gvisor->keeper.dir);
+	(void)snprintf(path, sizeof(path), "%s/started", gvisor->keeper.dir);
+	if (mkfifo(before, 0600) < 0 ||
+		(ret->fifo = open(before, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC)) < 0 ||
+		fstat(ret->fifo, &seen) < 0) {
+		return err_set(err, errno, "making %s", before);
+	}
+	ret->made = seen.st_mtim;
+	if (renameat2(AT_FDCWD, before, AT_FDCWD, path, RENAME_NOREPLACE) < 0) {
+		if (errno != EEXIST) {
+			return err_set(err, errno, "making %s", path);
+		}
+		(void)unlink(before);
+		ret->given = true;
+	}
+	return 0;
+}
+
+/*
+ * Somebody has opened it for writing and closed it again; or only changed its time, which is all that
+ * another touch than coreutils' does.
+ */
+static bool sign_is_given(struct sign *sign)
+{
+	struct pollfd now = {.fd = sign->fifo, .events = POLLIN};
+	struct stat seen;
+
+	if (!sign->given) {
+		sign->given = (poll(&now, 1, 0) > 0 && now.revents) ||
+			(fstat(sign->fifo, &seen) == 0 &&
+				(seen.st_mtim.tv_sec != sign->made.tv_sec ||
+					seen.st_mtim.tv_nsec != sign->made.tv_nsec));
+	}
+	return sign->given;
+}
+
+static void sign_fini(struct sign *sign)
+{
+	close_fdp(&sign->fifo);
+}
+
 struct waiting {
 	struct gvisor *gvisor;
 	struct console *console;
-	int watch; /* inotify, of the directory */
+	struct sign *sign;
 	bool terminal;
 };
-
-static bool has_started(const struct gvisor *gvisor)
-{
-	char path[128];
-
-	(void)snprintf(path, sizeof(path), "%s/started", gvisor->keeper.dir);
-	return access(path, F_OK) == 0;
-}
 
 static int refuse_start(struct waiting *waiting, struct err *err)
 {
@@ -241,22 +294,16 @@ static int refuse_start(struct waiting *waiting, struct err *err)
 	return err_refuse(err, EIO, "runsc did not start the program: %s", reason);
 }
 
-static void drain(int fd)
-{
-	char events[4096];
-
-	while (read(fd, events, sizeof(events)) > 0) {
-	}
-}
-
 /* Until the program runs, and the terminal is here. */
 static int await_start(struct waiting *waiting, struct err *err)
 {
 	struct gvisor *gvisor = waiting->gvisor;
 	uint64_t until = io_now_usec() + START_MS * UINT64_C(1000);
 
-	while (!has_started(gvisor) || (waiting->terminal && gvisor->base.pty < 0)) {
-		struct pollfd fds[3] = {{.fd = waiting->watch, .events = POLLIN},
+	while (!sign_is_given(waiting->sign) || (waiting->terminal && gvisor->base.pty < 0)) {
+		/* A sign that was given is there for ever: not to be waited for with the terminal. */
+		struct pollfd fds[3] = {
+			{.fd = waiting->sign->given ? -1 : waiting->sign->fifo, .events = POLLIN},
 			{.fd = gvisor->keeper.socket, .events = POLLIN},
 			{.fd = gvisor->base.pty < 0 ? waiting->console->listener : -1,
 				.events = POLLIN}};
@@ -266,8 +313,7 @@ static int await_start(struct waiting *waiting, struct err *err)
 			return err_refuse(
 				err, ETIMEDOUT, "runsc did not start the program in time");
 		}
-		if (poll(fds, ARRAY_SIZE(fds), (int)((until - now) / 1000 + 1)) < 0 &&
-			errno != EINTR) {
+		if (poll(fds, ARRAY_SIZE(fds), LOOK_MS) < 0 && errno != EINTR) {
 			return err_set(err, errno, "waiting for runsc");
 		}
 		if (fds[2].revents) {
@@ -276,10 +322,9 @@ static int await_start(struct waiting *waiting, struct err *err)
 				return r;
 			}
 		}
-		drain(waiting->watch);
 		if (fds[1].revents && keeper_poll(&gvisor->keeper) != 0) {
 			/* A short program may have run and ended by now. */
-			return has_started(gvisor) ? 0 : refuse_start(waiting, err);
+			return sign_is_given(waiting->sign) ? 0 : refuse_start(waiting, err);
 		}
 	}
 	return 0;
@@ -290,14 +335,14 @@ static int begin(struct gvisor *gvisor, const struct plan *plan, const struct ho
 {
 	cleanup(variant_fini) struct variant variant = {0};
 	cleanup(console_fini) struct console console = {-1, -1};
-	cleanup_close int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	cleanup(sign_fini) struct sign sign = {.fifo = -1};
 	int r = io->pty ? console_make(&console, err) : 0;
 
 	if (r < 0) {
 		return r;
 	}
-	if (watch < 0 || variant_make(plan, io->pty, &variant) < 0) {
-		return err_set(err, watch < 0 ? errno : ENOMEM, "starting runsc");
+	if (variant_make(plan, io->pty, &variant) < 0) {
+		return err_set(err, ENOMEM, "starting runsc");
 	}
 	struct keeper_fd fd = {"console", console.handle};
 	struct keeper_start start = {.plan = &variant.plan,
@@ -309,13 +354,11 @@ static int begin(struct gvisor *gvisor, const struct plan *plan, const struct ho
 		.errors = -1,
 		.hold = -1};
 	r = keeper_start(&start, &gvisor->keeper, err);
+	r = r < 0 ? r : sign_make(gvisor, &sign, err);
 	if (r < 0) {
 		return r;
 	}
-	if (inotify_add_watch(watch, gvisor->keeper.dir, IN_CREATE) < 0) {
-		return err_set(err, errno, "watching %s", gvisor->keeper.dir);
-	}
-	struct waiting waiting = {gvisor, &console, watch, io->pty};
+	struct waiting waiting = {gvisor, &console, &sign, io->pty};
 	r = await_start(&waiting, err);
 	if (r == 0 && io->pty && ioctl(gvisor->base.pty, TIOCSWINSZ, &io->size) < 0) {
 		return err_set(err, errno, "setting the terminal's size");

@@ -6,7 +6,7 @@
  * /proc, /sys and /dev are gVisor's own and tell nothing of the host.
  */
 #include <errno.h>
-#include <sodium.h>
+#include <sys/stat.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -142,9 +142,7 @@ static void make_etc(struct builder *b)
 
 static void make_scoped(struct builder *b)
 {
-	static const char *const mkdir[] = {"mkdir", "-m", "0755", "{dir}/rootfs", NULL};
-
-	b->failed |= plan_add_step(b->plan, PLAN_BEFORE, (char *const *)(uintptr_t)mkdir) < 0;
+	b->failed |= plan_add_file(b->plan, "rootfs", "", S_IFDIR | 0755) < 0;
 	bind_runtime(b);
 	if (!spec_path_is_covered("/etc", b->spec->readable)) {
 		make_etc(b);
@@ -168,31 +166,17 @@ static void make_scratch(struct builder *b)
 }
 
 /*
- * Old runsc: what lets ls and stat work there. The text in {dir} is made a file by a step, because
- * files of a plan are text. Where /etc is the spec's own, nothing of ours is put into it; where the
- * root is the host's, runsc would make the places to mount at on the host.
+ * Old runsc: what lets ls and stat work there. Where /etc is the spec's own, nothing of ours is put
+ * into it; where the root is the host's, runsc would make the places to mount at on the host.
  */
 static void make_preload(struct builder *b)
 {
-	static const char *const decode[] = {"sh", "-c",
-		"umask 022; base64 -d \"$1/statx.txt\" >\"$1/statx.so\"", "sh", "{dir}", NULL};
-	const size_t size =
-		sodium_base64_ENCODED_LEN(gvisor_statx_size, sodium_base64_VARIANT_ORIGINAL);
-	cleanup_free char *text = NULL;
-
 	if (gvisor_facts(b->host)->systrap || b->view->broad ||
 		spec_path_is_covered("/etc", b->spec->readable)) {
 		return;
 	}
-	text = malloc(size);
-	if (!text) {
-		b->failed = true;
-		return;
-	}
-	(void)sodium_bin2base64(text, size, gvisor_statx_program, gvisor_statx_size,
-		sodium_base64_VARIANT_ORIGINAL);
-	b->failed |= plan_add_file(b->plan, "statx.txt", text, 0644) < 0 ||
-		plan_add_step(b->plan, PLAN_BEFORE, (char *const *)(uintptr_t)decode) < 0;
+	b->failed |= plan_add_bytes(b->plan, "statx.so", gvisor_statx_program, gvisor_statx_size,
+			     0644) < 0;
 	add_bind(b, "{dir}/statx.so", "/run/cloche-statx.so", PLAN_READ_ONLY | PLAN_FOLLOW);
 	add_file(b, "ld.so.preload", "/etc/ld.so.preload", "/run/cloche-statx.so\n");
 	b->view->statx = true;

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sodium.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,6 +24,7 @@
 
 #include "backends/linux/keeper/job.h"
 #include "backends/linux/keeper/tree.h"
+#include "backends/runtime.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/parse.h"
@@ -71,46 +73,6 @@ void keeper_init(struct keeper *keeper)
 
 /* --- The directory -------------------------------------------------------------------------- */
 
-/* A directory nobody else can write to, or it is not used. Returns its descriptor. */
-static int open_checked(const char *path, mode_t forbidden, bool make)
-{
-	struct stat seen;
-	cleanup_close int fd = -1;
-
-	if (make && mkdir(path, 0700) < 0 && errno != EEXIST) {
-		return -errno;
-	}
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &seen) < 0) {
-		return -errno;
-	}
-	if (seen.st_uid != geteuid() || (seen.st_mode & forbidden)) {
-		return -EPERM;
-	}
-	return take_fd(&fd);
-}
-
-/* Where tools' directories are; the parent of it is checked too. Returns a descriptor. */
-static int open_root(char *path, size_t size, bool make)
-{
-	const char *runtime = getenv("XDG_RUNTIME_DIR");
-	char above[64];
-
-	if (geteuid() == 0) {
-		(void)snprintf(above, sizeof(above), "/run/cloche");
-	} else if (runtime && runtime[0] == '/' && strlen(runtime) < 40) {
-		(void)snprintf(above, sizeof(above), "%s/cloche", runtime);
-	} else {
-		(void)snprintf(above, sizeof(above), "/tmp/cloche-%u", geteuid());
-	}
-	cleanup_close int parent = open_checked(above, 022, make);
-	if (parent < 0) {
-		return parent;
-	}
-	(void)snprintf(path, size, "%s/tools", above);
-	return open_checked(path, 077, make);
-}
-
 static bool is_still_named(int root, const char *name, int fd)
 {
 	struct stat named;
@@ -123,8 +85,8 @@ static bool is_still_named(int root, const char *name, int fd)
 /* A sweep may take it between mkdir and lock; then it is made anew. */
 static int make_directory(struct keeper *keeper, int *ret_fd, struct err *err)
 {
-	char path[72];
-	cleanup_close int root = open_root(path, sizeof(path), true);
+	char path[RUNTIME_PATH];
+	cleanup_close int root = runtime_open("tools", true, path);
 
 	if (root < 0) {
 		return err_set(err, -root,
@@ -237,28 +199,66 @@ static bool is_file_name(const char *name)
 	return parse_is_name(name) && strlen(name) < 64;
 }
 
+/* What is to be in the file: text with its placeholders filled in, or the bytes that base64 stands for. */
+static int make_content(const struct filler *filler, const struct plan_file *file, char **ret,
+	size_t *ret_size, struct err *err)
+{
+	cleanup_free char *content =
+		file->base64 ? strdup(file->content) : fill(filler, file->content);
+	size_t length = content ? strlen(content) : 0;
+
+	if (!content) {
+		return -ENOMEM;
+	}
+	if (length > FILE_MAX) {
+		return err_refuse(err, EFBIG, "%s is too large", file->name);
+	}
+	/* In its place: bytes take less room than their text. */
+	if (file->base64 &&
+		sodium_base642bin((unsigned char *)content, length, file->content, length, NULL,
+			&length, NULL, sodium_base64_VARIANT_ORIGINAL) != 0) {
+		return err_refuse(err, EINVAL, "%s is not base64", file->name);
+	}
+	*ret_size = length;
+	*ret = take_ptr(&content);
+	return 0;
+}
+
+static int make_folder(struct making *making, const struct plan_file *file, struct err *err)
+{
+	const mode_t mode = file->mode & 0777;
+
+	if (mkdirat(making->dir, file->name, 0700) < 0 ||
+		(mode != 0700 && fchmodat(making->dir, file->name, mode, 0) < 0)) {
+		return err_set(err, errno, "making %s", file->name);
+	}
+	return 0;
+}
+
 static int write_file(struct making *making, const struct filler *filler,
 	const struct plan_file *file, struct err *err)
 {
 	cleanup_free char *content = NULL;
 	cleanup_close int fd = -1;
+	const mode_t kind = file->mode & ~(mode_t)0777;
+	size_t size = 0;
 	int r = 0;
 
-	if (!is_file_name(file->name) || (file->mode & ~(mode_t)0777)) {
+	if (!is_file_name(file->name) || (kind != 0 && kind != S_IFDIR)) {
 		return err_refuse(
 			err, EINVAL, "a file of the plan has a name or a mode that is not allowed");
 	}
-	content = fill(filler, file->content);
-	if (!content) {
-		return -ENOMEM;
+	if (kind == S_IFDIR) {
+		return make_folder(making, file, err);
 	}
-	if (strlen(content) > FILE_MAX) {
-		return err_refuse(err, EFBIG, "%s is too large", file->name);
+	r = make_content(filler, file, &content, &size, err);
+	if (r < 0) {
+		return r;
 	}
 	fd = openat(making->dir, file->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
 		0600);
-	r = fd < 0 ? -errno : io_write_all(fd, content, strlen(content));
-	if (r == 0 && fchmod(fd, file->mode) < 0) {
+	r = fd < 0 ? -errno : io_write_all(fd, content, size);
+	if (r == 0 && file->mode != 0600 && fchmod(fd, file->mode) < 0) {
 		r = -errno;
 	}
 	return r < 0 ? err_set(err, -r, "writing %s", file->name) : 0;
@@ -769,7 +769,7 @@ static bool undo_directory(int root, const char *root_path, const char *name)
 
 void keeper_end(struct keeper *keeper)
 {
-	char path[72];
+	char path[RUNTIME_PATH];
 	int status = -1;
 
 	if (!keeper->id[0]) {
@@ -789,7 +789,7 @@ void keeper_end(struct keeper *keeper)
 		/* There was none, or it did not come to the end. */
 		(void)cgroup_kill(&keeper->cgroup);
 		(void)cgroup_remove(&keeper->cgroup);
-		cleanup_close int root = open_root(path, sizeof(path), false);
+		cleanup_close int root = runtime_open("tools", false, path);
 		if (root >= 0 && keeper->dir[0]) {
 			(void)undo_directory(root, path, keeper->id);
 		}
@@ -801,8 +801,8 @@ void keeper_end(struct keeper *keeper)
 
 int keeper_sweep(const struct host *host)
 {
-	char path[72];
-	cleanup_close int root = open_root(path, sizeof(path), false);
+	char path[RUNTIME_PATH];
+	cleanup_close int root = runtime_open("tools", false, path);
 	int count = 0;
 
 	(void)host;

@@ -244,7 +244,7 @@ int plan_add_file(struct plan *plan, const char *name, const char *content, mode
 	if (!file) {
 		return -ENOMEM;
 	}
-	*file = (struct plan_file){strdup(name), strdup(content), mode};
+	*file = (struct plan_file){strdup(name), strdup(content), mode, false};
 	if (!file->name || !file->content) {
 		free(file->name);
 		free(file->content);
@@ -252,6 +252,22 @@ int plan_add_file(struct plan *plan, const char *name, const char *content, mode
 	}
 	plan->file_count++;
 	return 0;
+}
+
+int plan_add_bytes(struct plan *plan, const char *name, const void *data, size_t size, mode_t mode)
+{
+	const size_t room = sodium_base64_ENCODED_LEN(size, sodium_base64_VARIANT_ORIGINAL);
+	cleanup_free char *text = malloc(room);
+
+	if (!text) {
+		return -ENOMEM;
+	}
+	(void)sodium_bin2base64(text, room, data, size, sodium_base64_VARIANT_ORIGINAL);
+	int r = plan_add_file(plan, name, text, mode);
+	if (r == 0) {
+		plan->files[plan->file_count - 1].base64 = true;
+	}
+	return r;
 }
 
 int plan_add_step(struct plan *plan, enum plan_when when, char *const argv[])
@@ -546,6 +562,10 @@ static void put_tool_files(struct emitter *out, const struct plan *plan)
 		emit_open(out, '{');
 		emit_key(out, "content");
 		emit_text(out, plan->files[i].content);
+		if (plan->files[i].base64) {
+			emit_key(out, "encoding");
+			emit_text(out, "base64");
+		}
 		emit_key(out, "mode");
 		emit_octal(out, plan->files[i].mode);
 		emit_key(out, "name");

@@ -129,7 +129,8 @@ extern const char *const plan_layer_names[]; /* by bit number, NULL-terminated *
 struct plan_file {
 	char *name; /* "config.json", below {dir} */
 	char *content; /* text */
-	mode_t mode; /* 0600 where nobody else has to read it */
+	mode_t mode; /* 0600 where nobody else has to read it; with S_IFDIR an empty directory */
+	bool base64; /* content is that of what the file will hold */
 };
 
 /* What is run around a foreign tool, in this order. */
@@ -235,6 +236,9 @@ struct plan_mount *plan_add_mount(struct plan *plan, enum plan_mount_kind kind, 
 
 /* Appends a file with copies of name and content. 0 or -ENOMEM. */
 int plan_add_file(struct plan *plan, const char *name, const char *content, mode_t mode);
+
+/* The same for bytes, which the plan holds as base64. */
+int plan_add_bytes(struct plan *plan, const char *name, const void *data, size_t size, mode_t mode);
 
 /* Appends a step with a copy of argv. 0 or -ENOMEM. */
 int plan_add_step(struct plan *plan, enum plan_when when, char *const argv[]);

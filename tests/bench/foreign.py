@@ -4,6 +4,7 @@ A peer is what somebody types who wants the same sandbox and has no cloche: the 
 limits of the tool's own, filter and command. It has no control groups of ours, no keeper, no report that the
 command runs and nothing that cleans up after a crash. Its files are written before the clock starts.
 """
+import base64
 import contextlib
 import json
 import os
@@ -49,7 +50,13 @@ def planned(cloche, backend, options=HOST):
             name = f"bench-{os.getpid()}-{number}"
             return text.replace("{dir}", directory).replace("{id}", name).replace("{brace}", "{")
         for file in plan["files"]:
-            write(os.path.join(directory, file["name"]), fill(file["content"]))
+            path = os.path.join(directory, file["name"])
+            if stat.S_ISDIR(int(file["mode"], 8)):
+                os.mkdir(path)
+            elif file.get("encoding") == "base64":
+                write(path, base64.b64decode(file["content"]))
+            else:
+                write(path, fill(file["content"]))
         yield plan, directory, fill
 
 
@@ -103,9 +110,6 @@ def bubblewrap(cloche, build):
 def gvisor(cloche, _):
     """runsc run, with the same bundle but for the hook that tells us of the start."""
     with planned(cloche, "gvisor") as (plan, directory, fill):
-        for step in plan["steps"]:
-            if step["when"] == "before":
-                subprocess.run([fill(word) for word in step["argv"]], check=True)
         path = os.path.join(directory, "config.json")
         config = json.load(open(path))
         config.pop("hooks", None)

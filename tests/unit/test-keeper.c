@@ -208,6 +208,33 @@ static void tool_gets_what_the_plan_says_and_nothing_else(void **state)
 	assert_int_equal(world->keeper.status, 0);
 }
 
+static void files_of_a_plan_are_texts_bytes_and_folders(void **state)
+{
+	struct world *world = *state;
+
+	assert_int_equal(strv_append(&world->plan->tool_env, "WHERE={dir}"), 0);
+	assert_int_equal(plan_add_file(world->plan, "text", "{id}", 0640), 0);
+	assert_int_equal(plan_add_bytes(world->plan, "bytes", "{id}\0\377", 6, 0600), 0);
+	assert_int_equal(plan_add_file(world->plan, "folder", "", S_IFDIR | 0751), 0);
+	set_command(world,
+		"cd $WHERE; stat -c '%n %a %s' text bytes; stat -c '%n %a %F' folder;"
+		"od -An -tx1 bytes");
+	start(world);
+	cleanup_free char *text = output(world);
+	assert_string_equal(
+		text, "text 640 32\nbytes 600 6\nfolder 751 directory\n 7b 69 64 7d 00 ff\n");
+}
+
+static void bytes_that_are_none_are_refused(void **state)
+{
+	struct world *world = *state;
+
+	assert_int_equal(plan_add_bytes(world->plan, "bytes", "x", 1, 0600), 0);
+	world->plan->files[0].content[0] = '*';
+	set_command(world, "exit 0");
+	assert_int_equal(keeper_start(&world->start, &world->keeper, NULL), -EINVAL);
+}
+
 static void tool_is_in_its_control_groups_before_it_runs(void **state)
 {
 	struct world *world = *state;
@@ -509,6 +536,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CLAIM(tool_gets_what_the_plan_says_and_nothing_else),
+		CLAIM(files_of_a_plan_are_texts_bytes_and_folders),
+		CLAIM(bytes_that_are_none_are_refused),
 		CLAIM(tool_is_in_its_control_groups_before_it_runs),
 		CLAIM(directory_is_private_and_goes_with_the_tool),
 		CLAIM(steps_run_in_their_order),
