@@ -188,7 +188,8 @@ static void rules_mean_what_they_say(void **state)
 	static const char *const bad[] = {"", "a:0", "a:65536", "a:", ":80", "a:b", "a..b", "*",
 		"*.", "*.*.a", "a.*.b", "10.1.2.3/8", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/08",
 		"0.0.0.0/1x", "a/8", "[::1", "[::1]80", "[a]:80", "[1.2.3.4]:80", "::1/129",
-		"1.2.3", "1.2.3.4.5", "http://a", "a b", "a:80:81", "2001:db8::1/64"};
+		"1.2.3", "1.2.3.4.5", "http://a", "a b", "a:80:81", "2001:db8::1/64",
+		"::ffff:a00:0/104"};
 	static const struct {
 		const char *rule, *target;
 		uint16_t port;
@@ -213,6 +214,10 @@ static void rules_mean_what_they_say(void **state)
 		{"[2001:db8::/32]:22", "2001:db8::1", 22, true},
 		{"[2001:db8::1]:22", "2001:db8::1", 23, false},
 		{"::/0", "1.2.3.4", 1, false},
+		{"::/0", "2001:db8::1", 1, true},
+		/* 10.1.2.3, as IPv6 can say it: a connection there is one to 10.1.2.3 */
+		{"::/0", "::ffff:a01:203", 1, false},
+		{"::/64", "::ffff:a9fe:a9fe", 80, false},
 	};
 
 	(void)state;

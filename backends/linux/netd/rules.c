@@ -53,6 +53,14 @@ static bool has_bits_beyond(const struct address *network, unsigned bits)
 	return false;
 }
 
+/* IPv4 in IPv6's clothes: to the kernel a connection there is one to the IPv4 address. */
+static bool is_mapped(const struct address *address)
+{
+	static const struct address mapped = {.family = 6, .bytes = {[10] = 0xff, [11] = 0xff}};
+
+	return address_is_within(address, &mapped, 96);
+}
+
 static const char *parse_network(const char *text, size_t length, struct rule *ret, bool *ret_is)
 {
 	size_t slash = 0;
@@ -77,6 +85,9 @@ static const char *parse_network(const char *text, size_t length, struct rule *r
 		}
 	}
 	ret->bits = (uint8_t)bits;
+	if (is_mapped(&ret->network)) {
+		return "an IPv4 network is written as one, without ::ffff:";
+	}
 	return has_bits_beyond(&ret->network, bits)
 		? "the address has bits set beyond its prefix: write the network's own address"
 		: NULL;
@@ -144,10 +155,13 @@ bool rules_permit_name(const struct rule *rules, size_t count, const char *name,
 bool rules_permit_address(
 	const struct rule *rules, size_t count, const struct address *address, uint16_t port)
 {
+	bool mapped = is_mapped(address);
+
 	for (size_t i = 0; i < count; i++) {
 		const struct rule *rule = &rules[i];
+		/* ::/0 lists all of IPv6, and nothing of IPv4. */
 		bool within = rule->kind == RULE_ANY ||
-			(rule->kind == RULE_NETWORK &&
+			(rule->kind == RULE_NETWORK && !mapped &&
 				address_is_within(address, &rule->network, rule->bits));
 		if (within && fits_port(rule, port)) {
 			return true;
