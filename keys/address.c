@@ -1,5 +1,6 @@
 #include "keys/address.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <fnmatch.h>
 #include <stdio.h>
@@ -42,6 +43,19 @@ bool address_pattern_is_valid(const char *pattern)
 	return split(pattern, host, &port);
 }
 
+/* Digits and dots with something left open: whoever writes 10.* means addresses, and no 10.example.org. */
+static bool is_of_addresses(const char *pattern)
+{
+	return pattern[strspn(pattern, "0123456789.*?")] == '\0' && strpbrk(pattern, "0123456789");
+}
+
+static bool is_address(const char *host)
+{
+	struct in_addr v4;
+
+	return inet_pton(AF_INET, host, &v4) == 1;
+}
+
 bool address_matches(char *const *patterns, const char *host, uint32_t port)
 {
 	for (; patterns && *patterns; patterns++) {
@@ -49,7 +63,8 @@ bool address_matches(char *const *patterns, const char *host, uint32_t port)
 		uint32_t wanted_port = 0;
 		if (split(*patterns, wanted, &wanted_port) &&
 			(wanted_port == 0 || wanted_port == port) &&
-			fnmatch(wanted, host, FNM_CASEFOLD) == 0) {
+			fnmatch(wanted, host, FNM_CASEFOLD) == 0 &&
+			(!is_of_addresses(wanted) || is_address(host))) {
 			return true;
 		}
 	}

@@ -11,6 +11,7 @@ bool address_pattern_is_valid(const char *pattern);
 
 /*
  * Does one of the patterns permit this? Hosts are compared as they are written, without regard to
- * case: a name is not the address that it stands for. An empty list permits nothing.
+ * case: a name is not the address that it stands for, and a pattern of digits and dots (10.0.*) matches
+ * IPv4 addresses only. An empty list permits nothing.
  */
 bool address_matches(char *const *patterns, const char *host, uint32_t port);

@@ -61,6 +61,14 @@ static void only_what_a_pattern_says_is_permitted(void **state)
 		{"*.example.org:*", "example.org.evil", 1, false},
 		{"[::1]:22", "::1", 22, true},
 		{"[::1]:22", "::2", 22, false},
+		{"10.*:80", "10.1.2.3", 80, true},
+		{"192.168.1.?:80", "192.168.1.7", 80, true},
+		/* What speaks of addresses permits no name, which could stand for any address. */
+		{"10.*:80", "10.example.org", 80, false},
+		{"192.168.1.?:80", "192.168.1.x", 80, false},
+		{"10.*:80", "10.1", 80, false},
+		{"*:80", "10.example.org", 80, true},
+		{"10.*.example.org:80", "10.1.example.org", 80, true},
 		/* 80 + 2^16: not the same port. */
 		{"localhost:80", "localhost", 65616, false},
 	};
