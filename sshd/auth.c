@@ -102,6 +102,17 @@ static void ask_rules(struct auth *auth)
 	}
 }
 
+/* A key that comes after the login's own chooses nothing any more, but may be one that nobody comes in with. */
+static const char *refuse_second(
+	struct auth *auth, const struct authorized_key *key, const struct certificate *certificate)
+{
+	struct facts facts;
+
+	auth->refused_by =
+		rules_find_refusal(auth->config, list_facts(auth, key, certificate, &facts));
+	return auth->refused_by ? "rule" : NULL;
+}
+
 /* The login's profile, as rules, key and user have it. NULL, or why there is none. */
 static const char *choose_profile(
 	struct auth *auth, const struct authorized_key *key, const struct certificate *certificate)
@@ -563,7 +574,7 @@ static enum auth_answer try_key(
 	}
 	/* The first key is the login's. */
 	const char *reason = auth->by_key
-		? NULL
+		? refuse_second(auth, &candidate->key, &candidate->certificate)
 		: choose_profile(auth, &candidate->key, &candidate->certificate);
 	if (reason) {
 		return refuse(auth, reason, began);

@@ -64,6 +64,20 @@ def key():
         equal((event["reason"], event["rule"]), ("rule", "not-bob"), "why")
 
 
+@case("a key that a rule refuses is not a second key either")
+def second():
+    def rules(server):
+        return [{"name": "lost", "when": {"key": [print_of(server.second)]}, "refuse": True}]
+    server = ruled(rules)
+    server.users["ann"]["methods"] = ["publickey,publickey"]
+    with server:
+        for first, then in ((server.key, server.second), (server.second, server.key)):
+            result = server.ssh("echo in", user="ann", key=first, options=[f"IdentityFile={then}"])
+            check(result.code == 255 and b"Permission denied" in result.err, f"refused: {result}")
+        refusals = [line["rule"] for line in server.audit() if line["event"] == "auth_refused"]
+        check(refusals.count("lost") >= 2, f"why: {refusals}")
+
+
 @case("a rule speaks of a certificate's authority and principals")
 def certificate():
     def rules(server):
