@@ -4,12 +4,14 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 #include "backends/linux/launcher.h"
 #include "backends/linux/sandbox.h"
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "base/proc.h"
 
 /* The image of what joins has no mounts: those are there. */
 static int make_image(const struct plan *plan, struct err *err)
@@ -82,6 +84,13 @@ int launcher_join(struct sandbox *sandbox, const struct plan *plan, const struct
 		return event;
 	}
 	int r = launcher_await(event, &made->base.pty, err);
+	if (r == -ETIMEDOUT) {
+		/*
+		 * cloche-init waits for an exec that does not come. What joins is the session's user by then,
+		 * and a program inside can have stopped it: nobody in there keeps limits or obeys any more.
+		 */
+		(void)proc_signal(sandbox->pidfd, SIGKILL);
+	}
 	if (r < 0) {
 		return r;
 	}

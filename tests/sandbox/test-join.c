@@ -351,6 +351,40 @@ static void a_shared_plan_can_be_started_with_its_one_command(void **state)
 	assert_true(usage.cpu_usec > 0 || world->host.cgroup[CGROUP_CPU].version == 0);
 }
 
+/*
+ * Between its change of identity and its exec what joins is the session's user already, and can be stopped
+ * by a program inside; cloche-init waits for that exec, and would keep no time limit while it does. The
+ * sandbox must not outlive such a trick.
+ */
+static void who_stops_what_joins_loses_the_sandbox(void **state)
+{
+	struct world *world = *state;
+	const struct sandbox_stdio io = {.fds = {-1, -1, -1}};
+	struct plan *plan = compile(world, "true");
+	struct sandbox *joined = NULL;
+	struct err err = {0};
+	int output = -1;
+	struct sandbox *attacker =
+		join(world, "while :; do kill -STOP -1; done 2>/dev/null", &output);
+	int r = 0;
+
+	for (int i = 0; i < 200 && r == 0; i++) {
+		r = backend_native.join(world->sandbox, plan, &io, &joined, &err);
+		if (r == 0) {
+			/* Stopped too late: it had been executed. */
+			joined->backend->destroy(joined);
+		}
+	}
+	plan_free(plan);
+	assert_int_equal(r, -ETIMEDOUT);
+	struct pollfd gone = {.fd = world->sandbox->pidfd, .events = POLLIN};
+	assert_int_equal(poll(&gone, 1, 5000), 1);
+	char byte = 0;
+	assert_int_equal(read(output, &byte, 1), 0);
+	attacker->backend->destroy(attacker);
+	(void)close(output);
+}
+
 static void there_is_an_end_to_what_can_join(void **state)
 {
 	struct world *world = *state;
@@ -390,6 +424,7 @@ int main(void)
 		CASE(a_malformed_address_is_refused),
 		CASE(a_shared_plan_can_be_started_with_its_one_command),
 		CASE(there_is_an_end_to_what_can_join),
+		CASE(who_stops_what_joins_loses_the_sandbox),
 	};
 
 	if (host_probe(&host, &err) < 0 || backend_native.probe(&host, &err) < 0) {
