@@ -256,6 +256,7 @@ void net_channel_pump(
 	if (channel->opening) {
 		return;
 	}
+	net_relay_pace(channel, now);
 	net_relay_in(channel,
 		net_relay_revents(fds, count, channel->in) & (POLLOUT | POLLHUP | POLLERR));
 	net_relay_out(channel, fds, count);
@@ -272,6 +273,7 @@ void net_channel_pump(
 	} else {
 		finish(channel, now);
 	}
+	net_relay_pace(channel, now);
 	tell_monitor(channel, now);
 }
 
@@ -303,11 +305,8 @@ static int milliseconds_left(uint64_t since, uint64_t wait, uint64_t now)
 	return is_over(since, wait, now) ? 0 : (int)((since + wait - now) / 1000 + 1);
 }
 
-int net_channel_timeout(const struct net_channel *channel, uint64_t now)
+static int next_duty(const struct net_channel *channel, uint64_t now)
 {
-	if (channel->sent_close) {
-		return -1;
-	}
 	if (channel->exited && net_relay_can_send(channel)) {
 		return milliseconds_left(channel->exit_at, DRAIN_USEC, now);
 	}
@@ -318,4 +317,15 @@ int net_channel_timeout(const struct net_channel *channel, uint64_t now)
 		return milliseconds_left(channel->told_active_at, ACTIVE_USEC, now);
 	}
 	return -1;
+}
+
+int net_channel_timeout(const struct net_channel *channel, uint64_t now)
+{
+	int duty = next_duty(channel, now);
+	int pace = net_relay_pace_timeout(channel, now);
+
+	if (channel->sent_close) {
+		return -1;
+	}
+	return duty < 0 || (pace >= 0 && pace < duty) ? pace : duty;
 }

@@ -47,6 +47,10 @@ struct net_channel {
 	size_t kept_size, kept_at;
 	bool kept_is_stderr;
 	char *notice; /* lines to show, or NULL */
+	/* a terminal's: what the client has not taken yet, see net_relay_pace() */
+	size_t full_window, last_window, ahead_limit;
+	bool credited; /* the client has widened its window at least once */
+	uint64_t ahead_at; /* since when it is too much; 0: it is not */
 
 	bool exited, core;
 	uint32_t status;

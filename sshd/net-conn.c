@@ -48,7 +48,9 @@ void net_conn_set_farewell(struct net_conn *conn, const char *text)
  * libssh drops a login with a bad signature, or with a key it cannot parse, without an answer and
  * without calling us: the client would wait until its time is up, and nothing would be counted. All
  * it does is log, so while logins go on that is listened to. Should the words change, the client
- * waits.
+ * waits. In the same way it takes no notice of no-more-sessions@openssh.com, by which a client gives
+ * up what somebody might do with its connection later; that it logs at a level which is quiet about
+ * the bytes of sessions.
  */
 static void hear_libssh(int priority, const char *function, const char *message, void *userdata)
 {
@@ -59,6 +61,9 @@ static void hear_libssh(int priority, const char *function, const char *message,
 		conn->unanswered_login = true;
 	} else if (strcmp(function, "ssh_auth_reply_default") == 0) {
 		conn->unanswered_login = false;
+	} else if (strcmp(function, "ssh_packet_global_request") == 0 &&
+		strstr(message, "UNKNOWN SSH_MSG_GLOBAL_REQUEST no-more-sessions@openssh.com,")) {
+		conn->no_more_sessions = true;
 	}
 }
 
@@ -72,10 +77,10 @@ void net_conn_listen_to_libssh(struct net_conn *conn)
 	(void)ssh_set_log_level(SSH_LOG_PACKET);
 }
 
-static void stop_listening_to_libssh(void)
+static void listen_less_to_libssh(void)
 {
 	if (ssh_get_log_callback() == hear_libssh) {
-		(void)ssh_set_log_level(SSH_LOG_NONE);
+		(void)ssh_set_log_level(SSH_LOG_PROTOCOL);
 	}
 }
 
@@ -118,7 +123,7 @@ static int ask_auth(struct net_conn *conn, const struct wire *request)
 		/* To be told that a key would do is not to be logged in. */
 		if (request->type != WIRE_AUTH_QUERY && request->type != WIRE_AUTH_ASK) {
 			conn->authenticated = true;
-			stop_listening_to_libssh();
+			listen_less_to_libssh();
 			return SSH_AUTH_SUCCESS;
 		}
 		break;
@@ -507,6 +512,11 @@ static ssh_channel open_session(ssh_session session, void *userdata)
 	struct net_channel *channel = NULL;
 	struct wire request;
 
+	if (conn->no_more_sessions) {
+		net_conn_set_farewell(conn, "You said that there would be no more sessions");
+		net_conn_end(conn, "session after the last");
+		return NULL;
+	}
 	if (!conn->authenticated || !has_room(conn)) {
 		return NULL;
 	}

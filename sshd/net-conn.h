@@ -46,6 +46,7 @@ struct net_conn {
 	bool said_hello, welcomed, sent_banner, authenticated;
 	bool unanswered_login; /* libssh has seen one and neither answered nor asked us */
 	bool up; /* a session was started: acknowledgements may be delayed now */
+	bool no_more_sessions; /* the client has said so */
 	bool any_closed; /* the client has closed a channel that we still have */
 	uint32_t denied;
 	char *asking; /* the user whose answers to keyboard-interactive are awaited, or NULL */
@@ -76,7 +77,7 @@ void net_conn_run(ssh_session session, int tcp, int monitor);
 /* net-conn.c: sets the callbacks for logins and channels. */
 int net_conn_set_callbacks(struct net_conn *conn);
 
-/* Learns of logins that libssh drops in silence, until one succeeds. */
+/* Learns of what libssh drops in silence: logins, until one succeeds, and no-more-sessions. */
 void net_conn_listen_to_libssh(struct net_conn *conn);
 
 /* A message about keyboard-interactive, which libssh has no callback for. 0: answered; 1: refuse it. */

@@ -224,10 +224,65 @@ static bool client_listens(const struct net_channel *channel)
 	return !channel->client_closed && !channel->sent_close && !channel->sent_eof;
 }
 
+/*
+ * A terminal whose user types Ctrl-C should stop then and there. What is on its way cannot be called
+ * back, and a client's window is megabytes, which take seconds where the screen is slow. So of a
+ * terminal no more is sent than AHEAD beyond what the client has taken, which its window tells. Some
+ * clients widen theirs in large steps only: after each PATIENCE without a step they are trusted with
+ * twice as much, for good. A window of HUGE bytes tells nothing.
+ */
+#define AHEAD (64u << 10)
+#define HUGE (16u << 20)
+#define FIRST_PATIENCE 100000 /* microseconds, until the window has been widened once */
+#define PATIENCE 1000000
+
+static uint64_t patience_of(const struct net_channel *channel)
+{
+	return channel->credited ? PATIENCE : FIRST_PATIENCE;
+}
+
+void net_relay_pace(struct net_channel *channel, uint64_t now)
+{
+	size_t window = 0;
+
+	if (!channel->pty || !client_listens(channel)) {
+		channel->ahead_at = 0;
+		return;
+	}
+	window = ssh_channel_window_size(channel->ssh);
+	if (!channel->full_window) {
+		channel->ahead_limit = AHEAD;
+	} else if (window > channel->last_window) {
+		channel->credited = true;
+		channel->ahead_at = 0;
+	}
+	if (channel->ahead_at && now >= channel->ahead_at + patience_of(channel)) {
+		channel->ahead_limit *= 2;
+		channel->ahead_at = 0;
+	}
+	channel->last_window = window;
+	channel->full_window = window > channel->full_window ? window : channel->full_window;
+	if (channel->full_window >= HUGE || channel->full_window - window < channel->ahead_limit) {
+		channel->ahead_at = 0;
+	} else if (!channel->ahead_at) {
+		channel->ahead_at = now;
+	}
+}
+
+int net_relay_pace_timeout(const struct net_channel *channel, uint64_t now)
+{
+	uint64_t until = channel->ahead_at + patience_of(channel);
+
+	if (!channel->ahead_at) {
+		return -1;
+	}
+	return until > now ? (int)((until - now) / 1000 + 1) : 0;
+}
+
 /* Can libssh be given bytes for this channel now? */
 bool net_relay_can_send(const struct net_channel *channel)
 {
-	return client_listens(channel) && !channel->kept &&
+	return client_listens(channel) && !channel->kept && !channel->ahead_at &&
 		!(ssh_get_status(channel->conn->session) & SSH_WRITE_PENDING) &&
 		ssh_channel_window_size(channel->ssh) > 0;
 }

@@ -15,6 +15,13 @@ void net_relay_in(struct net_channel *channel, bool writable);
 /* Session to client, given what poll(2) said. */
 void net_relay_out(struct net_channel *channel, const struct pollfd *fds, size_t count);
 
+/*
+ * Looks how far a terminal's output is ahead of what the client has taken: too far, and nothing can be
+ * sent until it has caught up, or until pace_timeout milliseconds (-1: never) have passed.
+ */
+void net_relay_pace(struct net_channel *channel, uint64_t now);
+int net_relay_pace_timeout(const struct net_channel *channel, uint64_t now);
+
 /* Can libssh be given bytes for this channel now? */
 bool net_relay_can_send(const struct net_channel *channel);
 
