@@ -21,31 +21,9 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "keys/armour.h"
 
-#define BASE64_LINE 70 /* characters, as ssh-keygen breaks them */
 #define BASE64 sodium_base64_VARIANT_ORIGINAL
-
-static const char algorithm[] = "ssh-ed25519";
-
-static void put_number(struct buf *buf, uint32_t value)
-{
-	const uint8_t bytes[4] = {(uint8_t)(value >> 24), (uint8_t)(value >> 16),
-		(uint8_t)(value >> 8), (uint8_t)value};
-
-	buf_put(buf, bytes, sizeof(bytes));
-}
-
-static void put_string(struct buf *buf, const void *data, size_t size)
-{
-	put_number(buf, (uint32_t)size);
-	buf_put(buf, data, size);
-}
-
-static void put_public(struct buf *buf, const uint8_t public[crypto_sign_PUBLICKEYBYTES])
-{
-	put_string(buf, algorithm, strlen(algorithm));
-	put_string(buf, public, crypto_sign_PUBLICKEYBYTES);
-}
 
 static void put_private(struct buf *buf, const uint8_t public[crypto_sign_PUBLICKEYBYTES],
 	const uint8_t secret[crypto_sign_SECRETKEYBYTES])
@@ -53,36 +31,14 @@ static void put_private(struct buf *buf, const uint8_t public[crypto_sign_PUBLIC
 	uint32_t check = 0;
 
 	io_random(&check, sizeof(check));
-	put_number(buf, check);
-	put_number(buf, check);
-	put_public(buf, public);
-	put_string(buf, secret, crypto_sign_SECRETKEYBYTES);
-	put_string(buf, "", 0);
+	armour_put_u32(buf, check);
+	armour_put_u32(buf, check);
+	armour_put_public(buf, public);
+	armour_put_string(buf, secret, crypto_sign_SECRETKEYBYTES);
+	armour_put_string(buf, "", 0);
 	for (uint8_t pad = 1; buf->size % 8 != 0; pad++) {
 		buf_put_u8(buf, pad);
 	}
-}
-
-/* The armoured text of a binary key file, as a string in text. */
-static void put_armour(struct buf *text, const struct buf *key)
-{
-	size_t room = sodium_base64_encoded_len(key->size, BASE64);
-	char *base64 = malloc(room);
-
-	if (!base64 || key->failed) {
-		text->failed = true;
-		free(base64);
-		return;
-	}
-	(void)sodium_bin2base64(base64, room, key->data, key->size, BASE64);
-	buf_printf(text, "-----BEGIN OPENSSH PRIVATE KEY-----\n");
-	for (size_t i = 0; base64[i]; i += strnlen(base64 + i, BASE64_LINE)) {
-		buf_put(text, base64 + i, strnlen(base64 + i, BASE64_LINE));
-		buf_put(text, "\n", 1);
-	}
-	buf_printf(text, "-----END OPENSSH PRIVATE KEY-----\n");
-	sodium_memzero(base64, room);
-	free(base64);
 }
 
 static void put_key_file(struct buf *text, const uint8_t public[crypto_sign_PUBLICKEYBYTES],
@@ -92,17 +48,17 @@ static void put_key_file(struct buf *text, const uint8_t public[crypto_sign_PUBL
 	cleanup(buf_wipe) struct buf public_part = {0};
 	cleanup(buf_wipe) struct buf private_part = {0};
 
-	put_public(&public_part, public);
+	armour_put_public(&public_part, public);
 	put_private(&private_part, public, secret);
 	buf_put(&key, "openssh-key-v1", sizeof("openssh-key-v1"));
-	put_string(&key, "none", 4);
-	put_string(&key, "none", 4);
-	put_string(&key, "", 0);
-	put_number(&key, 1);
-	put_string(&key, public_part.data, public_part.size);
-	put_string(&key, private_part.data, private_part.size);
+	armour_put_string(&key, "none", 4);
+	armour_put_string(&key, "none", 4);
+	armour_put_string(&key, "", 0);
+	armour_put_u32(&key, 1);
+	armour_put_string(&key, public_part.data, public_part.size);
+	armour_put_string(&key, private_part.data, private_part.size);
 	key.failed = key.failed || public_part.failed || private_part.failed;
-	put_armour(text, &key);
+	armour_wrap(text, "OPENSSH PRIVATE KEY", &key);
 }
 
 static void put_public_file(struct buf *text, const uint8_t public[crypto_sign_PUBLICKEYBYTES])
@@ -110,13 +66,13 @@ static void put_public_file(struct buf *text, const uint8_t public[crypto_sign_P
 	cleanup(buf_fini) struct buf blob = {0};
 	char base64[128];
 
-	put_public(&blob, public);
+	armour_put_public(&blob, public);
 	if (blob.failed) {
 		text->failed = true;
 		return;
 	}
 	(void)sodium_bin2base64(base64, sizeof(base64), blob.data, blob.size, BASE64);
-	buf_printf(text, "%s %s\n", algorithm, base64);
+	buf_printf(text, ARMOUR_ED25519 " %s\n", base64);
 }
 
 /* Writes a file that must not exist yet; what could not be written whole is removed again. */

@@ -33,6 +33,7 @@
 #include "testkit/options.h"
 #include "testkit/outer.h"
 #include "testkit/past.h"
+#include "testkit/receipt.h"
 #include "testkit/report.h"
 
 #define EXIT_SETUP 2
@@ -171,10 +172,25 @@ static int add_control(
 	return 0;
 }
 
+/* The key is in memory only when all targets are gone. */
+static int load_key(const struct options *options, struct signature_key *key)
+{
+	struct err err = {0};
+	int r = options->sign ? signature_load_key(options->sign, geteuid(), key, &err) : 0;
+
+	if (r < 0) {
+		log_error("%s", err.msg);
+	}
+	return r;
+}
+
 static int print_report(const struct options *options, const struct column *columns)
 {
 	struct report_column views[REPORT_MAX_COLUMNS + 1] = {0};
-	struct report report = {.columns = views, .count = options->target_count + 1};
+	struct signature_key key = {0};
+	struct report report = {.columns = views,
+		.count = options->target_count + 1,
+		.key = options->sign ? &key : NULL};
 	struct measurement none = {0};
 	struct target nothing = {0};
 	int r = add_control(&columns[0], &nothing, &none);
@@ -190,7 +206,9 @@ static int print_report(const struct options *options, const struct column *colu
 			.automatic = automatic,
 		};
 	}
+	r = r < 0 ? r : load_key(options, &key);
 	r = r < 0 ? r : write_outputs(options, views, &report);
+	signature_wipe_key(&key);
 	measurement_fini(&none);
 	return r;
 }
@@ -289,7 +307,11 @@ static int load_manifest(
 static int load_known(
 	const struct options *options, struct column *columns, struct past *past, struct err *err)
 {
-	int r = options->baseline ? past_load(options->baseline, past, err) : 0;
+	struct signature_key key = {0};
+	int r = options->sign ? signature_load_key(options->sign, geteuid(), &key, err) : 0;
+
+	signature_wipe_key(&key);
+	r = r == 0 && options->baseline ? past_load(options->baseline, past, err) : r;
 
 	for (size_t i = 0; r == 0 && i < options->target_count; i++) {
 		columns[i].name = options->targets[i];
@@ -591,6 +613,7 @@ static const struct {
 } commands[] = {
 	{"list", catalogue_list},
 	{"explain", catalogue_explain},
+	{"verify", receipt_verify},
 };
 
 int main(int argc, char **argv)

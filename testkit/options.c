@@ -52,6 +52,13 @@ static int set_baseline(struct options *options, const char *value, struct err *
 	return 0;
 }
 
+static int set_sign(struct options *options, const char *value, struct err *err)
+{
+	(void)err;
+	options->sign = value;
+	return 0;
+}
+
 static int set_profile(struct options *options, const char *value, struct err *err)
 {
 	(void)err;
@@ -72,8 +79,8 @@ int options_add_format(struct options *options, const char *value, struct err *e
 
 	if (!format) {
 		return err_refuse(err, EINVAL,
-			"--format is text, json, ndjson, tap, junit, sarif, markdown or html, not "
-			"'%s'",
+			"--format is text, json, ndjson, tap, junit, sarif, markdown, html or "
+			"receipt, not '%s'",
 			value);
 	}
 	if (options->output_count == ARRAY_SIZE(options->outputs)) {
@@ -230,10 +237,12 @@ static const struct {
 	{"baseline", 'b', "FILE", "a former report in JSON: fail only on what is new",
 		set_baseline},
 	{"format", 'F', "FORMAT",
-		"text, json, ndjson, tap, junit, sarif, markdown or html; may be repeated",
+		"text, json, ndjson, tap, junit, sarif, markdown, html or receipt; may be repeated",
 		options_add_format},
 	{"output", 'o', "FILE", "where the format before goes, instead of standard output",
 		set_output},
+	{"sign", 's', "KEY", "a private key of OpenSSH's; the receipt it signs is a format too",
+		set_sign},
 	{"quick", 'q', NULL, "only the probes that judge, none that takes its time", set_quick},
 	{"proof", 0, NULL, "like --quick, and report only what was declared", set_proof},
 	{"probe", 'P', "ID", "one probe only", set_probe},
@@ -328,11 +337,33 @@ static int check_ablate(struct options *options, struct err *err)
 	if (r == 0 && (options->only || options->without || options->declares)) {
 		return err_refuse(err, EINVAL, "ablate chooses probes and layers itself");
 	}
-	if (r == 0 && (options->manifests[0] || options->learn || options->baseline)) {
-		return err_refuse(
-			err, EINVAL, "ablate takes no manifest and no baseline, and learns none");
+	if (r == 0 &&
+		(options->manifests[0] || options->learn || options->baseline || options->sign)) {
+		return err_refuse(err, EINVAL,
+			"ablate takes no manifest and no baseline, learns none and signs nothing");
 	}
 	return r;
+}
+
+/* A receipt needs a key, and a key is for a receipt, which is all that is printed if nothing else is. */
+static int check_receipt(struct options *options, struct err *err)
+{
+	bool wanted = false;
+
+	if (options->sign && options->output_count == 0) {
+		return options_add_format(options, "receipt", err);
+	}
+	for (size_t i = 0; i < options->output_count; i++) {
+		wanted |= strcmp(options->outputs[i].format->name, "receipt") == 0;
+	}
+	if (wanted && !options->sign) {
+		return err_refuse(err, EINVAL, "a receipt is signed: --sign says with which key");
+	}
+	if (options->sign && !wanted) {
+		return err_refuse(err, EINVAL,
+			"--sign makes a receipt: say --format receipt, and --output where it goes");
+	}
+	return 0;
 }
 
 int options_parse(int argc, char **argv, struct options *ret, struct err *err)
@@ -364,6 +395,9 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *err)
 			"--target is missing: none, a backend's name, backend (the profile's), "
 			"exec:ARGV... or ssh://user@host:port");
 	}
+	if (!ret->ablate && check_receipt(ret, err) < 0) {
+		return -EINVAL;
+	}
 	if (ret->learn && ret->target_count > 1) {
 		return err_refuse(err, EINVAL, "--learn is for one target");
 	}
@@ -376,7 +410,8 @@ void options_print_help(void)
 		"usage: cloche-testkit-host --target TARGET [OPTION...] [spec options]\n"
 		"       cloche-testkit-host list [--group=GROUP] [--capability=NAME] [--json]\n"
 		"       cloche-testkit-host explain PROBE...\n"
-		"       cloche-testkit-host ablate [--profile NAME] [OPTION...] [spec options]\n\n"
+		"       cloche-testkit-host ablate [--profile NAME] [OPTION...] [spec options]\n"
+		"       cloche-testkit-host verify [--key=KEY]... RECEIPT [OTHER]\n\n"
 		"Measures what a target confines. Exit status: 0 as declared, 1 violated,\n"
 		"2 usage or set-up, 3 something declared could not be decided here.\n\n");
 	for (size_t i = 0; i < ARRAY_SIZE(option_table); i++) {

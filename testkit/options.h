@@ -32,7 +32,7 @@ struct options {
 	const char *manifests[REPORT_MAX_COLUMNS]; /* of the target in the same place, or NULL */
 	size_t target_count;
 	const char *profile, *config, *identity, *client, *only, *canaries;
-	const char *learn, *baseline;
+	const char *learn, *baseline, *sign;
 	struct output outputs[OPTIONS_MAX_OUTPUTS];
 	size_t output_count;
 	bool quick, brief, list, help, version, ablate;

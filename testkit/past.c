@@ -233,17 +233,24 @@ int past_load(const char *path, struct past *ret, struct err *err)
 	return r < 0 ? err_wrap(err, "%s", path) : 0;
 }
 
-const struct past_target *past_find(const struct past *past, const char *name, bool only)
+const struct past_target *past_find_read(const struct past *past, const char *name, bool only)
 {
-	char clean[MAX_TEXT];
-
-	(void)log_escape(name, clean, sizeof(clean));
 	for (size_t i = 0; i < past->count; i++) {
-		if (strcmp(past->targets[i].name, clean) == 0) {
+		if (strcmp(past->targets[i].name, name) == 0) {
 			return &past->targets[i];
 		}
 	}
 	return only && past->count == 1 ? &past->targets[0] : NULL;
+}
+
+/* A report escapes the name, and what is read from it is escaped again. */
+const struct past_target *past_find(const struct past *past, const char *name, bool only)
+{
+	char once[1024];
+	char twice[MAX_TEXT];
+
+	(void)log_escape(name, once, sizeof(once));
+	return past_find_read(past, log_escape(once, twice, sizeof(twice)), only);
 }
 
 /* ---- what is known by it ---- */

@@ -40,8 +40,12 @@ int past_load(const char *path, struct past *ret, struct err *err);
 
 void past_fini(struct past *past);
 
-/* The target of this name; where there is but one and one is looked for (only), that one. Or NULL. */
+/*
+ * The target of this name, as it was given or as it was read; where there is but one and one is looked
+ * for (only), that one. Or NULL.
+ */
 const struct past_target *past_find(const struct past *past, const char *name, bool only);
+const struct past_target *past_find_read(const struct past *past, const char *name, bool only);
 
 /*
  * What was wrong before is known: its violations and what was undecided excuse the same now, and a

@@ -164,8 +164,7 @@ int report_json(
 	return print_root(column_json(header, measurement), header->brief, out);
 }
 
-/* The first target is the document; others stand in its "others", each with the same members. */
-int report_write_json(const struct report *report, FILE *out)
+json_t *report_to_json(const struct report *report)
 {
 	json_t *root = column_json(&report->columns[0].header, report->columns[0].measurement);
 	json_t *others = json_array();
@@ -181,7 +180,12 @@ int report_write_json(const struct report *report, FILE *out)
 		(void)json_object_set(root, "others", others);
 	}
 	json_decref(others);
-	return print_root(root, report->columns[0].header.brief, out);
+	return root;
+}
+
+int report_write_json(const struct report *report, FILE *out)
+{
+	return print_root(report_to_json(report), report->columns[0].header.brief, out);
 }
 
 /* ---- NDJSON: one event a line, written when it happens ---- */

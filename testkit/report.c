@@ -14,6 +14,7 @@ const struct report_format report_formats[] = {
 	{"sarif", report_write_sarif},
 	{"markdown", report_write_markdown},
 	{"html", report_write_html},
+	{"receipt", report_write_receipt},
 	{NULL, NULL},
 };
 

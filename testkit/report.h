@@ -3,8 +3,10 @@
  */
 #pragma once
 
+#include <jansson.h>
 #include <stdio.h>
 
+#include "keys/signature.h"
 #include "testkit/measure.h"
 
 struct report_header {
@@ -34,9 +36,13 @@ struct report_column {
 struct report {
 	const struct report_column *columns;
 	size_t count;
+	const struct signature_key *key; /* for a receipt, else NULL */
 };
 
 #define REPORT_MAX_COLUMNS 7
+
+/* What report_write_json() prints: the first target is the document, others stand in its "others". */
+json_t *report_to_json(const struct report *report);
 
 /* A format: one file, one writer. Returns 0 or negative errno. */
 struct report_format {
@@ -58,6 +64,7 @@ int report_write_tap(const struct report *report, FILE *out); /* TAP 14 */
 int report_write_junit(const struct report *report, FILE *out);
 int report_write_sarif(const struct report *report, FILE *out); /* 2.1.0 */
 int report_write_markdown(const struct report *report, FILE *out);
+int report_write_receipt(const struct report *report, FILE *out); /* signed; in receipt.c */
 int report_write_html(const struct report *report, FILE *out); /* one file that fetches nothing */
 
 /* One line of NDJSON for something that happens during a run. */

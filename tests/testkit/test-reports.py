@@ -372,7 +372,8 @@ def openings_run_out_and_cover_no_others():
     head = "manifest: 1\npromises: [net.disable]\nopenings:\n"
     opening = "  - {capability: net.disable, reason: so far, until: DAY}\n"
     words = ["--quick", "--target", OPEN, "--manifest"]
-    assert "1 expected" in host(*words, place("good.yaml", head + opening.replace("DAY", "2099-12-31")))
+    good = place("good.yaml", head + opening.replace("DAY", "2099-12-31"))
+    assert "1 expected" in host(*words, good)
     late = place("late.yaml", head + opening.replace("DAY", "2019-12-31"))
     assert "EXPIRED, was expected until 2019-12-31: so far" in host(*words, late, code=1)
     one = place("one.yaml", head + "  - {probe: N.tcp4, reason: x, until: 2099-12-31}\n")
@@ -409,6 +410,98 @@ def what_cannot_be_known_is_refused():
     assert "ablate takes no manifest" in refusal("ablate", "--learn", place("two.yaml"))
 
 
+# ---- receipts ----
+
+
+def keys():
+    """Two keys: ours and another's, as ssh-keygen makes them."""
+    for name in ("ours", "theirs"):
+        if not os.path.exists(place(name)):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", place(name)],
+                           check=True, timeout=60)
+    return place("ours"), place("theirs")
+
+
+def receipt(name, *words, code=0):
+    if not os.path.exists(place(name)):
+        host("--target", "native", "--quick", "--sign", keys()[0], "-F", "receipt", "-o",
+             place(name), *words, code=code)
+    return place(name)
+
+
+def receipts_are_signed_and_pinned():
+    ours, theirs = keys()
+    good = receipt("good.receipt")
+    told = host("verify", good, code=3)
+    assert "UNPINNED" in told and "signed by SHA256:" in told
+    assert "UNPINNED" not in host("verify", "--key", ours + ".pub", good)
+    print_ = re.search(r"SHA256:\S+", told)[0]
+    assert "UNPINNED" not in host("verify", "--key", theirs + ".pub", "--key", print_, good)
+    assert host("verify", "--key", theirs + ".pub", good, code=1) == ""
+    assert all(len(line) <= 80 for line in told.splitlines() if PLACE.name not in line), told
+    with open(good) as file:
+        line = json.loads(file.readline())
+    schemas = {}
+    for name in ("cloche.report.1.json", "cloche.receipt.1.json"):
+        with open(os.path.join(SOURCE, "docs", "schema", name)) as file:
+            schemas[name] = json.load(file)
+    schema = schemas["cloche.receipt.1.json"]
+    jsonschema.Draft7Validator(schema, resolver=jsonschema.RefResolver(
+        schema["$id"], schema, store=schemas)).validate(line)
+    with open(good) as file:
+        forged = file.read().replace('"verdict":"PASS"', '"verdict":"FAIL"', 1)
+    assert host("verify", place("forged.receipt", forged), code=1) == ""
+
+
+def ssh_keygen_agrees():
+    ours, _ = keys()
+    with open(ours + ".pub") as file:
+        signers = place("signers", "us " + file.read())
+    with open(receipt("good.receipt"), "rb") as file:
+        line, signature = file.read().split(b"\n", 1)
+    with open(place("good.sig"), "wb") as file:
+        file.write(signature)
+    check = ["ssh-keygen", "-Y", "verify", "-f", signers, "-I", "us", "-n", "cloche.receipt/1",
+             "-s", place("good.sig")]
+    assert subprocess.run(check, input=line + b"\n", capture_output=True).returncode == 0
+    assert subprocess.run(check, input=line + b" \n", capture_output=True).returncode != 0
+    # And what ssh-keygen signs is taken, when it was signed as a receipt.
+    for purpose, code in (("cloche.receipt/1", 3), ("file", 1)):
+        made = subprocess.run(["ssh-keygen", "-Y", "sign", "-f", ours, "-n", purpose],
+                              input=line + b"\n", capture_output=True, check=True).stdout
+        theirs = place("theirs.receipt", (line + b"\n" + made).decode())
+        host("verify", theirs, code=code)
+
+
+def receipts_are_compared():
+    good, bad = receipt("good.receipt"), receipt("bad.receipt", "--without", "net", code=1)
+    key = ["verify", "--key", keys()[0] + ".pub"]
+    told = host(*key, bad, good, code=1)
+    assert "net.disable: declared, PASS -> declared, FAIL  (worse)" in told
+    assert "N.tcp4: SHUT, PASS -> OPEN, FAIL  (worse)" in told and "  plan: " in told
+    told = host(*key, good, bad)
+    assert "net.disable: declared, FAIL -> declared, PASS\n" in told
+    assert told.endswith("0 for the worse\n")
+
+
+def keys_that_cannot_sign_are_refused():
+    sign = ["--target", "none", "--quick", "--sign"]
+    ours, _ = keys()
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", place("locked")],
+                   check=True, timeout=60)
+    subprocess.run(["ssh-keygen", "-q", "-t", "ecdsa", "-N", "", "-f", place("ecdsa")],
+                   check=True, timeout=60)
+    assert "passphrase" in refusal(*sign, place("locked"))
+    assert "only ssh-ed25519" in refusal(*sign, place("ecdsa"))
+    assert "can be read by others" in refusal(*sign, ours + ".pub")
+    assert "No such file" in refusal(*sign, place("no-key"))
+    assert "--format receipt" in refusal(*sign, ours, "-F", "json")
+    assert "--sign says" in refusal("--target", "none", "-F", "receipt")
+    assert "takes a receipt" in refusal("verify")
+    assert "no fingerprint" in refusal("verify", "--key", "SHA256:x", ours)
+    assert "begins with ssh-ed25519" in refusal("verify", "--key", ours, ours)
+
+
 def outputs_that_cannot_be_are_refused():
     none = ["--target", "none", "--quick"]
     assert "--format is" in refusal(*none, "--format", "xml")
@@ -432,7 +525,8 @@ TESTS = [list_is_filtered, explain_says_everything, wrong_words_are_refused,
          the_page_has_a_light_and_a_dark_face, the_page_prints_with_its_evidence,
          colour_is_for_terminals, what_was_learned_is_expected,
          openings_run_out_and_cover_no_others, a_baseline_leaves_what_is_new,
-         what_cannot_be_known_is_refused, outputs_that_cannot_be_are_refused]
+         what_cannot_be_known_is_refused, receipts_are_signed_and_pinned, ssh_keygen_agrees,
+         receipts_are_compared, keys_that_cannot_sign_are_refused, outputs_that_cannot_be_are_refused]
 
 
 def main():

@@ -96,7 +96,8 @@ static void print_format(struct scene *scene, const char *name)
 		{scene->header, &scene->measurement, false},
 		{scene->header, &scene->measurement, true},
 	};
-	const struct report report = {columns, ARRAY_SIZE(columns)};
+	static const struct signature_key key;
+	const struct report report = {columns, ARRAY_SIZE(columns), &key};
 	FILE *out = NULL;
 
 	free(take_ptr(&scene->text));
@@ -423,7 +424,7 @@ static void several_targets_stand_side_by_side(void **state)
 		{other, &scene->measurement, false},
 		{other, &scene->measurement, true},
 	};
-	const struct report report = {columns, ARRAY_SIZE(columns)};
+	const struct report report = {columns, ARRAY_SIZE(columns), NULL};
 	FILE *out = open_memstream(&scene->text, &scene->size);
 
 	assert_non_null(out);
@@ -454,7 +455,7 @@ static void a_violation_of_a_later_target_is_in_the_tables(void **state)
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
 		for (size_t count = 1; count <= ARRAY_SIZE(columns); count++) {
-			const struct report report = {columns, count};
+			const struct report report = {columns, count, NULL};
 			free(take_ptr(&scene->text));
 			FILE *out = open_memstream(&scene->text, &scene->size);
 			assert_non_null(out);
