@@ -15,7 +15,8 @@ static void append_code(struct err *err, int code)
 }
 
 /* Writes the words; returns what the caller returns. */
-static int put(struct err *err, int code, const char *format, va_list args)
+__attribute__((format(printf, 3, 0))) static int put(
+	struct err *err, int code, const char *format, va_list args)
 {
 	code = code ? code : EINVAL;
 	if (err) {
