@@ -17,6 +17,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "base/strv.h"
 #include "testkit/canary-parts.h"
 
 static long key_call(int operation, long a, long b, long c, long d)
@@ -259,5 +260,6 @@ void ground_fini(struct ground *ground)
 	close_fdp(&ground->locks[0]);
 	close_fdp(&ground->locks[1]);
 	(void)unsetenv(ground->env_name);
+	ground->names = strv_free(ground->names);
 	ground->made = false;
 }

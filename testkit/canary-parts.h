@@ -26,7 +26,7 @@ struct traces {
 };
 
 /* Keeps the run's names for later. Called before the first such thing is made. */
-void canary_note_traces(const struct canary *canary);
+void canary_note_traces(struct canary *canary);
 
 /* Removes all that goes by these names. */
 void canary_remove_traces(const struct traces *traces);

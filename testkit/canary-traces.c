@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <linux/keyctl.h>
 #include <mqueue.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,11 +16,13 @@
 #include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "base/strv.h"
 #include "testkit/canary-parts.h"
 
 #define TRACES_FORMAT "traces.%s.%s.%d"
@@ -193,6 +196,31 @@ void canary_remove_traces(const struct traces *traces)
 	remove_queues(traces->key);
 }
 
+/* In our own session keyring, to which controls may add. */
+static void remove_key(const char *name)
+{
+	long key = syscall(SYS_keyctl, KEYCTL_SEARCH, KEY_SPEC_SESSION_KEYRING, "user", name, 0);
+
+	if (key > 0) {
+		(void)syscall(SYS_keyctl, KEYCTL_REVOKE, key);
+		(void)syscall(SYS_keyctl, KEYCTL_UNLINK, key, KEY_SPEC_SESSION_KEYRING);
+	}
+}
+
+void canary_remove_fresh(const char *fresh)
+{
+	static const struct {
+		const char *before, *after;
+	} names[] = {{"/tmp/.", ".fresh"}, {"/var/tmp/.", ".fresh"}, {"/dev/shm/.", ".fresh"},
+		{"/tmp/.", ".sock"}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		remove_named(names[i].before, fresh, names[i].after);
+	}
+	remove_queues(canary_fresh_key(fresh));
+	remove_key(fresh);
+}
+
 /* Those of a directory whose maker is gone. Names are as strict as we make them. */
 static void remove_orphan_traces(const char *path)
 {
@@ -247,10 +275,25 @@ void canary_sweep(const char *parent)
 }
 
 /* Before the first of them is made. */
-void canary_note_traces(const struct canary *canary)
+static void note_key(struct ground *ground, key_t key)
 {
+	if (ground->key_count < ARRAY_SIZE(ground->keys)) {
+		ground->keys[ground->key_count++] = key;
+	}
+}
+
+void canary_note_traces(struct canary *canary)
+{
+	struct ground *ground = canary->ground;
 	char path[160];
 
+	/* Without memory for a name it is only not found again. */
+	(void)strv_append(&ground->names, canary->leave);
+	if (strcmp(canary->fresh, "cfnone") != 0 && !strv_contains(ground->names, canary->fresh)) {
+		(void)strv_append(&ground->names, canary->fresh);
+		note_key(ground, canary_fresh_key(canary->fresh));
+	}
+	note_key(ground, canary->ipc_key);
 	(void)snprintf(path, sizeof(path), "%s/" TRACES_FORMAT, canary->ground->tmp, canary->leave,
 		canary->fresh, canary->ipc_key);
 	(void)canary_make_file(path, 0600, "");

@@ -21,6 +21,7 @@
 #define CANARY_CONNECTIONS 16
 #define CANARY_SIGNALS 4
 #define CANARY_MAX_PROBES 512
+#define CANARY_MAX_KEYS 64
 
 /* Made once for a measurement: shared by all of its runs. */
 struct ground {
@@ -38,6 +39,9 @@ struct ground {
 	char mount_word[64]; /* a mount of the host's that sandboxes have no use for */
 	int dir_fd, file_fd; /* left open on purpose, for launchers that leak */
 	int inotify; /* one that no run has, or -1 */
+	char **names; /* what runs called things in places that are not ours alone */
+	key_t keys[CANARY_MAX_KEYS]; /* of their System V objects */
+	size_t key_count;
 	int locks[2]; /* of tmp and root: somebody is at work here */
 	unsigned runs;
 	bool made;
@@ -95,6 +99,9 @@ char *ground_token(const struct ground *ground, unsigned run, const char *id, ch
 
 /* The key of the System V segment that sessions with this S name use. */
 key_t canary_fresh_key(const char *fresh);
+
+/* Removes what sessions left for one another under this S name in places of the host's. */
+void canary_remove_fresh(const char *fresh);
 
 /*
  * Plants the objects of one run. fresh: the name for S probes, shared by the sessions that are

@@ -375,6 +375,7 @@ static int measure_target(const struct options *options, struct column *column,
 				: options->quick          ? 8000
 							  : 30000),
 		.watch = &watch,
+		.police = true,
 	};
 	struct capability_set declared = {0};
 	int r = target_parse(column->name, options->identity, &column->target, err);
@@ -388,8 +389,12 @@ static int measure_target(const struct options *options, struct column *column,
 	if (watcher.terminal) {
 		(void)fputs("\r\033[K", stderr);
 	}
-	if (r == 0 && column->measurement.code == EXIT_SETUP) {
+	if (r == 0 && column->measurement.code == EXIT_SETUP &&
+		column->measurement.client.fault[0]) {
 		log_error("%s", column->measurement.client.fault);
+	}
+	STRV_FOREACH (line, column->measurement.changes.left) {
+		log_error("left at the host: %s", *line);
 	}
 	return r < 0 ? r : use_known(column, declared, err);
 }

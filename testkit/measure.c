@@ -3,12 +3,12 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/shm.h>
 #include <unistd.h>
 
 #include "base/io.h"
 #include "base/strv.h"
 #include "testkit/calls.h"
+#include "testkit/gaps.h"
 #include "testkit/peer.h"
 #include "testkit/ssh.h"
 
@@ -28,6 +28,7 @@ struct pass {
 	char **settings;
 	struct outcome *outcomes;
 	struct measure_client *client; /* NULL for controls */
+	char ***gaps; /* the same */
 	uint8_t (*surveys)[SURVEY_BYTES];
 	uint64_t usec;
 };
@@ -112,6 +113,9 @@ static int look(
 			pass->own, before, pass->limits, pass->control, peer, pass->surveys};
 		evidence_collect(&context, pass->outcomes);
 		note_client(pass->client, &run);
+		r = pass->gaps && gaps_find(&run, pass->gaps) < 0
+			? err_set(err, ENOMEM, "measuring")
+			: 0;
 		pass->usec = run.ended_usec - run.started_usec;
 	}
 	run_fini(&run);
@@ -178,22 +182,6 @@ static int outlive(struct pass *pass, struct err *err)
 	run_fini(&run);
 	canary_fini(&canary);
 	return r;
-}
-
-/* What sessions left for one another in places of the host's. */
-static void remove_fresh(const struct pass *pass)
-{
-	static const char *const places[] = {"/tmp", "/var/tmp", "/dev/shm"};
-	char path[64];
-	int id = shmget(pass->fresh_shm, 0, 0);
-
-	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
-		(void)snprintf(path, sizeof(path), "%s/.%s.fresh", places[i], pass->fresh);
-		(void)unlink(path);
-	}
-	if (id >= 0) {
-		(void)shmctl(id, IPC_RMID, NULL);
-	}
 }
 
 static int choose_names(struct pass *pass, struct err *err)
@@ -283,7 +271,7 @@ static int run_pass(struct pass *pass, struct err *err)
 	if (r == 0 && pass->with_time) {
 		r = outlive(pass, err);
 	}
-	remove_fresh(pass);
+	canary_remove_fresh(pass->fresh);
 	pass->settings = strv_free(pass->settings);
 	outside_fini(before);
 	free(take_ptr(&before));
@@ -319,6 +307,9 @@ void measurement_fini(struct measurement *measurement)
 	free(measurement->inside);
 	free(measurement->verdicts);
 	known_fini(&measurement->known);
+	strv_free(measurement->gaps);
+	strv_free(measurement->changes.left);
+	strv_free(measurement->changes.meanwhile);
 	*measurement = (struct measurement){0};
 }
 
@@ -331,8 +322,9 @@ static void init_control(const struct target *target, struct target *control)
 	(void)snprintf(control->env_listed, sizeof(control->env_listed), "%s", target->env_listed);
 }
 
-int measure(const struct target *target, struct ground *ground, struct capability_set declared,
-	const struct measure_options *options, struct measurement *ret, struct err *err)
+static int measure_both(const struct target *target, struct ground *ground,
+	struct capability_set declared, const struct measure_options *options,
+	struct measurement *ret, struct err *err)
 {
 	uint64_t began = io_now_usec();
 	cleanup_free struct outside *own = calloc(1, sizeof(*own));
@@ -371,6 +363,7 @@ int measure(const struct target *target, struct ground *ground, struct capabilit
 		pass.control = false;
 		pass.outcomes = ret->inside;
 		pass.client = &ret->client;
+		pass.gaps = &ret->gaps;
 		r = run_pass(&pass, err);
 	}
 	outside_fini(own);
@@ -389,4 +382,25 @@ int measure(const struct target *target, struct ground *ground, struct capabilit
 		ret->code = 2;
 	}
 	return 0;
+}
+
+int measure(const struct target *target, struct ground *ground, struct capability_set declared,
+	const struct measure_options *options, struct measurement *ret, struct err *err)
+{
+	cleanup(snapshot_fini) struct snapshot before = {0};
+	int r = options->police ? snapshot_take(&before, options->quick) : 0;
+
+	if (r < 0) {
+		memset(ret, 0, sizeof(*ret));
+		return err_set(err, -r, "reading what the host is like");
+	}
+	r = measure_both(target, ground, declared, options, ret, err);
+	if (r == 0 && options->police) {
+		r = snapshot_compare(&before, ground, options->quick, &ret->changes);
+		if (r < 0) {
+			return err_set(err, -r, "comparing the host with what it was like");
+		}
+		ret->code = ret->changes.left ? 2 : ret->code;
+	}
+	return r;
 }

@@ -9,6 +9,7 @@
 #include "testkit/evidence.h"
 #include "testkit/judge.h"
 #include "testkit/known.h"
+#include "testkit/snapshot.h"
 #include "testkit/target.h"
 
 struct measure_options {
@@ -19,6 +20,7 @@ struct measure_options {
 		*control; /* controls that were taken before, borrowed; NULL: take them */
 	unsigned timeout_ms; /* for each run of the client */
 	const struct run_watch *watch; /* or NULL: who is told what happens meanwhile */
+	bool police; /* compare the host before and after */
 };
 
 /* How the client behaved. */
@@ -36,7 +38,9 @@ struct measurement {
 	struct measure_client client;
 	struct limits limits;
 	uint64_t inside_usec, total_usec; /* from the job to its end; everything */
-	int code; /* exit code: 0, 1, 3; 2 when the client did not come up */
+	char **gaps; /* evidence that could not be had, and why */
+	struct snapshot_changes changes; /* what became of the host, where that was asked */
+	int code; /* exit code: 0, 1, 3; 2: the client did not come up, or things were left behind */
 };
 
 /*

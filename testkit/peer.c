@@ -3,8 +3,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/msg.h>
-#include <sys/shm.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -58,29 +56,6 @@ int peer_describe(const struct peer *peer, char ***settings)
 	return 0;
 }
 
-static void remove_left(const struct peer *peer)
-{
-	static const struct {
-		const char *before, *after;
-	} names[] = {{"/tmp/.", ".fresh"}, {"/var/tmp/.", ".fresh"}, {"/dev/shm/.", ".fresh"},
-		{"/tmp/.", ".sock"}};
-	char path[160];
-	int id = shmget(canary_fresh_key(peer->name), 0, 0);
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		(void)snprintf(
-			path, sizeof(path), "%s%s%s", names[i].before, peer->name, names[i].after);
-		(void)unlink(path);
-	}
-	if (id >= 0) {
-		(void)shmctl(id, IPC_RMID, NULL);
-	}
-	id = msgget(canary_fresh_key(peer->name), 0);
-	if (id >= 0) {
-		(void)msgctl(id, IPC_RMID, NULL);
-	}
-}
-
 void peer_stop(struct peer *peer)
 {
 	if (!peer->alive) {
@@ -88,6 +63,6 @@ void peer_stop(struct peer *peer)
 	}
 	run_fini(&peer->run);
 	canary_fini(&peer->canary);
-	remove_left(peer);
+	canary_remove_fresh(peer->name);
 	peer->alive = false;
 }

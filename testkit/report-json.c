@@ -127,21 +127,35 @@ static json_t *target_json(const struct report_header *header)
 		additions);
 }
 
+static json_t *lines_json(char **lines)
+{
+	json_t *list = json_array();
+	char text[400];
+
+	STRV_FOREACH (line, lines) {
+		(void)json_array_append_new(
+			list, json_string(log_escape(*line, text, sizeof(text))));
+	}
+	return list;
+}
+
 static json_t *column_json(
 	const struct report_header *header, const struct measurement *measurement)
 {
 	char fault[400];
 
-	json_t *root =
-		json_pack("{s:s, s:s, s:o, s:o, s:o, s:{s:b, s:b, s:i, s:i, s:s}, s:I, s:I, s:i}",
-			"schema", "cloche.report/1", "version", CLOCHE_VERSION, "target",
-			target_json(header), "capabilities", capabilities_json(header, measurement),
-			"probes", probes_json(header, measurement), "client", "came",
-			measurement->client.hello, "finished", measurement->client.ended, "lost",
-			(int)measurement->client.lost, "damaged", (int)measurement->client.damaged,
-			"fault", log_escape(measurement->client.fault, fault, sizeof(fault)),
-			"inside_usec", (json_int_t)measurement->inside_usec, "total_usec",
-			(json_int_t)measurement->total_usec, "exit", measurement->code);
+	json_t *root = json_pack("{s:s, s:s, s:o, s:o, s:o, s:{s:b, s:b, s:i, s:i, s:s}, s:I, s:I, "
+				 "s:i, s:o, s:o, s:o}",
+		"schema", "cloche.report/1", "version", CLOCHE_VERSION, "target",
+		target_json(header), "capabilities", capabilities_json(header, measurement),
+		"probes", probes_json(header, measurement), "client", "came",
+		measurement->client.hello, "finished", measurement->client.ended, "lost",
+		(int)measurement->client.lost, "damaged", (int)measurement->client.damaged, "fault",
+		log_escape(measurement->client.fault, fault, sizeof(fault)), "inside_usec",
+		(json_int_t)measurement->inside_usec, "total_usec",
+		(json_int_t)measurement->total_usec, "exit", measurement->code, "no_evidence",
+		lines_json(measurement->gaps), "left", lines_json(measurement->changes.left),
+		"meanwhile", lines_json(measurement->changes.meanwhile));
 
 	if (measurement->known.count > 0) {
 		(void)json_object_set_new(root, "known", known_json(measurement));

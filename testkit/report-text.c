@@ -116,6 +116,36 @@ static void print_probes(
 	}
 }
 
+#define MEANWHILE_SHOWN 5
+
+/* What could not be looked at, and what became of the host. */
+static void print_conditions(const struct measurement *measurement, FILE *out)
+{
+	char text[400];
+	char line[600];
+	size_t count = 0;
+
+	STRV_FOREACH (gap, measurement->gaps) {
+		(void)snprintf(line, sizeof(line), "no evidence of %s", *gap);
+		fold(line, 2, out);
+	}
+	STRV_FOREACH (left, measurement->changes.left) {
+		(void)snprintf(line, sizeof(line), "LEFT AT THE HOST %s",
+			log_escape(*left, text, sizeof(text)));
+		fold(line, 2, out);
+	}
+	STRV_FOREACH (other, measurement->changes.meanwhile) {
+		if (++count <= MEANWHILE_SHOWN) {
+			(void)snprintf(line, sizeof(line), "meanwhile, by whomever: %s",
+				log_escape(*other, text, sizeof(text)));
+			fold(line, 2, out);
+		}
+	}
+	if (count > MEANWHILE_SHOWN) {
+		(void)fprintf(out, "and %zu more such changes\n", count - MEANWHILE_SHOWN);
+	}
+}
+
 static void print_summary(const struct measurement *measurement, FILE *out)
 {
 	unsigned counts[VERDICT_COUNT] = {0};
@@ -186,6 +216,7 @@ void report_text(
 	}
 	print_probes(header, measurement, out);
 	print_known(measurement, out);
+	print_conditions(measurement, out);
 	print_summary(measurement, out);
 }
 
