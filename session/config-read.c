@@ -422,6 +422,27 @@ const struct config_profile *loading_use_profile(
 
 /* ---- the whole ---- */
 
+/* What the keys of the server say together. */
+static void check_server(struct loading *loading, const struct node *server)
+{
+	const struct config *config = &loading->config;
+	const struct node *command = loading_find(server, "authorize");
+	const struct node *user = loading_find(server, "authorize_user");
+
+	if (config->authorize && config->authorize[0][0] != '/') {
+		report_add(&loading->report, command->start, command->start,
+			"authorize begins with the absolute path of a program: no shell looks for "
+			"it");
+	}
+	if (config->authorize && strcmp(config->authorize_user, config->net_user) == 0) {
+		const struct node *place = user ? user : command;
+		report_add(&loading->report, place->start, place->start,
+			"authorize_user must not be net_user: who takes over a process that talks "
+			"to "
+			"clients could answer for the command");
+	}
+}
+
 static void check_sections(struct loading *loading)
 {
 	static const struct config_key sections[] = {
@@ -461,6 +482,10 @@ static void load(struct loading *loading)
 	server = loading_section(&loading->report, loading->root, "server");
 	if (server) {
 		loading_apply(loading, &target, server);
+	}
+	if (server && !loading->error && loading->config.authorize_user &&
+		loading->config.net_user) {
+		check_server(loading, server);
 	}
 	if (!loading->error) {
 		load_profiles(loading);

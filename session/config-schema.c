@@ -116,8 +116,16 @@ const struct config_key config_server_keys[] = {
 		.unset = "none", .preset = "none",
 		.help = "group that may ask there, and change nothing"},
 	/* A number nobody is given: Debian reserves 65000 to 65533 and systemd leaves this part free. */
-	{"net_user", CONFIG_TEXT, FIELD(net_user), .read = config_read_net_user, .preset = "65522",
-		.help = "user, or uid, of the processes that talk to clients"},
+	{"net_user", CONFIG_TEXT, FIELD(net_user), .read = config_read_plain_user,
+		.preset = "65522", .help = "user, or uid, of the processes that talk to clients"},
+	{"authorize", CONFIG_LIST, FIELD(authorize), .read = config_read_line,
+		.preset_says = "none",
+		.help = "command, with arguments, that is asked before each login is let in"},
+	{"authorize_timeout", CONFIG_DURATION, FIELD(authorize_timeout), .min = 1, .max = 60,
+		.preset = "5s", .help = "time it has to answer"},
+	/* The one beside net_user's. */
+	{"authorize_user", CONFIG_TEXT, FIELD(authorize_user), .read = config_read_plain_user,
+		.preset = "65521", .help = "user, or uid, that it runs as"},
 	{"log_level", CONFIG_TEXT, FIELD(log_level), .read = config_read_log_level,
 		.preset = "info", .help = "error, warning, info or debug"},
 	{"kex", CONFIG_TEXT, FIELD(kex), .read = config_read_alg_kex, .unset = "default",

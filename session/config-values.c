@@ -143,7 +143,7 @@ int config_read_control(const char *text, char **ret, struct err *err)
 					 : config_read_path(text, ret, err);
 }
 
-int config_read_net_user(const char *text, char **ret, struct err *err)
+int config_read_plain_user(const char *text, char **ret, struct err *err)
 {
 	uint64_t uid = 0;
 
@@ -151,7 +151,7 @@ int config_read_net_user(const char *text, char **ret, struct err *err)
 		return err_refuse(err, EINVAL, "'%s' is not a uid without privileges", text);
 	}
 	return strcmp(text, "root") == 0
-		? err_refuse(err, EINVAL, "the process that talks to clients must not be root")
+		? err_refuse(err, EINVAL, "a process that meets strangers must not be root")
 		: config_read_name(text, ret, err);
 }
 

@@ -16,7 +16,7 @@ int config_read_principal(const char *text, char **ret, struct err *err);
 int config_read_name(const char *text, char **ret, struct err *err);
 int config_read_listen(const char *text, char **ret, struct err *err);
 int config_read_control(const char *text, char **ret, struct err *err);
-int config_read_net_user(const char *text, char **ret, struct err *err);
+int config_read_plain_user(const char *text, char **ret, struct err *err);
 int config_read_log_level(const char *text, char **ret, struct err *err);
 int config_read_kind(const char *text, char **ret, struct err *err);
 int config_read_forward(const char *text, char **ret, struct err *err);

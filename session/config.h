@@ -101,6 +101,9 @@ struct config {
 	char *control; /* path of the control socket, "auto", or NULL: none */
 	char *control_group; /* may look, not change; or NULL */
 	char *net_user; /* user name or uid of the net process */
+	char **authorize; /* argv of the command that is asked about logins, or NULL */
+	uint64_t authorize_timeout; /* seconds */
+	char *authorize_user; /* user name or uid it runs as */
 	char *log_level;
 	char *kex, *ciphers, *macs, *host_key_algorithms, *public_key_algorithms;
 	bool proof; /* measure profiles before they open */

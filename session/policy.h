@@ -27,6 +27,7 @@ struct policy_login {
 	const struct key_options *key; /* of the key that was used, or NULL */
 	uint64_t max_sessions; /* of this user at once; 0: the server's number */
 	const char *name; /* the login name; parse_is_name() holds */
+	const char *identity; /* who it was shown to be, for the audit log; or NULL */
 	const char *address; /* the client's, numeric */
 };
 

@@ -190,12 +190,12 @@ static int apply_all(
 }
 
 int rules_apply(const struct config *config, const struct rules_login *login,
-	const struct key_options *key, struct rules_result *ret, struct err *err)
+	const struct key_options *key, const char *profile, struct rules_result *ret,
+	struct err *err)
 {
-	const struct config_rule *rule = rules_find(config, login, "profile");
+	const struct config_rule *rule = profile ? NULL : rules_find(config, login, "profile");
 	struct rules_result result = {0};
-	int r = policy_find_profile(
-		config, login->user, rule ? rule->profile : NULL, key, &result.base, err);
+	int r = policy_find_profile(config, login->user, rule ? rule->profile : profile, key, &result.base, err);
 
 	if (r < 0) {
 		return r;

@@ -48,7 +48,11 @@ struct rules_result {
 	char **applied; /* names of rules that have a part in it */
 };
 
-/* key is that of the login, or NULL. 0 and *ret (fini it), -ENOENT when a profile does not exist, -ENOMEM. */
+/*
+ * key is that of the login, or NULL; profile is the name of one that was chosen above all rules, or NULL. 0 and
+ * *ret (fini it), -ENOENT when a profile does not exist, -ENOMEM.
+ */
 int rules_apply(const struct config *config, const struct rules_login *login,
-	const struct key_options *key, struct rules_result *ret, struct err *err);
+	const struct key_options *key, const char *profile, struct rules_result *ret,
+	struct err *err);
 void rules_result_fini(struct rules_result *result); /* accepts a zeroed one */

@@ -166,12 +166,13 @@ static int audit_start(const struct session_context *context, const struct sessi
 {
 	const struct policy_login *login = &context->login;
 	bool forced = login->key && login->key->command;
-	json_t *fields = json_pack("{s:i, s:o, s:o, s:s, s:o, s:b, s:b, s:s, s:s, s:o, s:o, s:o}",
-		"channel", (int)session->channel, "user", audit_text(login->name), "profile",
-		audit_text(login->profile->name), "kind", policy_kind_name(kind), "command",
-		audit_text(command), "forced", (int)forced, "pty", (int)session->pty, "backend",
-		plan->backend, "plan", plan->digest, "uses", list_capabilities(plan->uses),
-		"caveats", list_caveats(plan), "proof",
+	json_t *fields = json_pack(
+		"{s:i, s:o, s:o, s:o, s:s, s:o, s:b, s:b, s:s, s:s, s:o, s:o, s:o}", "channel",
+		(int)session->channel, "user", audit_text(login->name), "identity",
+		audit_text(login->identity), "profile", audit_text(login->profile->name), "kind",
+		policy_kind_name(kind), "command", audit_text(command), "forced", (int)forced,
+		"pty", (int)session->pty, "backend", plan->backend, "plan", plan->digest, "uses",
+		list_capabilities(plan->uses), "caveats", list_caveats(plan), "proof",
 		context->gate->measured ? audit_text(context->gate->proof) : json_null());
 
 	if (!fields) {

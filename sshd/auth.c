@@ -127,12 +127,47 @@ static const char *choose_profile(
 	}
 	rules_result_fini(&auth->result);
 	auth->profile = NULL;
-	if (rules_apply(auth->config, login, key ? &key->options : NULL, &auth->result, &err) < 0) {
+	if (rules_apply(auth->config, login, key ? &key->options : NULL, NULL, &auth->result,
+		    &err) < 0) {
 		log_error("user %s: %s", auth->name, err.msg);
 		return "no_profile";
 	}
 	auth->profile = &auth->result.profile;
 	return NULL;
+}
+
+int auth_choose_profile(struct auth *auth, const char *name, struct err *err)
+{
+	const struct authorized_key *key = auth->by_key ? &auth->key : NULL;
+	struct rules_result result = {0};
+	struct facts facts;
+	const struct rules_login *login =
+		list_facts(auth, key, key ? &auth->certificate : NULL, &facts);
+	int r = rules_apply(auth->config, login, key ? &key->options : NULL, name, &result, err);
+
+	if (r < 0) {
+		return r;
+	}
+	rules_result_fini(&auth->result);
+	auth->result = result;
+	return 0;
+}
+
+char *auth_format_identity(const struct auth *auth, char *text, size_t size)
+{
+	char print[FINGERPRINT_SIZE];
+
+	if (auth->by_key && auth->certificate.id) {
+		(void)snprintf(text, size, "certificate:%s", auth->certificate.id);
+	} else if (auth->by_key) {
+		(void)snprintf(text, size, "key:%s",
+			fingerprint_format(
+				auth->key.blob, auth->key.blob_size, print, sizeof(print)));
+	} else {
+		(void)snprintf(text, size, "%s:%s", auth->passed.count > 0 ? "password" : "guest",
+			auth->name);
+	}
+	return text;
 }
 
 /* The first name stays; as sshd, we end a connection that changes its mind. */

@@ -80,6 +80,15 @@ enum auth_answer auth_ask(struct auth *auth, const char *user);
 enum auth_answer auth_check_answer(
 	struct auth *auth, const char *user, const char *password, size_t size, const char *code);
 
+/* After AUTH_YES: the login has the profile of this name instead of its own. 0, -ENOENT or -ENOMEM. */
+int auth_choose_profile(struct auth *auth, const char *name, struct err *err);
+
+/*
+ * After AUTH_YES: who it has been shown to be, which need not be the login name: "certificate:ID", "key:SHA256:...",
+ * "password:NAME", or "guest:NAME" for whom nothing was shown. Cut to size. Returns text.
+ */
+char *auth_format_identity(const struct auth *auth, char *text, size_t size);
+
 /* The methods that are offered before anybody has said a name: bits 1 << method. */
 unsigned auth_offered(const struct config *config);
 

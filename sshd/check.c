@@ -266,7 +266,7 @@ static int answer(const struct config *config, const struct host *host,
 		(void)fprintf(out, "refused: by rule %s\n", refusal->name);
 		return 0;
 	}
-	int r = rules_apply(config, &facts, NULL, &result, err);
+	int r = rules_apply(config, &facts, NULL, NULL, &result, err);
 	if (r < 0) {
 		return r;
 	}

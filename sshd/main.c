@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/strv.h"
 #include "cloche-config.h"
+#include "sshd/authorize.h"
 #include "sshd/check.h"
 #include "sshd/listener.h"
 #include "sshd/options.h"
@@ -54,6 +55,7 @@ static int test_service(const struct config *config)
 
 	int r = zygote_start(config, 0, false, &zygote, &err);
 	zygote_stop(&zygote);
+	r = r ? r : authorize_check(config, &err);
 	if (r < 0 || host_probe(&host, &err) < 0) {
 		(void)fprintf(stderr, "cloche-sshd: %s\n", err.msg);
 		return 1;

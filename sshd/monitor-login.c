@@ -61,8 +61,7 @@ static const struct session_gate *find_gate(
 	return &monitor->options->gates[profile - monitor->config->profiles];
 }
 
-/* The certificate a login rests on, as the audit log has it; null when there is none. */
-static json_t *describe_certificate(const struct auth *auth)
+json_t *monitor_describe_certificate(const struct auth *auth)
 {
 	const struct certificate *certificate = &auth->certificate;
 	char print[FINGERPRINT_SIZE];
@@ -76,8 +75,7 @@ static json_t *describe_certificate(const struct auth *auth)
 		audit_text(auth->principal), "ca", print);
 }
 
-/* Names of rules that have a part in what the login is. */
-static json_t *list_rules(const struct auth *auth)
+json_t *monitor_list_rules(const struct auth *auth)
 {
 	json_t *array = json_array();
 
@@ -102,6 +100,7 @@ static void log_in(struct monitor *monitor)
 				.key = auth->by_key ? &auth->key.options : NULL,
 				.max_sessions = auth->result.max_sessions,
 				.name = auth->name,
+				.identity = monitor->identity,
 				.address = monitor->address,
 			},
 		.host = monitor->options->host,
@@ -118,11 +117,12 @@ static void log_in(struct monitor *monitor)
 		(void)fingerprint_format(auth->key.blob, auth->key.blob_size, print, sizeof(print));
 	}
 	monitor_audit(monitor, "auth_ok",
-		json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:o}", "user", audit_text(auth->name),
-			"method", auth->method, "key", audit_text(print[0] ? print : NULL),
-			"certificate", describe_certificate(auth), "profile",
-			audit_text(auth->profile->name), "rules", list_rules(auth), "client",
-			audit_text(monitor->version)));
+		json_pack("{s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o}", "user",
+			audit_text(auth->name), "identity", audit_text(monitor->identity), "method",
+			auth->method, "key", audit_text(print[0] ? print : NULL), "certificate",
+			monitor_describe_certificate(auth), "profile",
+			audit_text(auth->profile->name), "rules", monitor_list_rules(auth),
+			"client", audit_text(monitor->version)));
 	log_info("%s logged in from %s port %u by %s%s%s%s%s, profile %s", auth->name,
 		monitor->address, monitor->port, auth->method, print[0] ? " " : "", print,
 		vouched ? " with certificate " : "", vouched ? auth->certificate.id : "",
@@ -152,6 +152,10 @@ static void answer_auth(struct monitor *monitor, enum auth_answer answer, bool q
 		return;
 	}
 	if (answer == AUTH_YES) {
+		(void)auth_format_identity(auth, monitor->identity, sizeof(monitor->identity));
+		if (!monitor_authorize(monitor)) {
+			return;
+		}
 		log_in(monitor);
 		monitor_say(monitor, WIRE_AUTH_RESULT, WIRE_NO_CHANNEL, WIRE_AUTH_OK, "");
 		return;

@@ -26,6 +26,7 @@ struct monitor {
 	enum wire_state state;
 	char address[INET6_ADDRSTRLEN];
 	char version[128];
+	char identity[512]; /* once somebody has logged in: who it was shown to be */
 	uint16_t port;
 	int socket; /* -1: net is gone */
 	int signals;
@@ -34,7 +35,7 @@ struct monitor {
 	uint64_t trim_at; /* when unused memory is given back */
 	uint64_t settle_at; /* when a connection without sessions is ended by a stopping server */
 	bool draining, stopping, logged_in;
-	bool crashed, too_slow; /* how it ended, for the listener */
+	bool crashed, too_slow, refused, trouble; /* how it ended, for the listener */
 	bool limit_told; /* the audit log knows that max_sessions was hit */
 	struct session **sessions; /* room for session_room of them */
 	struct pollfd *fds; /* room for FIXED_FDS more */
@@ -63,6 +64,18 @@ void monitor_end_connection(struct monitor *monitor, const char *text);
 
 /* net has said what it may not. */
 void monitor_break_rule(struct monitor *monitor, const char *what);
+
+/* The certificate a login rests on, as the audit log has it; null when there is none. */
+json_t *monitor_describe_certificate(const struct auth *auth);
+
+/* Names of rules that have a part in what the login is. */
+json_t *monitor_list_rules(const struct auth *auth);
+
+/*
+ * Asks the operator's command, where there is one, whether the login may come in, and makes it what the answer
+ * says. False, with all said to the client and the audit log, when it may not.
+ */
+bool monitor_authorize(struct monitor *monitor);
 
 /* A session that is over: its place is free. */
 void monitor_forget(struct monitor *monitor, struct session *session);

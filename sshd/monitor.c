@@ -380,6 +380,9 @@ static enum monitor_exit find_exit(const struct monitor *monitor)
 	if (monitor->crashed) {
 		return MONITOR_CRASH;
 	}
+	if (monitor->refused || monitor->trouble) {
+		return monitor->refused ? MONITOR_REFUSED : MONITOR_TROUBLE;
+	}
 	if (monitor->logged_in) {
 		return MONITOR_LOGGED_IN;
 	}

@@ -102,6 +102,20 @@ static void stop_asking(struct net_conn *conn)
 	conn->asking = NULL;
 }
 
+/* As a banner: clients that hear a no do not wait for what is said when the connection ends. */
+static void say_refusal(struct net_conn *conn, const char *reason)
+{
+	char text[300];
+
+	(void)snprintf(text, sizeof(text), "cloche: %s\n", reason);
+	ssh_string banner = ssh_string_from_char(text);
+	if (banner) {
+		(void)ssh_send_issue_banner(conn->session, banner);
+		SSH_STRING_FREE(banner);
+	}
+	net_conn_set_farewell(conn, reason);
+}
+
 /* Asks the monitor about a login. Once the connection is ending, everything is denied. */
 static int ask_auth(struct net_conn *conn, const struct wire *request)
 {
@@ -117,6 +131,9 @@ static int ask_auth(struct net_conn *conn, const struct wire *request)
 	}
 	result = answer.type == WIRE_AUTH_RESULT ? answer.number : WIRE_AUTH_DENIED;
 	flags = answer.flags;
+	if (result == WIRE_AUTH_REFUSED) {
+		say_refusal(conn, answer.text ? answer.text : "access denied");
+	}
 	wire_fini(&answer);
 	switch (result) {
 	case WIRE_AUTH_OK:
@@ -143,6 +160,9 @@ static int ask_auth(struct net_conn *conn, const struct wire *request)
 			conn->prompts = flags;
 			return SSH_AUTH_INFO;
 		}
+		break;
+	case WIRE_AUTH_REFUSED:
+		net_conn_end(conn, "refused");
 		break;
 	case WIRE_AUTH_TOO_MANY:
 		net_conn_end(conn, "auth tries");

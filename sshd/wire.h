@@ -111,6 +111,7 @@ enum wire_auth {
 	WIRE_AUTH_TOO_MANY,
 	WIRE_AUTH_PARTIAL,
 	WIRE_AUTH_PROMPT,
+	WIRE_AUTH_REFUSED, /* the credential was good, and text says why it is not enough; the end */
 };
 
 #define WIRE_PROMPT_PASSWORD (1u << 0)

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <poll.h>
-#include <pwd.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -21,6 +20,7 @@
 #include "base/parse.h"
 #include "base/strv.h"
 #include "sshd/net.h"
+#include "sshd/user.h"
 
 #define CONTROL_FD 3
 #define READY_MS 15000
@@ -259,33 +259,6 @@ static int unpack_options(const void *data, size_t size, struct wishes *ret)
 	return reader_done(&reader) ? 0 : -EPROTO;
 }
 
-/* The uid of net processes: a name of this host, or a number. Root itself is refused. */
-static int find_user(const char *user, uid_t *ret_uid, gid_t *ret_gid, struct err *err)
-{
-	uint64_t number = 0;
-
-	if (geteuid() != 0) {
-		*ret_uid = (uid_t)-1;
-		*ret_gid = (gid_t)-1;
-		return 0;
-	}
-	const struct passwd *entry = user ? getpwnam(user) : NULL;
-	if (entry) {
-		*ret_uid = entry->pw_uid;
-		*ret_gid = entry->pw_gid;
-	} else if (user && parse_range(user, 1, UINT32_MAX - 1, &number) == 0) {
-		*ret_uid = (uid_t)number;
-		*ret_gid = (gid_t)number;
-	} else {
-		return err_refuse(err, ENOENT, "net_user: there is no user \"%s\" on this host",
-			user ? user : "");
-	}
-	if (*ret_uid == 0 || *ret_gid == 0) {
-		return err_refuse(err, EINVAL, "net_user: root cannot be the net process");
-	}
-	return 0;
-}
-
 static int say_error(const struct err *err)
 {
 	char text[sizeof(err->msg) + 1];
@@ -321,7 +294,7 @@ int zygote_main(void)
 		return say_error(&err);
 	}
 	begin_log(&wishes);
-	if (find_user(wishes.net_user, &wishes.net.uid, &wishes.net.gid, &err) < 0) {
+	if (user_find("net_user", wishes.net_user, &wishes.net.uid, &wishes.net.gid, &err) < 0) {
 		return say_error(&err);
 	}
 	return net_zygote_main(&wishes.net, CONTROL_FD);

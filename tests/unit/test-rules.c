@@ -141,7 +141,7 @@ static void of_each_setting_the_first_rule_that_says_it_wins(void **state)
 		   "  - {name: three, when: {}, profile: lab, timeout: 70}\n",
 		&config);
 	struct rules_login bob = login_of(&config, "bob", "192.0.2.7", NULL);
-	assert_int_equal(rules_apply(&config, &bob, NULL, &result, &err), 0);
+	assert_int_equal(rules_apply(&config, &bob, NULL, NULL, &result, &err), 0);
 	assert_string_equal(result.profile.name, "tight");
 	assert_ptr_equal(result.base, config_find_profile(&config, "tight"));
 	assert_int_equal(result.profile.idle_timeout, 5);
@@ -163,13 +163,13 @@ static void what_no_rule_says_stays(void **state)
 	parse_good("  - {name: one, when: {user: [alice]}, forward: []}\n", &config);
 	struct rules_login bob = login_of(&config, "bob", "192.0.2.7", NULL);
 	struct rules_login alice = login_of(&config, "alice", "192.0.2.7", NULL);
-	assert_int_equal(rules_apply(&config, &bob, NULL, &result, &err), 0);
+	assert_int_equal(rules_apply(&config, &bob, NULL, NULL, &result, &err), 0);
 	assert_string_equal(result.profile.name, "wide");
 	assert_true(strv_contains(result.profile.forward, "local"));
 	assert_int_equal(result.max_sessions, 7);
 	assert_null(result.applied);
 	rules_result_fini(&result);
-	assert_int_equal(rules_apply(&config, &alice, NULL, &result, &err), 0);
+	assert_int_equal(rules_apply(&config, &alice, NULL, NULL, &result, &err), 0);
 	assert_null(result.profile.forward);
 	assert_true(strv_contains(result.profile.sessions, "shell"));
 	assert_false(strv_contains(result.profile.sessions, "sftp"));
@@ -180,10 +180,10 @@ static void what_no_rule_says_stays(void **state)
 	bob = login_of(&config, "bob", "192.0.2.7", NULL);
 	alice = login_of(&config, "alice", "192.0.2.7", NULL);
 	/* The file uses lab, for "*", so it is there. */
-	assert_int_equal(rules_apply(&config, &bob, &key, &result, &err), 0);
+	assert_int_equal(rules_apply(&config, &bob, &key, NULL, &result, &err), 0);
 	assert_string_equal(result.profile.name, "lab");
 	rules_result_fini(&result);
-	assert_int_equal(rules_apply(&config, &alice, &key, &result, &err), 0);
+	assert_int_equal(rules_apply(&config, &alice, &key, NULL, &result, &err), 0);
 	assert_string_equal(result.profile.name, "tight");
 	rules_result_fini(&result);
 	config_fini(&config);
