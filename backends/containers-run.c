@@ -15,6 +15,7 @@
 
 #include "backends/containers.h"
 #include "backends/keeper.h"
+#include "backends/linux/launcher.h"
 #include "base/io.h"
 #include "base/proc.h"
 
@@ -251,6 +252,26 @@ static int new_container(const struct engine *engine, struct container **ret)
 	return 0;
 }
 
+/*
+ * What one session has left in a writable place must not lead the next one elsewhere: the engine would
+ * follow a symbolic link that has come to stand in the path of a mount.
+ */
+static int check_sources(const struct plan *plan, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < plan->mount_count; i++) {
+		const struct plan_mount *mount = &plan->mounts[i];
+		struct image_source found = {0};
+		cleanup_close int fd = -1;
+
+		if (mount->kind == PLAN_MOUNT_BIND && mount->source[0] == '/') {
+			r = launcher_open_source(mount, &fd, &found, err);
+		}
+	}
+	return r;
+}
+
 int containers_start(const struct plan *plan, const struct host *host,
 	const struct sandbox_stdio *io, struct sandbox **ret_sandbox, struct err *err)
 {
@@ -263,6 +284,10 @@ int containers_start(const struct plan *plan, const struct host *host,
 	if (!plan->executable_here) {
 		return err_refuse(err, ENOTSUP,
 			"the plan names its image and not its id; such plans are for reading");
+	}
+	r = check_sources(plan, err);
+	if (r < 0) {
+		return r;
 	}
 	if (new_container(engine, &it) < 0) {
 		return err_set(err, ENOMEM, "starting the container");

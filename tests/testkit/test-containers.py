@@ -64,6 +64,13 @@ def check(engine):
     code, text = run(CLOCHE, "run", "--quiet", "--backend", engine, "--env-allow=PATH", "--timeout=1",
                      "--", "sleep", "50")
     report(code == 124, f"{engine}: the time limit", f"{code} {text}")
+    with tempfile.TemporaryDirectory(prefix="cloche-scope-", dir="/var/lib") as place:
+        # As a session could leave it in a place below which another profile may write.
+        os.symlink("/etc", os.path.join(place, "projects"))
+        code, text = run(CLOCHE, "run", "--quiet", "--backend", engine, "--env-allow=PATH", "--write=scope",
+                         f"--writable={place}/projects", "--", "ls", f"{place}/projects")
+        report(code != 0 and "symbolic link" in text and "passwd" not in text,
+               f"{engine}: a link that a session has left leads nowhere", f"{code} {text}")
 
 
 def main():
