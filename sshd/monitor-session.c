@@ -176,6 +176,7 @@ static void start(struct monitor *monitor, const struct wire *wire, enum policy_
 		log_warning("session of %s refused: %s", monitor->auth.name, err.msg);
 		(void)snprintf(text, sizeof(text), "cloche: %s", err.msg);
 		monitor_answer(monitor, wire->channel, false, text);
+		monitor_note_refusal(monitor);
 		return;
 	}
 	reply.number = session->pty;
@@ -281,6 +282,9 @@ void monitor_on_forward(struct monitor *monitor, const struct wire *wire)
 			wire->text, wire->number, err.msg);
 	}
 	monitor_answer(monitor, wire->channel, r == 0, r == 0 ? "" : err.msg);
+	if (r < 0) {
+		monitor_note_refusal(monitor);
+	}
 }
 
 void monitor_on_kex(struct monitor *monitor, const struct wire *wire)

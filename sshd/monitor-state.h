@@ -37,6 +37,8 @@ struct monitor {
 	bool draining, stopping, logged_in;
 	bool crashed, too_slow, refused, trouble; /* how it ended, for the listener */
 	bool limit_told; /* the audit log knows that max_sessions was hit */
+	unsigned refusals; /* of sessions and forwardings: a level that sinks by one a second */
+	uint64_t refusals_at;
 	struct session **sessions; /* room for session_room of them */
 	struct pollfd *fds; /* room for FIXED_FDS more */
 	size_t session_count, session_room;
@@ -61,6 +63,12 @@ void monitor_begin_ending(struct monitor *monitor);
 
 /* Tells the client why, and gives net a moment to do it. */
 void monitor_end_connection(struct monitor *monitor, const char *text);
+
+/*
+ * A session or a forwarding has come to nothing, which is a line of the audit log: who asks again and again
+ * would fill the disk, and without the log nobody gets a session. So such a connection is ended.
+ */
+void monitor_note_refusal(struct monitor *monitor);
 
 /* net has said what it may not. */
 void monitor_break_rule(struct monitor *monitor, const char *what);

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/proc.h"
 
+#define REFUSALS_MAX 256 /* a browser behind -D is refused a few dozen times a page at the most */
 #define END_USEC UINT64_C(2000000) /* net's time to say goodbye after END */
 
 int monitor_make_pair(int *ret_monitor, int *ret_net)
@@ -136,6 +137,22 @@ void monitor_end_connection(struct monitor *monitor, const char *text)
 {
 	monitor_say(monitor, WIRE_END, WIRE_NO_CHANNEL, 0, text);
 	monitor_begin_ending(monitor);
+}
+
+void monitor_note_refusal(struct monitor *monitor)
+{
+	uint64_t now = io_now_usec();
+	uint64_t sunk = (now - monitor->refusals_at) / USEC;
+
+	monitor->refusals -= sunk < monitor->refusals ? (unsigned)sunk : monitor->refusals;
+	monitor->refusals_at += sunk * USEC;
+	if (++monitor->refusals <= REFUSALS_MAX || monitor->state == WIRE_STATE_ENDING) {
+		return;
+	}
+	monitor_audit(monitor, "limit_hit", json_pack("{s:s}", "limit", "refusals"));
+	limits_note(monitor->options->limits, monitor->options->slot, PENALTY_SESSION_FLOOD);
+	monitor_end_sessions(monitor, "refusals");
+	monitor_end_connection(monitor, "too many requests were refused");
 }
 
 void monitor_break_rule(struct monitor *monitor, const char *what)

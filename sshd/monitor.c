@@ -203,8 +203,12 @@ static void step_forwards(struct monitor *monitor)
 
 	while (monitor->socket >= 0 &&
 		forwards_step(&monitor->forwards, &monitor->context, &wire) > 0) {
+		bool failed = wire.type == WIRE_FAILED;
 		monitor_send(monitor, &wire);
 		wire_fini(&wire);
+		if (failed) {
+			monitor_note_refusal(monitor);
+		}
 	}
 	for (size_t i = 0; i < monitor->session_count && monitor->socket >= 0; i++) {
 		const struct session *session = monitor->sessions[i];
