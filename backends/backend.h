@@ -45,6 +45,11 @@ struct sandbox {
 	pid_t pid; /* the same, for the testkit's outside view */
 	int event; /* readable when poll_exit() has something to say; owned */
 	int pty; /* master of the terminal, or -1; owned; take_fd() it to hand it on */
+	/*
+	 * Set by a process that exits behind destroy() of a command that has ended: it then need not
+	 * wait for what is left when nothing of the sandbox runs any more but is to be removed.
+	 */
+	bool leaving;
 };
 
 /* A socket of the sandbox's own network, for somebody outside. */

@@ -994,7 +994,7 @@ static void bubblewrap_destroy(struct sandbox *base)
 	sandbox = own(base);
 	close_fdp(&base->pty);
 	close_fdp(&base->pidfd);
-	keeper_end(&sandbox->keeper); /* closes base->event */
+	(base->leaving ? keeper_leave : keeper_end)(&sandbox->keeper); /* closes base->event */
 	idrange_release(&sandbox->ids);
 	free(sandbox);
 }

@@ -447,7 +447,7 @@ void gvisor_destroy(struct sandbox *sandbox)
 
 	/* First: the keeper ends when its socket does, and this is a second handle of it. */
 	close_fdp(&gvisor->base.event);
-	keeper_end(&gvisor->keeper);
+	(sandbox->leaving ? keeper_leave : keeper_end)(&gvisor->keeper);
 	close_fdp(&gvisor->base.pidfd);
 	close_fdp(&gvisor->base.pty);
 	free(gvisor);

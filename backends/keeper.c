@@ -563,7 +563,8 @@ static int await_started(struct keeper *keeper, const struct plan *plan, struct 
 		uint64_t now = io_now_usec();
 		r = now < end ? next_message(keeper, (int)((end - now) / 1000) + 1, message, &fd)
 			      : -ETIMEDOUT;
-	} while (r == 0);
+		/* A start that failed is undone before it is told of. */
+	} while (r == 0 || (r > 0 && message->type == KEEPER_GONE));
 	if (r < 0) {
 		return err_set(err, -r, "waiting for the tool to start");
 	}
@@ -794,6 +795,37 @@ void keeper_end(struct keeper *keeper)
 			(void)undo_directory(root, path, keeper->id);
 		}
 	}
+	cgroup_close(&keeper->cgroup);
+	close_fdp(&keeper->tool_pidfd);
+	keeper_init(keeper);
+}
+
+void keeper_leave(struct keeper *keeper)
+{
+	cleanup_free struct keeper_message *message = calloc(1, sizeof(*message));
+	uint64_t end = io_now_usec() + (uint64_t)4 * KEEPER_KILL_MS * 1000;
+	bool gone = false;
+	int r = 0;
+
+	/* Our end of speech is its time to end; it can still be heard. */
+	if (!message || !keeper->exited || keeper->socket < 0 ||
+		shutdown(keeper->socket, SHUT_WR) < 0) {
+		keeper_end(keeper);
+		return;
+	}
+	while (!gone && r >= 0) {
+		uint64_t now = io_now_usec();
+		r = now < end ? next_message(keeper, (int)((end - now) / 1000) + 1, message, NULL)
+			      : -ETIMEDOUT;
+		gone = r > 0 && message->type == KEEPER_GONE;
+	}
+	if (!gone) {
+		keeper_end(keeper);
+		return;
+	}
+	close_fdp(&keeper->socket);
+	close_fdp(&keeper->pty);
+	close_fdp(&keeper->pidfd);
 	cgroup_close(&keeper->cgroup);
 	close_fdp(&keeper->tool_pidfd);
 	keeper_init(keeper);

@@ -118,6 +118,13 @@ int keeper_signal(struct keeper *keeper, int signo);
  */
 void keeper_end(struct keeper *keeper);
 
+/*
+ * The same for a process that is about to exit, once keeper->exited: returns when nothing of the
+ * sandbox runs any more. What is left to remove the keeper removes by itself, as it would if we were
+ * killed now; nobody waits for it but the process that adopts it.
+ */
+void keeper_leave(struct keeper *keeper);
+
 /* What keepers that were killed left behind: undone. Returns how many, or negative errno. */
 int keeper_sweep(const struct host *host);
 

@@ -155,6 +155,7 @@ static int run(const struct compiled *compiled)
 		return cli_fail(CLI_LAUNCH, "%s", err.msg);
 	}
 	r = relay_run(&relay, sandbox, compiled->plan->timeout, &ended);
+	sandbox->leaving = true;
 	backend->destroy(sandbox);
 	return exit_code(r, &ended, compiled->plan);
 }

@@ -587,6 +587,13 @@ static int kill_directory(int dir)
 	return -EBUSY;
 }
 
+void cgroup_strike(const struct cgroup *cgroup)
+{
+	if (cgroup->kill >= 0) {
+		(void)io_write_file(cgroup->kill, "cgroup.kill", "1");
+	}
+}
+
 int cgroup_kill(struct cgroup *cgroup)
 {
 	int r = 0;

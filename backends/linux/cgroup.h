@@ -71,6 +71,9 @@ int cgroup_attach_v2(struct cgroup *cgroup, pid_t pid, struct err *err);
 int cgroup_open_tasks(
 	const struct cgroup *cgroup, int ret_fds[CGROUP_CONTROLLERS], struct err *err);
 
+/* The first blow of cgroup_kill(): all at once where there is a cgroup.kill. Waits for nobody. */
+void cgroup_strike(const struct cgroup *cgroup);
+
 /*
  * Kills all that is inside: cgroup.kill where there is one, else one by one until none is left.
  * Bounded. 0, or -EBUSY when something would not die.

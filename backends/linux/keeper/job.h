@@ -7,7 +7,9 @@
  *			   <-	STARTED with the tool's pidfd, or FAILED
  *	SIGNAL, ASK	   ->
  *			   <-	ANSWER, EXITED
- *	END, or the end	   ->	kill steps, kill, after steps, directory, control groups; exits
+ *	END, or the end	   ->	kill steps, kill
+ *			   <-	GONE: nothing of the sandbox runs any more
+ *				after steps, directory, control groups; exits
  *
  * The copy in a tool's directory (KEEPER_UNDO_FILE) is a job too, of the steps that are left when
  * everybody is dead.
@@ -79,6 +81,7 @@ enum keeper_message_type {
 	KEEPER_FAILED,
 	KEEPER_EXITED,
 	KEEPER_ANSWER,
+	KEEPER_GONE,
 };
 
 struct keeper_message {

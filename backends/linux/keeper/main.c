@@ -111,8 +111,13 @@ static int undo(struct keeper_state *state)
 		(void)kill(-state->tool.pid, SIGKILL);
 		(void)kill(state->tool.pid, SIGKILL);
 	}
+	/* The dead tell us of it, which is sooner than looking whether their group is empty. */
+	cgroup_strike(&state->job.cgroup);
+	keeper_kill_children(&watch);
 	(void)cgroup_kill(&state->job.cgroup);
 	keeper_kill_children(&watch);
+	memset(&state->message, 0, sizeof(state->message));
+	(void)say(state, KEEPER_GONE, 0);
 	fine &= run_steps(state, PLAN_AFTER);
 	keeper_kill_children(&watch);
 	int r = cgroup_remove(&state->job.cgroup);
