@@ -14,7 +14,7 @@
 
 /* Which file at which time: its inode, size and times of change, as one line. */
 struct answers_key {
-	char text[512];
+	char text[1024];
 };
 
 /* The key of the file path as it is now: take it before asking. False when there is no such file. */

@@ -1,13 +1,16 @@
 /*
  * What the engine is told: the plan in the words of docker's and podman's command line.
  *
- *	before	create	the engine checks the image, the mounts and the limits, and runs nothing
- *	tool	start	attached; its streams are the session's, its exit status is the command's
+ *	before	create	docker: the engine checks image, mounts and limits, and runs nothing
+ *	tool	start	docker: attached; its streams are the session's, its exit status is the
+ *			command's
+ *		run	podman: both
  *	kill	kill	by the name that {id} gives
  *	after	rm	also when the server, the tool or the container are gone
  *
- * Creating and starting are two steps, so that no request to create is under way when a session is
- * cut off: what exists then has a name and is removed by it.
+ * With docker, creating and starting are two steps, so that no request to create is under way in the
+ * daemon when a session is cut off: what exists then has a name and is removed by it. Podman has no
+ * daemon: what it was about to do ends with it.
  */
 #include <errno.h>
 #include <string.h>
@@ -209,12 +212,23 @@ static void say_mask(
 	}
 }
 
+static void say_attached(const struct container_builder *b, struct words *words)
+{
+	for (size_t i = 0; b->engine->start[i]; i++) {
+		say(words, b->engine->start[i]);
+	}
+}
+
+/* "create", or "run", which takes what "start" takes besides. */
 static void say_create(const struct container_builder *b, const char *image, struct words *words)
 {
 	const struct plan *plan = b->plan;
 
 	say(words, b->engine->tool);
-	say(words, "create");
+	say(words, b->engine->podman ? "run" : "create");
+	if (b->engine->podman) {
+		say_attached(b, words);
+	}
 	say(words, "--rm");
 	say(words, "--interactive");
 	say(words, "--init");
@@ -260,17 +274,19 @@ int containers_make_steps(struct container_builder *b, const char *image)
 	int r = 0;
 
 	say_create(b, image, &create);
-	say(&start, tool);
-	say(&start, "start");
-	say_two(&start, "--attach", "--interactive");
-	for (size_t i = 0; b->engine->start[i]; i++) {
-		say(&start, b->engine->start[i]);
+	if (b->engine->podman) {
+		b->plan->command = create.list;
+	} else {
+		say(&start, tool);
+		say(&start, "start");
+		say_two(&start, "--attach", "--interactive");
+		say_attached(b, &start);
+		say(&start, CONTAINERS_NAME);
+		b->plan->command = start.list;
+		r = create.failed ? -ENOMEM : plan_add_step(b->plan, PLAN_BEFORE, create.list);
+		strv_free(create.list);
 	}
-	say(&start, CONTAINERS_NAME);
-	r = create.failed || start.failed ? -ENOMEM
-					  : plan_add_step(b->plan, PLAN_BEFORE, create.list);
-	strv_free(create.list);
-	b->plan->command = start.list;
+	r = create.failed || start.failed ? -ENOMEM : r;
 	r = r < 0 ? r : plan_add_step(b->plan, PLAN_KILL, (char *const *)(uintptr_t)kill);
 	r = r < 0 ? r : plan_add_step(b->plan, PLAN_AFTER, (char *const *)(uintptr_t)rm);
 	return r < 0 ? r : containers_tool_env(b->engine, b->host, "{dir}", &b->plan->tool_env);

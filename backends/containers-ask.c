@@ -2,14 +2,16 @@
  * Asking an engine outside of a session: whether it can run here, and what it has for an image.
  */
 #include <errno.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
+#include <unistd.h>
 
+#include "backends/answers.h"
 #include "backends/containers.h"
 #include "backends/foreign.h"
 #include "backends/keeper.h"
+#include "base/io.h"
 
 #define IMAGE_ID "sha256:"
 #define TOOL_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -65,24 +67,18 @@ static int ask_tool(const struct engine *engine, const struct host *host, const 
 
 static int probe_socket(const struct host *host, struct err *err)
 {
-	static const char scheme[] = "unix://";
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	const char *path = host->docker_host + sizeof(scheme) - 1;
-	cleanup_close int fd = -1;
+	cleanup_close int fd = containers_connect(host->docker_host);
 
-	if (strncmp(host->docker_host, scheme, sizeof(scheme) - 1) != 0 ||
-		strlen(path) >= sizeof(address.sun_path)) {
+	if (fd == -EINVAL) {
 		return err_refuse(err, ENOTSUP,
 			"DOCKER_HOST is %s: only a daemon on this host will do, by unix:///PATH",
 			host->docker_host);
 	}
-	(void)strcpy(address.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+	if (fd < 0) {
 		return err_refuse(err, ENOTSUP,
 			"no Docker daemon answers at %s (%s); start dockerd, or say where it is "
 			"with DOCKER_HOST",
-			path, strerror(errno));
+			host->docker_host + strlen("unix://"), strerror(-fd));
 	}
 	return 0;
 }
@@ -113,16 +109,118 @@ bool containers_is_image_id(const char *image)
 		strspn(image + prefix, "0123456789abcdef") == 64;
 }
 
+/*
+ * Podman's store, as a key. What it knows of images by name is in one file, which it replaces with each
+ * change; where that is follows from podman's program and its configuration.
+ */
+static bool find_store(
+	const struct engine *engine, const struct host *host, struct answers_key *ret)
+{
+	const char *const confs[] = {host->containers_storage_conf, "/etc/containers/storage.conf",
+		"/usr/share/containers/storage.conf"};
+	const char *const words[] = {
+		"info", "--format", "{{.Store.GraphRoot}} {{.Store.GraphDriverName}}", NULL};
+	struct answers_key conf = {""};
+	struct answers_key program;
+	struct answers_key both;
+	char tool[KEEPER_TOOL_PATH];
+	char answer[512];
+	char root[256];
+	char driver[32];
+	char path[320];
+	size_t i = 0;
+
+	while (i < ARRAY_SIZE(confs) && (!confs[i][0] || access(confs[i], F_OK) < 0)) {
+		i++;
+	}
+	if (keeper_find_tool(engine->tool, tool) < 0 || !answers_key(tool, &program) ||
+		(i < ARRAY_SIZE(confs) && !answers_key(confs[i], &conf))) {
+		return false;
+	}
+	int n = snprintf(both.text, sizeof(both.text), "%s%s%s\n", program.text, conf.text,
+		host->containers_conf);
+	if (n < 0 || n >= (int)sizeof(both.text)) {
+		return false;
+	}
+	if (!answers_recall("podman-store", &both, answer, sizeof(answer))) {
+		if (ask_tool(engine, host, words, answer, sizeof(answer)) != 0) {
+			return false;
+		}
+		answers_keep("podman-store", &both, answer);
+	}
+	if (sscanf(answer, "%255s %31s", root, driver) != 2) {
+		return false;
+	}
+	(void)snprintf(path, sizeof(path), "%s/%s-images/images.json", root, driver);
+	return answers_key(path, ret);
+}
+
+/*
+ * "ID plain", or "ID volumes" where the image declares a VOLUME: in answer, or why there is none. The
+ * exit status of the tool, or what stands for it. Podman is asked once until its images change.
+ */
+static int ask_podman(const struct engine *engine, const struct host *host, const char *name,
+	char *answer, size_t size)
+{
+	const char *const words[] = {"image", "inspect", "--format",
+		"{{.Id}} {{if .Config.Volumes}}volumes{{else}}plain{{end}}", name, NULL};
+	unsigned char hash[crypto_generichash_BYTES_MIN];
+	char question[64] = "podman-image-";
+	struct answers_key key;
+	bool known = find_store(engine, host, &key);
+
+	(void)crypto_generichash(
+		hash, sizeof(hash), (const unsigned char *)name, strlen(name), NULL, 0);
+	(void)io_hex(hash, sizeof(hash), question + strlen(question));
+	if (known && answers_recall(question, &key, answer, size)) {
+		return 0;
+	}
+	int r = ask_tool(engine, host, words, answer, size);
+	if (known && r == 0) {
+		answers_keep(question, &key, answer);
+	}
+	return r;
+}
+
+static int ask_docker(const struct host *host, const char *name, char *answer, size_t size)
+{
+	char path[512];
+	json_t *image = NULL;
+
+	(void)snprintf(answer, size, "it does not answer");
+	int r = snprintf(path, sizeof(path), "/images/%s/json", name) < (int)sizeof(path)
+		? containers_get(host->docker_host, path, &image)
+		: -EINVAL;
+	if (image) {
+		const char *id = json_string_value(json_object_get(image, "Id"));
+		const char *why = json_string_value(json_object_get(image, "message"));
+		json_t *config = json_object_get(image, "Config");
+		bool plain = json_object_size(json_object_get(config, "Volumes")) == 0;
+		(void)snprintf(answer, size, "%s %s",
+			id            ? id
+				: why ? why
+				      : "",
+			id ? (plain ? "plain" : "volumes") : "");
+	}
+	json_decref(image);
+	return r == 200 ? 0 : r;
+}
+
+static int ask_image(const struct engine *engine, const struct host *host, const char *name,
+	char *answer, size_t size)
+{
+	return engine->podman ? ask_podman(engine, host, name, answer, size)
+			      : ask_docker(host, name, answer, size);
+}
+
 /* The image's id. An image that declares a VOLUME would get a writable place without a bound. */
 static int find_image(const struct engine *engine, const struct host *host, const char *name,
 	char *id, size_t size, struct err *err)
 {
-	const char *const words[] = {"image", "inspect", "--format",
-		"{{.Id}} {{if .Config.Volumes}}volumes{{else}}plain{{end}}", name, NULL};
 	char answer[512];
 	char digest[80];
 	char kind[16];
-	int r = ask_tool(engine, host, words, answer, sizeof(answer));
+	int r = ask_image(engine, host, name, answer, sizeof(answer));
 
 	if (r < 0) {
 		return err_set(err, -r, "asking %s for the image %s", engine->tool, name);

@@ -17,6 +17,7 @@
 #include "backends/keeper.h"
 #include "backends/linux/launcher.h"
 #include "base/io.h"
+#include "base/parse.h"
 #include "base/proc.h"
 
 #define ASK_TIMEOUT_MS 20000
@@ -28,6 +29,7 @@ struct container {
 	struct keeper keeper;
 	struct cgroup cgroup; /* the container's own, for reading */
 	struct sandbox_usage used; /* as last seen: the engine removes the group at the end */
+	char docker_host[sizeof(((struct host *)NULL)->docker_host)];
 	int nudge; /* makes base.event readable when an answer brought the end with it */
 };
 
@@ -49,20 +51,71 @@ static int ask(struct container *container, const char *const *words, char *answ
 	return r;
 }
 
+/*
+ * Podman writes the number of a container's first process to a file, before that is what it will be.
+ * It is taken once it is the init that podman puts there, in the container's control group: by then
+ * the number could be somebody else's.
+ */
+static pid_t find_init(const struct container *container)
+{
+	cleanup_free char *number = NULL;
+	cleanup_free char *id = NULL;
+	cleanup_free char *name = NULL;
+	cleanup_free char *groups = NULL;
+	char path[160];
+	uint64_t pid = 0;
+
+	(void)snprintf(path, sizeof(path), "%s/pid", container->keeper.dir);
+	if (io_read_file(AT_FDCWD, path, 32, &number, NULL) < 0) {
+		return 0;
+	}
+	number[strcspn(number, "\n")] = '\0';
+	(void)snprintf(path, sizeof(path), "%s/cid", container->keeper.dir);
+	if (parse_range(number, 2, INT32_MAX, &pid) < 0 ||
+		io_read_file(AT_FDCWD, path, 128, &id, NULL) < 0) {
+		return 0;
+	}
+	id[strcspn(id, "\n")] = '\0';
+	(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	if (strlen(id) != 64 || io_read_file(AT_FDCWD, path, 64, &name, NULL) < 0 ||
+		strcmp(name, "podman-init\n") != 0) {
+		return 0;
+	}
+	(void)snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
+	return io_read_file(AT_FDCWD, path, 65536, &groups, NULL) == 0 && strstr(groups, id)
+		? (pid_t)pid
+		: 0;
+}
+
 /* The container's first process, as the engine says; 0 when it does not run. */
 static pid_t inspect(struct container *container)
 {
-	const char *const words[] = {container->engine->tool, "container", "inspect", "--format",
-		"{{.State.Running}} {{.State.Pid}}", CONTAINERS_NAME, NULL};
-	char answer[256];
-	char running[8];
-	int pid = 0;
+	char name[64];
+	bool absent = false;
 
-	if (ask(container, words, answer, sizeof(answer)) != 0 ||
-		sscanf(answer, "%7s %d", running, &pid) != 2 || strcmp(running, "true") != 0) {
-		return 0;
+	if (container->engine->podman) {
+		return find_init(container);
 	}
-	return pid > 0 ? pid : 0;
+	(void)snprintf(name, sizeof(name), "cloche-%s", container->keeper.id);
+	return containers_pid(container->docker_host, name, &absent);
+}
+
+/*
+ * Is there nothing more of the container than its name? Then removing it may be left to the keeper.
+ * Podman's status is its own (125 to 127) when it did not come to that.
+ */
+static bool is_over(struct container *container)
+{
+	char name[64];
+	bool absent = false;
+	int code = proc_exit_code(container->keeper.status);
+
+	if (container->engine->podman) {
+		return code < 125;
+	}
+	(void)snprintf(name, sizeof(name), "cloche-%s", container->keeper.id);
+	(void)containers_pid(container->docker_host, name, &absent);
+	return absent;
 }
 
 /*
@@ -85,7 +138,7 @@ static int judge_early_end(struct container *container, struct err *err)
 		return 0;
 	}
 	return err_refuse(err, EIO,
-		"%s did not start the container (%s start ended with %d; what it says is on "
+		"%s did not start the container (%s ended with %d; what it says is on "
 		"standard error)",
 		engine->name, engine->tool, code);
 }
@@ -178,7 +231,8 @@ void containers_destroy(struct sandbox *sandbox)
 	if (!it) {
 		return;
 	}
-	keeper_end(&it->keeper);
+	bool left = sandbox->leaving && it->keeper.exited && is_over(it);
+	(left ? keeper_leave : keeper_end)(&it->keeper);
 	cgroup_close(&it->cgroup);
 	close_fdp(&it->base.event);
 	close_fdp(&it->base.pidfd);
@@ -187,52 +241,70 @@ void containers_destroy(struct sandbox *sandbox)
 	free(it);
 }
 
-/* A terminal is the session's wish, not the plan's: create is told of it here. */
-static int with_terminal(const struct plan *plan, struct plan *ret, struct plan_step **ret_steps)
+/* A terminal is the session's wish, not the plan's. */
+static int add_terminal(char *const *argv, char ***ret)
 {
-	struct plan_step *steps = calloc(plan->step_count, sizeof(*steps));
-	char **words = NULL;
-	int r = steps ? 0 : -ENOMEM;
+	int r = 0;
 
-	for (size_t i = 0; r == 0 && plan->steps[0].argv[i]; i++) {
-		const char *word = plan->steps[0].argv[i];
-		r = strv_append(&words, word);
-		if (r == 0 && strcmp(word, "--interactive") == 0) {
-			r = strv_append(&words, "--tty");
+	for (size_t i = 0; r == 0 && argv[i]; i++) {
+		r = strv_append(ret, argv[i]);
+		if (r == 0 && strcmp(argv[i], "--interactive") == 0) {
+			r = strv_append(ret, "--tty");
 		}
 	}
+	return r;
+}
+
+/* What makes the container is told of it: the first step, or the command. Shares the rest with plan. */
+struct variant {
+	struct plan plan;
+	struct plan_step *steps;
+	char **argv;
+};
+
+static void variant_fini(struct variant *variant)
+{
+	free(variant->steps);
+	strv_free(variant->argv);
+}
+
+static int variant_make(const struct engine *engine, const struct plan *plan, struct variant *ret)
+{
+	ret->plan = *plan;
+	int r = add_terminal(engine->podman ? plan->command : plan->steps[0].argv, &ret->argv);
+
 	if (r < 0) {
-		strv_free(words);
-		free(steps);
 		return r;
 	}
-	memcpy(steps, plan->steps, plan->step_count * sizeof(*steps));
-	steps[0].argv = words;
-	*ret = *plan;
-	ret->steps = steps;
-	*ret_steps = steps;
+	if (engine->podman) {
+		ret->plan.command = ret->argv;
+		return 0;
+	}
+	ret->steps = calloc(plan->step_count, sizeof(*ret->steps));
+	if (!ret->steps) {
+		return -ENOMEM;
+	}
+	memcpy(ret->steps, plan->steps, plan->step_count * sizeof(*ret->steps));
+	ret->steps[0].argv = ret->argv;
+	ret->plan.steps = ret->steps;
 	return 0;
 }
 
 static int start_keeper(struct container *container, const struct plan *plan,
 	const struct host *host, const struct sandbox_stdio *io, struct err *err)
 {
-	struct plan_step *steps = NULL;
-	struct plan patched = *plan;
+	cleanup(variant_fini) struct variant variant = {0};
 	struct keeper_start start = {
 		.plan = plan, .host = host, .io = io, .no_cgroup = true, .errors = -1, .hold = -1};
-	int r = io->pty ? with_terminal(plan, &patched, &steps) : 0;
 
-	if (r < 0) {
-		return err_set(err, -r, "starting the container");
+	if (io->pty) {
+		int r = variant_make(container->engine, plan, &variant);
+		if (r < 0) {
+			return err_set(err, -r, "starting the container");
+		}
+		start.plan = &variant.plan;
 	}
-	start.plan = &patched;
-	r = keeper_start(&start, &container->keeper, err);
-	if (steps) {
-		strv_free(steps[0].argv);
-		free(steps);
-	}
-	return r;
+	return keeper_start(&start, &container->keeper, err);
 }
 
 static int new_container(const struct engine *engine, struct container **ret)
@@ -292,6 +364,7 @@ int containers_start(const struct plan *plan, const struct host *host,
 	if (new_container(engine, &it) < 0) {
 		return err_set(err, ENOMEM, "starting the container");
 	}
+	(void)memcpy(it->docker_host, host->docker_host, sizeof(it->docker_host));
 	r = start_keeper(it, plan, host, io, err);
 	r = r < 0 ? r : make_event(it, err);
 	r = r < 0 ? r : wait_running(it, &pid, err);

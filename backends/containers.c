@@ -33,7 +33,8 @@ static const char *const docker_options[] = {NULL};
 
 /* What podman would add by itself: proxies of ours, temporary places, services of systemd. */
 static const char *const podman_options[] = {"--http-proxy=false", "--read-only-tmpfs=false",
-	"--systemd=false", "--sdnotify=ignore", "--image-volume=ignore", NULL};
+	"--systemd=false", "--sdnotify=ignore", "--image-volume=ignore", "--pidfile", "{dir}/pid",
+	NULL};
 
 static const struct engine engines[] = {
 	{"docker", "docker", false, docker_options, docker_start, "--until=0s", LAYERS, {KEPT}},

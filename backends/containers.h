@@ -4,11 +4,14 @@
  *
  *	containers.c		the rows, what each promises, and the backends
  *	containers-ask.c	asking an engine: can it run here, what is the image's id
+ *	containers-http.c	asking docker's daemon itself
  *	containers-plan.c	what a container has: mounts, limits, files
  *	containers-argv.c	the same in the engine's words
  *	containers-run.c	a session's life
  */
 #pragma once
+
+#include <jansson.h>
 
 #include "backends/backend.h"
 
@@ -59,6 +62,20 @@ const char *containers_last_line(char *text);
 
 /* Is this an image's id ("sha256:" and 64 digits) and not a name? NULL is none. */
 bool containers_is_image_id(const char *image);
+
+/* ---- containers-http.c ---- */
+
+/* A connection to the daemon, which must be on this host (unix:///PATH): a descriptor, or negative errno. */
+int containers_connect(const char *docker_host);
+
+/*
+ * GETs path from the daemon. Returns the status (200, 404, ...) with its JSON, which may be NULL and is
+ * the caller's to json_decref(); or negative errno.
+ */
+int containers_get(const char *docker_host, const char *path, json_t **ret);
+
+/* The first process of the container called name, or 0. *ret_absent: the daemon says there is none of that name. */
+pid_t containers_pid(const char *docker_host, const char *name, bool *ret_absent);
 
 /* ---- containers-plan.c ---- */
 

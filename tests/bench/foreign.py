@@ -121,9 +121,12 @@ def gvisor(cloche, _):
 def container(backend, cloche):
     """ENGINE run, in one command, with the options that the plan creates its container with."""
     with engines.engine_of(backend), planned(cloche, backend, IMAGE) as (plan, directory, fill):
-        create = next(step["argv"] for step in plan["steps"] if step["when"] == "before")
-        at = create.index("--cidfile")
-        words = [create[0], "run", *create[2:at], *create[at + 2:]]
+        create = next((step["argv"] for step in plan["steps"] if step["when"] == "before"),
+                      plan["command"])
+        words = [create[0], "run", *create[2:]]
+        for own in ("--cidfile", "--pidfile"):
+            if own in words:
+                del words[words.index(own):words.index(own) + 2]
         yield lambda number: spent([fill(word, number) for word in words])
 
 
