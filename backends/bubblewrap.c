@@ -26,11 +26,13 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "backends/foreign.h"
 #include "backends/keeper.h"
 #include "backends/linux/filter.h"
 #include "backends/linux/idrange.h"
+#include "backends/linux/kernel.h"
 #include "backends/linux/launcher.h"
 #include "backends/native-view.h"
 #include "base/buf.h"
@@ -968,12 +970,21 @@ static int bubblewrap_signal(struct sandbox *base, int signo)
 	return kill(-base->pid, signo) < 0 ? -errno : 0;
 }
 
+/*
+ * bwrap turns a signal into 128 and its number, which a command may also exit with. The kernel knows
+ * which it was; only where both say the same is it believed.
+ */
 static int bubblewrap_poll_exit(struct sandbox *base, struct sandbox_exit *ret)
 {
 	int r = keeper_poll(&own(base)->keeper);
+	int status = 0;
 
 	if (r == 1) {
 		*ret = keeper_exit(&own(base)->keeper);
+		if (kernel_pidfd_status(base->pidfd, &status) && WIFSIGNALED(status) &&
+			proc_exit_code(status) == proc_exit_code(ret->status)) {
+			ret->status = status;
+		}
 	}
 	return r;
 }

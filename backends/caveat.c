@@ -143,7 +143,10 @@ const struct caveat_info caveat_table[] = {
 		"the view of files is kept by mounts alone: no Landlock rules repeat it",
 		"use native"},
 	{"bubblewrap.exit_status", NONE, CAVEAT_INFO,
-		"a command that a signal ended is reported with exit status 128 + signal", NULL},
+		"on a kernel before 6.15 a command that a signal ended is reported with exit "
+		"status "
+		"128 + signal",
+		NULL},
 	{"bubblewrap.no_overlay", CAPABILITY_FS_WRITE_EPHEMERAL, CAVEAT_INFO,
 		"throw-away writes are taken by the home directory and the scratch places only, "
 		"each "

@@ -7,7 +7,9 @@
 #include <linux/sched.h>
 #include <linux/types.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -79,6 +81,28 @@ static inline long kernel_clone3_run(
 #else
 #error "clone3 with a stack is written for x86-64 and arm64 only"
 #endif
+}
+
+/* PIDFD_GET_INFO of pidfd_open(2), whose exit status came with Linux 6.15 */
+#define KERNEL_PIDFD_INFO_EXIT (UINT64_C(1) << 3)
+struct kernel_pidfd_info {
+	uint64_t mask, cgroup;
+	uint32_t pid, tgid, ppid, ruid, rgid, euid, egid, suid, sgid, fsuid, fsgid;
+	int32_t exit_code;
+};
+#define KERNEL_PIDFD_GET_INFO _IOWR(0xff, 11, struct kernel_pidfd_info)
+
+/* How a process has ended that somebody else has waited for. False where the kernel does not tell. */
+static inline bool kernel_pidfd_status(int pidfd, int *ret_status)
+{
+	struct kernel_pidfd_info info = {.mask = KERNEL_PIDFD_INFO_EXIT};
+
+	if (ioctl(pidfd, KERNEL_PIDFD_GET_INFO, &info) < 0 ||
+		!(info.mask & KERNEL_PIDFD_INFO_EXIT)) {
+		return false;
+	}
+	*ret_status = info.exit_code;
+	return true;
 }
 
 /* open_tree(2), move_mount(2), mount_setattr(2), fsopen(2) */
