@@ -362,6 +362,22 @@ static int learn(const struct options *options, const struct column *column)
 	return 0;
 }
 
+/* The second session's target, which is not held to anything. */
+static int prepare_peer(const struct options *options, struct target *target, struct target *ret,
+	const struct ground *ground, struct err *err)
+{
+	struct capability_set ignored;
+	int r = target_parse(options->peer, options->identity, ret, err);
+
+	if (r == 0 && ret->kind == TARGET_PLAN) {
+		r = prepare(options, ret, ground, &ignored, err);
+	}
+	if (r == 0 && strv_appendf(&target->additions, "second session: %s", options->peer) < 0) {
+		r = err_set(err, ENOMEM, "measuring");
+	}
+	return r;
+}
+
 static int measure_target(const struct options *options, struct column *column,
 	struct ground *ground, struct err *err)
 {
@@ -377,11 +393,16 @@ static int measure_target(const struct options *options, struct column *column,
 		.watch = &watch,
 		.police = true,
 	};
+	cleanup(target_fini) struct target peer = {0};
 	struct capability_set declared = {0};
 	int r = target_parse(column->name, options->identity, &column->target, err);
 
 	column->target.without = options->without;
 	r = r < 0 ? r : prepare(options, &column->target, ground, &declared, err);
+	if (r == 0 && options->peer) {
+		r = prepare_peer(options, &column->target, &peer, ground, err);
+		how.peer = &peer;
+	}
 	if (column->manifest.declares) {
 		declared = column->manifest.promises;
 	}

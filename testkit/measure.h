@@ -20,6 +20,7 @@ struct measure_options {
 		*control; /* controls that were taken before, borrowed; NULL: take them */
 	unsigned timeout_ms; /* for each run of the client */
 	const struct run_watch *watch; /* or NULL: who is told what happens meanwhile */
+	const struct target *peer; /* what the second session is, borrowed; NULL: the same target */
 	bool police; /* compare the host before and after */
 };
 

@@ -160,6 +160,13 @@ static int set_identity(struct options *options, const char *value, struct err *
 	return 0;
 }
 
+static int set_peer(struct options *options, const char *value, struct err *err)
+{
+	(void)err;
+	options->peer = value;
+	return 0;
+}
+
 static int set_client(struct options *options, const char *value, struct err *err)
 {
 	(void)err;
@@ -249,6 +256,10 @@ static const struct {
 	{"list", 'l', NULL, "list the probes", set_list},
 	{"run-timeout", 0, "TIME", "the longest a run of the client may take", set_timeout},
 	{"identity", 'i', "FILE", "key file for ssh", set_identity},
+	{"peer", 0, "TARGET",
+		"what the second session is, where two sessions attack each other: another user's "
+		"login, say; without it the target again",
+		set_peer},
 	{"client", 0, "FILE", "the client to run", set_client},
 	{"canary-dir", 0, "DIR", "where the canaries lie; a place that the target can see",
 		set_canaries},

@@ -115,9 +115,40 @@ def our_channels():
         shut = [name for name in OUTSIDE if name in got] + ["H.kill-client", "H.user-name"]
         equal({name: got[name] for name in shut if got[name] != "SHUT"}, {}, "observed")
         equal([got["H.status"], got["H.streams"]], ["OPEN", "OPEN"], "fidelity")
-        met = {name: seen for name, seen in observed(report, "C.").items()
-               if seen in ("OPEN", "LEAK", "LYING")}
-        equal(met, {}, "two sessions")
+        equal(met(report), {}, "two sessions")
+
+
+def met(report):
+    return {name: seen for name, seen in observed(report, "C.").items() if seen in ("OPEN", "LEAK", "LYING")}
+
+
+def second(server, user):
+    return ["--peer", f"ssh://{user}@127.0.0.1:{server.port}"]
+
+
+@case("of two logins of two users of our server neither reaches the other")
+def two_users():
+    server = Cloche()
+    server.users["other"] = {"profile": "lab", "authorized_keys": [server.path("authorized_keys")]}
+    with server:
+        config = server.configure()
+        report, _ = measure(server, *second(server, "other"), "--config", config, "--profile", "lab")
+        equal(met(report), {}, "lab against other")
+        got = observed(report, "C.")
+        check(list(got.values()).count("SHUT") >= 15, got)
+        check(any("other@" in line for line in report["target"]["additions"]), report["target"])
+
+
+@case("two users without a sandbox reach each other wherever users do, and are told apart")
+def two_users_without():
+    user = "exec:setpriv --reuid={} --regid={} --clear-groups {{client}}"
+    result = run([HOST, "--target", user.format(65534, 65534), "--peer", user.format(65529, 65529),
+                  "--format", "json"])
+    got = observed(json.loads(result.out), "C.")
+    for name in ("C.see", "C.tcp", "C.unix-abstract", "C.tmp", "C.namespaces", "C.network"):
+        equal(got[name], "OPEN", name)
+    equal([got["C.user"], got["C.signal"]], ["SHUT", "SHUT"], "what the user id parts")
+    check(got["C.memory"] != "OPEN" and got["C.trace"] != "OPEN", got)
 
 
 if __name__ == "__main__":
