@@ -592,6 +592,7 @@ struct start {
 	mode_t *kinds; /* of each mount's source: S_IFDIR, S_IFREG for all else, 0: absent */
 	int control; /* our end of cloche-init's socket */
 	int errors; /* our end of bwrap's standard error */
+	struct keeper_ready ready; /* starts while all this is opened */
 };
 
 static void start_fini(struct start *start)
@@ -602,6 +603,7 @@ static void start_fini(struct start *start)
 	free(start->kinds);
 	close_fdp(&start->control);
 	close_fdp(&start->errors);
+	keeper_ready_fini(&start->ready);
 }
 
 /* Takes fd over. number: behind the name, or -1. */
@@ -891,7 +893,8 @@ static int run(
 {
 	const struct plan *plan = start->plan;
 	bool own = plan->uid_map[0].own;
-	const struct keeper_start given = {.plan = plan,
+	struct plan without_files = *plan;
+	const struct keeper_start given = {.plan = &without_files,
 		.host = host,
 		.io = start->io,
 		.fds = start->fds,
@@ -902,7 +905,11 @@ static int run(
 		.uid = own ? 0 : sandbox->ids.base + plan->uid_map[0].offset,
 		.gid = own ? 0 : sandbox->ids.base + plan->uid_map[0].offset,
 		.errors = start->fds[2].fd,
+		.ready = &start->ready,
 		.hold = sandbox->ids.lock};
+
+	/* What bwrap is told it reads from a descriptor, of which {fd:args} is the text. */
+	without_files.file_count = 0;
 	int r = keeper_start(&given, &sandbox->keeper, err);
 
 	if (r < 0) {
@@ -922,7 +929,7 @@ static int bubblewrap_start(const struct plan *plan, const struct host *host,
 	const struct sandbox_stdio *io, struct sandbox **ret_sandbox, struct err *err)
 {
 	cleanup(start_fini) struct start start = {
-		.plan = plan, .io = io, .control = -1, .errors = -1};
+		.plan = plan, .io = io, .control = -1, .errors = -1, .ready = {-1, -1}};
 	struct bubblewrap *sandbox = calloc(1, sizeof(*sandbox));
 	int r = 0;
 
@@ -934,7 +941,10 @@ static int bubblewrap_start(const struct plan *plan, const struct host *host,
 		.backend = &backend_bubblewrap, .pidfd = -1, .event = -1, .pty = -1};
 	sandbox->ids.lock = -1;
 	keeper_init(&sandbox->keeper);
-	r = plan->uid_map[0].own ? 0 : idrange_take(host, &sandbox->ids, err);
+	r = keeper_prepare(&start.ready, err);
+	if (r == 0 && !plan->uid_map[0].own) {
+		r = idrange_take(host, &sandbox->ids, err);
+	}
 	r = r < 0 ? r : open_channels(&start, err);
 	r = r < 0 ? r : open_mounts(&start, err);
 	r = r < 0 ? r : add_filter(&start, err);

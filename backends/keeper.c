@@ -483,9 +483,9 @@ static int spawn(int socket, pid_t *ret_pid)
 	return -r;
 }
 
-/* A keeper without a job. Sets socket and pidfd. */
-static int spawn_keeper(struct keeper *keeper, struct err *err)
+int keeper_prepare(struct keeper_ready *ret, struct err *err)
 {
+	cleanup(keeper_ready_fini) struct keeper_ready ready = {.socket = -1, .pidfd = -1};
 	cleanup_close int theirs = -1;
 	int pair[2];
 	pid_t pid = 0;
@@ -497,15 +497,46 @@ static int spawn_keeper(struct keeper *keeper, struct err *err)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
 		return err_set(err, errno, "making the keeper's socket");
 	}
-	keeper->socket = pair[0];
+	ready.socket = pair[0];
 	theirs = fcntl(pair[1], F_DUPFD_CLOEXEC, 10);
 	(void)close(pair[1]);
 	r = theirs < 0 ? -errno : spawn(theirs, &pid);
 	if (r < 0) {
 		return err_set(err, -r, "starting the keeper");
 	}
-	keeper->pidfd = proc_pidfd(pid);
-	return keeper->pidfd < 0 ? err_set(err, -keeper->pidfd, "holding the keeper") : 0;
+	ready.pidfd = proc_pidfd(pid);
+	if (ready.pidfd < 0) {
+		return err_set(err, -ready.pidfd, "holding the keeper");
+	}
+	*ret = ready;
+	ready = (struct keeper_ready){.socket = -1, .pidfd = -1};
+	return 0;
+}
+
+void keeper_ready_fini(struct keeper_ready *ready)
+{
+	int status = 0;
+
+	close_fdp(&ready->socket);
+	if (ready->pidfd >= 0 && proc_wait(ready->pidfd, KEEPER_KILL_MS, &status) < 0) {
+		(void)proc_signal(ready->pidfd, SIGKILL);
+		(void)proc_wait(ready->pidfd, KEEPER_KILL_MS, &status);
+	}
+	close_fdp(&ready->pidfd);
+}
+
+/* A keeper without a job: the one that is given, or a new one. Sets socket and pidfd. */
+static int take_keeper(struct keeper *keeper, struct keeper_ready *given, struct err *err)
+{
+	struct keeper_ready fresh = {.socket = -1, .pidfd = -1};
+	struct keeper_ready *ready = given && given->socket >= 0 ? given : &fresh;
+	int r = ready == &fresh ? keeper_prepare(&fresh, err) : 0;
+
+	if (r == 0) {
+		keeper->socket = take_fd(&ready->socket);
+		keeper->pidfd = take_fd(&ready->pidfd);
+	}
+	return r;
 }
 
 /*
@@ -597,7 +628,7 @@ static int start(struct making *making, struct err *err)
 	if (r == 0 && given->io->pty && !given->own_terminal) {
 		r = make_terminal(making, err);
 	}
-	r = r < 0 ? r : spawn_keeper(keeper, err);
+	r = r < 0 ? r : take_keeper(keeper, given->ready, err);
 	if (r < 0) {
 		return r;
 	}
@@ -759,7 +790,8 @@ static bool undo_directory(int root, const char *root_path, const char *name)
 		(void)snprintf(keeper.dir, sizeof(keeper.dir), "%s/%s", root_path, name);
 		return tree_remove(dir, keeper.dir) == 0;
 	}
-	if (spawn_keeper(&keeper, NULL) == 0 && send_job(keeper.socket, &job, &dir, 1, NULL) == 0) {
+	if (take_keeper(&keeper, NULL, NULL) == 0 &&
+		send_job(keeper.socket, &job, &dir, 1, NULL) == 0) {
 		(void)proc_wait(keeper.pidfd, undo_bound(job.step_count), &status);
 	}
 	keeper_job_fini(&job);

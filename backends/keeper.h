@@ -35,6 +35,20 @@ struct keeper_fd {
 	int fd;
 };
 
+/*
+ * A keeper that has no job yet. Its program starts while its server still opens what the tool will
+ * need; it ends when its socket does.
+ */
+struct keeper_ready {
+	int socket, pidfd; /* -1: none */
+};
+
+/* Starts one. 0 or negative errno with err naming the step. */
+int keeper_prepare(struct keeper_ready *ret, struct err *err);
+
+/* Ends one that was not used. Accepts one that was. */
+void keeper_ready_fini(struct keeper_ready *ready);
+
 /* What a start needs besides the plan. All borrowed. */
 struct keeper_start {
 	const struct plan *plan;
@@ -55,6 +69,7 @@ struct keeper_start {
 	uid_t uid;
 	gid_t gid;
 	int errors; /* the tool's standard error instead of io's, or -1; borrowed */
+	struct keeper_ready *ready; /* taken over; NULL: one is started */
 	int hold; /* held open by the keeper until all is undone (a lock), or -1; borrowed */
 };
 
