@@ -35,6 +35,7 @@ struct monitor {
 	uint64_t trim_at; /* when unused memory is given back */
 	uint64_t settle_at; /* when a connection without sessions is ended by a stopping server */
 	bool draining, stopping, logged_in;
+	bool cut; /* the operator has ended a session, and what it shared with others goes too */
 	bool crashed, too_slow, refused, trouble; /* how it ended, for the listener */
 	bool limit_told; /* the audit log knows that max_sessions was hit */
 	unsigned refusals; /* of sessions and forwardings: a level that sinks by one a second */

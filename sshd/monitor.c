@@ -125,13 +125,32 @@ static void on_socket(struct monitor *monitor)
 	handlers[wire.type](monitor, &wire);
 }
 
+/*
+ * What a session has left in the background of a shared sandbox goes on without it, and without a session
+ * nobody would see it any more: an operator who ends one ends the connection.
+ */
+static void look_at_roster(struct monitor *monitor)
+{
+	bool killed = false;
+
+	for (size_t i = 0; i < monitor->session_count; i++) {
+		struct session *session = monitor->sessions[i];
+		session_look_at_roster(&monitor->context, session);
+		killed = killed || (session->cause && strcmp(session->cause, "killed") == 0);
+	}
+	if (killed && policy_shares(monitor->context.login.profile)) {
+		monitor->cut = monitor->draining = true;
+		monitor_end_sessions(monitor, "killed");
+	}
+}
+
 static void on_signals(struct monitor *monitor)
 {
 	struct signalfd_siginfo info;
 
 	while (read(monitor->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-		for (size_t i = 0; info.ssi_signo == SIGUSR2 && i < monitor->session_count; i++) {
-			session_look_at_roster(&monitor->context, monitor->sessions[i]);
+		if (info.ssi_signo == SIGUSR2) {
+			look_at_roster(monitor);
 		}
 		monitor->draining = monitor->draining || info.ssi_signo != SIGUSR2;
 		if (info.ssi_signo != SIGTERM || monitor->stopping) {
@@ -232,12 +251,13 @@ static bool any_running(const struct monitor *monitor)
 }
 
 /*
- * While the server stops, a connection without sessions is ended; a moment later, because a client
+ * While the server stops, or once the connection is cut, a connection without sessions is ended; a moment later, because a client
  * that is cut off before it has closed its channel forgets the output and status it was sent.
  */
 static void watch_stop(struct monitor *monitor, uint64_t now)
 {
-	bool over = monitor->stopping || (monitor->draining && monitor->session_count == 0);
+	bool over = monitor->stopping || monitor->cut ||
+		(monitor->draining && monitor->session_count == 0);
 
 	if (!over || monitor->state == WIRE_STATE_ENDING || any_running(monitor)) {
 		monitor->settle_at = UINT64_MAX;
@@ -246,7 +266,9 @@ static void watch_stop(struct monitor *monitor, uint64_t now)
 	}
 	if (now >= monitor->settle_at) {
 		monitor->settle_at = UINT64_MAX;
-		monitor_end_connection(monitor, "the server is stopping");
+		monitor_end_connection(monitor,
+			monitor->cut ? "this connection was ended by the operator"
+				     : "the server is stopping");
 	}
 }
 

@@ -9,7 +9,8 @@ import re
 import socket
 import time
 
-from lib import BUILD, Cloche, case, check, echoes, equal, eventually, finish, keygen, main, run
+from lib import (BUILD, Cloche, case, check, echoes, equal, eventually, finish, keygen, main, read_line, run,
+                 sandbox_processes)
 
 CLOCHE = os.path.join(BUILD, "cli", "cloche")
 
@@ -86,6 +87,19 @@ def kill():
               [("kill", target, "maintenance at noon", os.getuid(), True)], "who told it")
         finish(end)
         finish(keep)
+
+
+@case("killing a session of a shared sandbox ends what was left in its background, and the connection")
+def shared():
+    profile = {"readable": ["/usr"], "write": "ephemeral", "pids": 64, "memory": "256M", "share": "connection"}
+    with Cloche(profiles={"lab": profile}) as server, server.master() as mux:
+        equal(server.ssh("setsid sleep 1000 >/dev/null 2>&1 </dev/null & true", *mux).code, 0, "start")
+        client = server.open("echo ready; exec cat", *mux)
+        equal(read_line(client.stdout), b"ready\n", "a session")
+        target = sessions(server)["sessions"][0]["id"]
+        equal(cloche(server, "sessions", "kill", target).code, 0, "kill")
+        eventually(lambda: not sandbox_processes(server), "an end of all that ran", 20)
+        check(client.wait(20) != 0, "it ended as if all were well")
 
 
 @case("drain lets sessions end by themselves, takes no new ones, and then the server is gone")
