@@ -12,7 +12,8 @@
 /*
  * Is code the one of this user (with a totp line; name is a file name)? False as well, and said on the log,
  * when the secret cannot be opened or its use not be written down. Nothing is written when count is false:
- * then another part of the same answer was wrong, and the code stays good.
+ * then another part of the same answer was wrong, and the code stays good. With proven the user has shown
+ * something else before: wrong codes are counted then, and after some in a row none is good for a while.
  */
 bool auth_code_verify(const struct config *config, const struct config_user *user, uid_t owner,
-	const char *code, bool count);
+	const char *code, bool count, bool proven);

@@ -768,6 +768,7 @@ enum auth_answer auth_check_answer(
 	unsigned due = find_due(auth);
 	const char *line = auth->user ? auth->user->password : NULL;
 	bool good = due != 0;
+	bool proven = auth->passed.count > 0 || (due & AUTH_PROMPT_PASSWORD);
 	const char *reason = !auth->user ? "unknown_user" : "method_not_now";
 	/* The work is done for everybody who was asked, and what is due decides. */
 	if ((prompts & AUTH_PROMPT_PASSWORD) && !password_verify(line, password, size) &&
@@ -776,7 +777,8 @@ enum auth_answer auth_check_answer(
 		reason = "wrong_password";
 	}
 	if ((due & AUTH_PROMPT_CODE) &&
-		!auth_code_verify(auth->config, auth->user, auth->owner, code, good) && good) {
+		!auth_code_verify(auth->config, auth->user, auth->owner, code, good, proven) &&
+		good) {
 		good = false;
 		reason = "wrong_code";
 	}

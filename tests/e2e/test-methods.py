@@ -191,6 +191,32 @@ def codes():
         check(code not in text.split() and WORD not in text, "a secret is in a log")
 
 
+@case("who has the first half cannot try all codes: after five in a row none is good for a while")
+def guessed():
+    with people() as server:
+        record = server.path("state/totp/code")
+
+        def attempt(*words):
+            return login(server, "code", "keyboard-interactive", *words)
+        # Who has nothing makes nobody wait.
+        for _ in range(6):
+            refused(attempt("wrong", "000000"), "a wrong password")
+        steady()
+        equal(attempt(WORD, server.totp.code()).text, "in", "after wrong passwords")
+        for _ in range(5):
+            refused(attempt(WORD, "000000"), "a wrong code")
+        check("5 wrong codes in a row" in server.log_text(), "said on the log")
+        refused(attempt(WORD, server.totp.code(1)), "the right one, too early")
+        # As it is half a minute later.
+        with open(record) as file:
+            last, failures, failed_at = file.read().split()
+        equal(int(failures), 5, "who waits is not counted")
+        server.write("state/totp/code", f"{last} {failures} {int(failed_at) - 31:020}")
+        equal(attempt(WORD, server.totp.code(1)).text, "in", "the right one, later")
+        with open(record) as file:
+            equal(int(file.read().split()[1]), 0, "begun anew")
+
+
 @case("without the key of the seals, or a place to write codes down, no code is accepted")
 def broken():
     with people() as server:
