@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/strv.h"
+#include "session/record.h"
 
 #define USEC UINT64_C(1000000)
 #define LIMIT_GRACE_MS 2000
@@ -137,67 +138,6 @@ static void close_three(int fds[3])
 	for (int i = 0; i < 3; i++) {
 		close_fdp(&fds[i]);
 	}
-}
-
-static json_t *list_capabilities(struct capability_set set)
-{
-	enum capability list[CAPABILITY_COUNT];
-	size_t count = capability_set_list(set, list);
-	json_t *array = json_array();
-
-	for (size_t i = 0; array && i < count; i++) {
-		(void)json_array_append_new(array, json_string(capability_name(list[i])));
-	}
-	return array;
-}
-
-static json_t *list_caveats(const struct plan *plan)
-{
-	json_t *array = json_array();
-
-	for (size_t i = 0; array && i < plan->caveat_count; i++) {
-		(void)json_array_append_new(array, audit_text(plan->caveats[i].code));
-	}
-	return array;
-}
-
-static int audit_start(const struct session_context *context, const struct session *session,
-	enum policy_kind kind, const char *command, const struct plan *plan, struct err *err)
-{
-	const struct policy_login *login = &context->login;
-	bool forced = login->key && login->key->command;
-	json_t *fields = json_pack(
-		"{s:i, s:o, s:o, s:o, s:s, s:o, s:b, s:b, s:s, s:s, s:o, s:o, s:o}", "channel",
-		(int)session->channel, "user", audit_text(login->name), "identity",
-		audit_text(login->identity), "profile", audit_text(login->profile->name), "kind",
-		policy_kind_name(kind), "command", audit_text(command), "forced", (int)forced,
-		"pty", (int)session->pty, "backend", plan->backend, "plan", plan->digest, "uses",
-		list_capabilities(plan->uses), "caveats", list_caveats(plan), "proof",
-		context->gate->measured ? audit_text(context->gate->proof) : json_null());
-
-	if (!fields) {
-		return err_set(err, ENOMEM, "making a line of the audit log");
-	}
-	return audit_event(context->audit, "session_start", fields, err);
-}
-
-static void audit_refused(
-	const struct session_context *context, const struct session *session, const struct err *err)
-{
-	json_t *fields = json_pack("{s:i, s:o, s:o, s:o}", "channel", (int)session->channel, "user",
-		audit_text(context->login.name), "profile",
-		audit_text(context->login.profile->name), "reason", audit_text(err->msg));
-
-	/* What is refused needs no line on the disk before it; a failing log is said elsewhere. */
-	(void)audit_event(context->audit, "session_refused", fields, NULL);
-}
-
-static void audit_limit(
-	const struct session_context *context, const struct session *session, const char *limit)
-{
-	json_t *fields = json_pack("{s:i, s:s}", "channel", (int)session->channel, "limit", limit);
-
-	(void)audit_event(context->audit, "limit_hit", fields, NULL);
 }
 
 /* A user whose sessions went over their limits again and again waits, wherever they come from. */
@@ -430,7 +370,7 @@ static int start_checked(const struct session_context *context, struct session *
 	}
 	int r = make_plan(context, session, kind, command, &session->backend, &plan, err);
 	r = r ? r : check_gate(context->gate, plan, err);
-	r = r ? r : audit_start(context, session, kind, command, plan, err);
+	r = r ? r : record_start(context, session, kind, command, plan, err);
 	if (r < 0) {
 		return r;
 	}
@@ -453,21 +393,21 @@ int session_start(const struct session_context *context, struct session *session
 	assert(session->state == SESSION_OPEN);
 	int r = check_penalty(context, err);
 	if (r < 0) {
-		audit_limit(context, session, "penalties");
-		audit_refused(context, session, err);
+		record_limit(context, session, "penalties");
+		record_refused(context, session, err);
 		return r;
 	}
 	r = add_to_limits(context, &reason);
 	if (r < 0) {
 		(void)err_refuse(err, EUSERS, "%s", reason);
-		audit_limit(context, session, "sessions");
-		audit_refused(context, session, err);
+		record_limit(context, session, "sessions");
+		record_refused(context, session, err);
 		return r;
 	}
 	r = start_checked(context, session, kind, command, ret_fds, ret_count, err);
 	if (r < 0) {
 		limits_remove_session(context->limits, context->slot);
-		audit_refused(context, session, err);
+		record_refused(context, session, err);
 		return r;
 	}
 	session->deaf = kind == POLICY_SUBSYSTEM;
@@ -594,7 +534,7 @@ static void watch_limit(const struct session_context *context, struct session *s
 	if (now >= since + limit) {
 		(void)snprintf(
 			text, sizeof(text), "%s of %s reached; this session ends", words, whole);
-		audit_limit(context, session, cause);
+		record_limit(context, session, cause);
 		session_end(session, cause, LIMIT_GRACE_MS, text);
 		return;
 	}
@@ -623,24 +563,6 @@ static const char *find_cause(const struct session *session, int result, int sta
 		return "sandbox_died";
 	}
 	return WIFSIGNALED(status) ? "signal" : "exited";
-}
-
-static void audit_end(const struct session_context *context, const struct session *session,
-	const struct session_news *news, const char *cause, const struct sandbox_usage *usage,
-	uint64_t now)
-{
-	json_t *fields = json_pack(
-		"{s:i, s:s, s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "channel",
-		(int)session->channel, "sandbox", session->sandbox->id, "cause", cause, "status",
-		news->signal[0] ? json_null() : json_integer(news->status), "signal",
-		news->signal[0] ? json_string(news->signal) : json_null(), "duration_usec",
-		(json_int_t)(now - session->started), "cpu_usec", (json_int_t)usage->cpu_usec,
-		"memory_peak", (json_int_t)usage->memory_peak, "pids_peak",
-		(json_int_t)usage->pids_peak, "disk_used", (json_int_t)usage->disk_used,
-		"oom_kills", (json_int_t)usage->oom_kills, "pids_refused",
-		(json_int_t)usage->pids_refused, "boot_usec", (json_int_t)usage->boot_usec);
-
-	(void)audit_event(context->audit, "session_end", fields, NULL);
 }
 
 static const char *notice_of_cause(const char *cause)
@@ -698,14 +620,14 @@ static void finish(const struct session_context *context, struct session *sessio
 		(void)snprintf(news->text, sizeof(news->text), "%s", notice_of_cause(cause));
 	}
 	if (usage.oom_kills > 0) {
-		audit_limit(context, session, "memory");
+		record_limit(context, session, "memory");
 		limits_note(context->limits, context->slot, PENALTY_OOM);
 	}
 	if (usage.pids_refused > 0) {
-		audit_limit(context, session, "pids");
+		record_limit(context, session, "pids");
 		limits_note(context->limits, context->slot, PENALTY_FORK_BOMB);
 	}
-	audit_end(context, session, news, cause, &usage, now);
+	record_end(context, session, news, cause, &usage, now);
 	session->state = SESSION_OVER;
 }
 
