@@ -51,6 +51,7 @@ void record_refused(
 		audit_text(context->login.name), "profile",
 		audit_text(context->login.profile->name), "reason", audit_text(err->msg));
 
+	refusals_add(context->refusals, session->channel, "session", 1, err->msg);
 	/* What is refused needs no line on the disk before it; a failing log is said elsewhere. */
 	(void)audit_event(context->audit, "session_refused", fields, NULL);
 }

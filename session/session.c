@@ -13,6 +13,7 @@
 #include "base/io.h"
 #include "base/strv.h"
 #include "session/record.h"
+#include "session/use.h"
 
 #define USEC UINT64_C(1000000)
 #define LIMIT_GRACE_MS 2000
@@ -80,6 +81,9 @@ int session_set_env(const struct session_context *context, struct session *sessi
 	const char *name, const char *value)
 {
 	if (!policy_accepts_env(context->login.profile, name, value)) {
+		char text[128];
+		(void)snprintf(text, sizeof(text), "the variable %s is not taken", name);
+		refusals_add(context->refusals, session->channel, "accept_env", 1, text);
 		return -EPERM;
 	}
 	if (!strv_getenv(session->env, name) && strv_length(session->env) >= POLICY_MAX_ENV) {
@@ -92,6 +96,8 @@ int session_set_pty(const struct session_context *context, struct session *sessi
 	const char *term, const struct winsize *size)
 {
 	if (!policy_allows_pty(&context->login)) {
+		refusals_add(context->refusals, session->channel, "pty", 1,
+			"profile or key give no terminal");
 		return -EPERM;
 	}
 	session->pty = true;
@@ -108,6 +114,7 @@ int session_set_agent(const struct session_context *context, struct session *ses
 	struct err err = {0};
 
 	if (policy_check_forward(&context->login, POLICY_FORWARD_AGENT, "", 0, &err) < 0) {
+		refusals_add(context->refusals, session->channel, "forward", 1, err.msg);
 		return -EPERM;
 	}
 	io_random(name, sizeof(name));
@@ -380,6 +387,7 @@ static int start_checked(const struct session_context *context, struct session *
 		session_shared_fini(&session->own);
 	} else {
 		enter_roster(context, session, kind, plan);
+		use_begin(session, plan);
 	}
 	return r < 0 ? err_wrap(err, "the sandbox could not be made") : 0;
 }
@@ -428,10 +436,16 @@ int session_signal(struct session *session, const char *name)
 	return -EINVAL;
 }
 
-void session_touch(struct session *session)
+void session_touch(const struct session_context *context, struct session *session)
 {
+	struct sandbox_usage usage = {0};
+
 	session->active = io_now_usec();
 	session->warned_idle = false;
+	if (session->state == SESSION_RUNNING && !session->notice[0]) {
+		session->backend->usage(session->sandbox, &usage);
+		use_tell(context, session, &usage, session->notice, sizeof(session->notice));
+	}
 }
 
 void session_end(struct session *session, const char *cause, unsigned grace_ms, const char *notice)
@@ -535,6 +549,7 @@ static void watch_limit(const struct session_context *context, struct session *s
 		(void)snprintf(
 			text, sizeof(text), "%s of %s reached; this session ends", words, whole);
 		record_limit(context, session, cause);
+		refusals_add(context->refusals, session->channel, "res.time", 1, text);
 		session_end(session, cause, LIMIT_GRACE_MS, text);
 		return;
 	}
@@ -616,7 +631,8 @@ static void finish(const struct session_context *context, struct session *sessio
 	} else {
 		news->status = (uint32_t)WEXITSTATUS(status);
 	}
-	if (!session->cause) {
+	use_tell(context, session, &usage, news->text, sizeof(news->text));
+	if (!session->cause && notice_of_cause(cause)[0]) {
 		(void)snprintf(news->text, sizeof(news->text), "%s", notice_of_cause(cause));
 	}
 	if (usage.oom_kills > 0) {

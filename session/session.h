@@ -18,6 +18,7 @@
 #include "session/audit.h"
 #include "session/limits.h"
 #include "session/policy.h"
+#include "session/refusals.h"
 #include "session/roster.h"
 #include "session/shared.h"
 
@@ -42,6 +43,7 @@ struct session_context {
 	size_t slot;
 	const struct penalties *penalties;
 	struct roster *roster;
+	struct refusals *refusals; /* of the connection, for the user */
 	struct session_shared *shared; /* the connection's one sandbox, where the profile shares */
 };
 
@@ -66,6 +68,7 @@ struct session {
 	uint64_t timeout, idle_timeout, warning; /* microseconds; 0: none */
 	uint64_t started, active, end_at; /* by io_now_usec() */
 	bool warned_time, warned_idle;
+	uint64_t told_killed, told_refused; /* of sandbox_usage, what the user knows of */
 	const char *cause; /* static; NULL: the command ended by itself */
 	char notice[160]; /* to be told to the user, or "" */
 	bool closed; /* the owner wants it forgotten once it is over */
@@ -114,8 +117,11 @@ int session_start(const struct session_context *context, struct session *session
 /* The client's signal, by its SSH name ("TERM"). Unknown ones are ignored: 0 or -EINVAL. */
 int session_signal(struct session *session, const char *name);
 
-/* Input came: the idle time begins anew. */
-void session_touch(struct session *session);
+/*
+ * Input came: the idle time begins anew, and whoever types is told what has happened at a limit
+ * meanwhile.
+ */
+void session_touch(const struct session_context *context, struct session *session);
 
 /*
  * Begins the end: hang-up now, and after grace_ms whatever is left is killed. cause (static) goes to

@@ -271,6 +271,9 @@ int forwards_ask(struct forwards *forwards, const struct session_context *contex
 	} else {
 		r = begin(forwards, context, request, err);
 	}
+	if (r < 0) {
+		refusals_add(context->refusals, request->channel, "forward", 1, err->msg);
+	}
 	audit_forward(context, r < 0 ? "forward_refused" : "forward_start", request,
 		r < 0 ? err->msg : NULL);
 	return r;

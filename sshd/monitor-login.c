@@ -111,6 +111,7 @@ static void log_in(struct monitor *monitor)
 		.slot = monitor->options->slot,
 		.penalties = monitor->options->penalties,
 		.roster = monitor->options->roster,
+		.refusals = &monitor->why,
 		.shared = &monitor->shared,
 	};
 	if (auth->by_key) {

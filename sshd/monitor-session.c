@@ -5,10 +5,12 @@
 #include "sshd/monitor-state.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
@@ -199,9 +201,60 @@ void monitor_on_exec(struct monitor *monitor, const struct wire *wire)
 	start(monitor, wire, POLICY_EXEC, wire->text);
 }
 
+/*
+ * The answer to "why", in words that are in a pipe before net has it; a pipe holds more than there can
+ * be. Nothing is started: it tells a user what this connection's own requests came to.
+ */
+static void answer_why(struct monitor *monitor, const struct session *session)
+{
+	cleanup_free char *text = NULL;
+	cleanup_close int in = -1, out = -1, err = -1;
+	struct wire reply;
+	size_t size = 0;
+	int pairs[3][2] = {{-1, -1}, {-1, -1}, {-1, -1}};
+	FILE *memory = open_memstream(&text, &size);
+
+	wire_init(&reply, WIRE_STARTED, session->channel);
+	for (size_t i = 0; i < 3 && pipe2(pairs[i], O_CLOEXEC | O_NONBLOCK) == 0; i++) {
+		reply.fds[reply.fd_count++] = pairs[i][i == 0 ? 1 : 0];
+	}
+	in = pairs[0][0];
+	out = pairs[1][1];
+	err = pairs[2][1];
+	if (memory) {
+		refusals_print(&monitor->why, monitor->context.login.profile, memory);
+	}
+	if (memory && fclose(memory) == 0 && reply.fd_count == 3 &&
+		write(out, text, size) == (ssize_t)size) {
+		monitor_send(monitor, &reply);
+		monitor_say(monitor, WIRE_EXIT, session->channel, 0, "");
+	} else {
+		monitor_answer(monitor, session->channel, false, "cloche: out of memory");
+	}
+	wire_fini(&reply);
+}
+
+/* A forced command stands in the place of every other. */
+static bool asks_why(const struct monitor *monitor, const struct wire *wire)
+{
+	const struct key_options *key = monitor->context.login.key;
+
+	return strcmp(wire->text, "cloche-why") == 0 && !(key && key->command);
+}
+
 void monitor_on_subsystem(struct monitor *monitor, const struct wire *wire)
 {
-	start(monitor, wire, POLICY_SUBSYSTEM, wire->text);
+	struct session *session = NULL;
+
+	if (!asks_why(monitor, wire)) {
+		start(monitor, wire, POLICY_SUBSYSTEM, wire->text);
+		return;
+	}
+	session = find_open(monitor, wire);
+	if (session) {
+		session->state = SESSION_OVER;
+		answer_why(monitor, session);
+	}
 }
 
 void monitor_on_signal(struct monitor *monitor, const struct wire *wire)
@@ -247,7 +300,7 @@ void monitor_on_active(struct monitor *monitor, const struct wire *wire)
 	struct session *session = find_session(monitor, wire->channel);
 
 	if (session) {
-		session_touch(session);
+		session_touch(&monitor->context, session);
 	}
 }
 

@@ -22,6 +22,7 @@ struct monitor {
 	struct auth auth;
 	struct session_context context;
 	struct session_shared shared;
+	struct refusals why; /* what was refused, for the user */
 	struct forwards forwards;
 	enum wire_state state;
 	char address[INET6_ADDRSTRLEN];

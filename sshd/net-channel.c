@@ -10,7 +10,11 @@
 #define MAX_NOTICE 8192
 #define MAX_SIDE 10000 /* rows or columns */
 #define DRAIN_USEC 2000000 /* a session that has ended and says nothing more has said all */
-#define EOF_USEC 20000 /* the exit status mostly follows the last byte at once: wait for it */
+/*
+ * The exit status mostly follows the last byte at once, and a client that has ended its own input
+ * closes the channel when it sees our EOF, status or not: on a busy machine a moment is not enough.
+ */
+#define EOF_USEC 1000000
 #define ACTIVE_USEC 1000000
 
 /* since may be a little later than now, which was asked for at the head of the loop. */

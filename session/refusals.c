@@ -1,0 +1,96 @@
+#include "session/refusals.h"
+
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "session/config-schema.h"
+
+/* Which of the profile's keys keeps it. */
+static const struct {
+	const char *what, *key;
+} behind[] = {
+	{"res.memory", "memory"},
+	{"res.pids", "pids"},
+	{"res.time", "timeout"},
+};
+
+void refusals_add(struct refusals *refusals, uint32_t channel, const char *what, uint64_t times,
+	const char *text)
+{
+	struct refusal *last = NULL;
+
+	if (!refusals) {
+		return;
+	}
+	last = refusals->count ? &refusals->list[refusals->count - 1] : NULL;
+	if (last && last->channel == channel && strcmp(last->what, what) == 0 &&
+		strncmp(last->text, text, sizeof(last->text) - 1) == 0) {
+		last->times += times;
+		last->at = time(NULL);
+		return;
+	}
+	if (refusals->count == REFUSALS_KEPT) {
+		memmove(refusals->list, refusals->list + 1,
+			(REFUSALS_KEPT - 1) * sizeof(*refusals->list));
+		refusals->count--;
+	}
+	last = &refusals->list[refusals->count++];
+	*last = (struct refusal){.at = time(NULL), .channel = channel, .times = times};
+	(void)snprintf(last->what, sizeof(last->what), "%s", what);
+	(void)snprintf(last->text, sizeof(last->text), "%s", text);
+}
+
+static void print_text(const char *text, FILE *out)
+{
+	for (; *text; text++) {
+		(void)fputc((unsigned char)*text < ' ' || *text == 127 ? '?' : *text, out);
+	}
+}
+
+static void print_key(const struct config_profile *profile, const char *what, FILE *out)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(behind); i++) {
+		for (const struct spec_key *key = spec_keys;
+			strcmp(behind[i].what, what) == 0 && key->name; key++) {
+			if (strcmp(key->name, behind[i].key) == 0 &&
+				config_spec_key_is_set(key, &profile->spec)) {
+				(void)fprintf(out, " (profile %s, %s: ", profile->name, key->name);
+				config_spec_key_print(key, &profile->spec, out);
+				(void)fputc(')', out);
+			}
+		}
+	}
+}
+
+static void print_one(
+	const struct refusal *refusal, const struct config_profile *profile, FILE *out)
+{
+	struct tm tm;
+	char when[16] = "";
+
+	if (localtime_r(&refusal->at, &tm)) {
+		(void)strftime(when, sizeof(when), "%H:%M:%S", &tm);
+	}
+	(void)fprintf(out, "%s  session %u  %s: ", when, (unsigned)refusal->channel, refusal->what);
+	print_text(refusal->text, out);
+	print_key(profile, refusal->what, out);
+	if (refusal->times > 1) {
+		(void)fprintf(out, ", %llu times", (unsigned long long)refusal->times);
+	}
+	(void)fputc('\n', out);
+}
+
+void refusals_print(
+	const struct refusals *refusals, const struct config_profile *profile, FILE *out)
+{
+	for (size_t i = 0; i < refusals->count; i++) {
+		print_one(&refusals->list[i], profile, out);
+	}
+	if (refusals->count == 0) {
+		(void)fprintf(out, "nothing was refused on this connection\n");
+	}
+	(void)fprintf(out,
+		"Not seen here: what the kernel refuses a program inside (files, system calls, "
+		"addresses,\na full disk); the program is told, as EACCES, EPERM, EROFS, "
+		"ECONNREFUSED or ENOSPC.\n");
+}
