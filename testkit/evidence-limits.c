@@ -100,23 +100,60 @@ static bool has_room(
 		may_fill(theirs, AT_FDCWD, path, device, 0, &entries);
 }
 
+/* Do both lie in file systems of one size with as many files? The upper layer says so for an overlay. */
+static bool is_same_room(const struct statvfs *one, const char *path)
+{
+	struct statvfs other;
+
+	return statvfs(path, &other) == 0 && other.f_blocks == one->f_blocks &&
+		other.f_frsize == one->f_frsize && other.f_files == one->f_files;
+}
+
+/* An overlay whose upper layer lies on a disk of the host's is bounded by nothing but that. */
+static bool is_on_disk(const struct outside *ours, const struct outside *theirs,
+	const struct outside_mount *overlay)
+{
+	char path[256];
+	struct statvfs room;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/root%s", theirs->pid, overlay->target);
+	if (statvfs(path, &room) < 0) {
+		return false;
+	}
+	for (size_t i = 0; i < ours->mount_count; i++) {
+		const struct outside_mount *mount = &ours->mounts[i];
+		if (look_keeps_files(mount->type) && strcmp(mount->type, "tmpfs") != 0 &&
+			strcmp(mount->type, "overlay") != 0 && is_same_room(&room, mount->target)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /*
  * The room of every writable place that is not bound to something of a fixed size. The scope that we
  * added is no place of the profile's: one with scopes of its own does not declare a bound.
  */
-static bool measure_room(const struct outside *theirs, const struct ground *ground,
-	uint64_t *ret_room, char *where, size_t size)
+static bool measure_room(
+	const struct evidence_context *context, uint64_t *ret_room, char *where, size_t size)
 {
+	const struct outside *theirs = &context->run->outside;
 	uint64_t room = 0;
 	char scope[96];
 
-	(void)snprintf(scope, sizeof(scope), "%s/scope", ground->root);
+	(void)snprintf(scope, sizeof(scope), "%s/scope", context->ground->root);
 
 	for (size_t i = 0; i < theirs->mount_count; i++) {
 		const struct outside_mount *mount = &theirs->mounts[i];
 		char path[256];
 		struct statvfs space;
 		bool counted = false;
+		if (mount->writable && strcmp(mount->type, "overlay") == 0 &&
+			is_on_disk(context->own, theirs, mount)) {
+			(void)snprintf(where, size,
+				"%.80s is a writable overlay on the host's disk", mount->target);
+			return false;
+		}
 		if (!mount->writable || !look_keeps_files(mount->type) ||
 			strcmp(mount->type, "overlay") == 0 || strcmp(mount->target, scope) == 0) {
 			continue; /* an overlay's upper layer lies in one of the others */
@@ -157,7 +194,7 @@ static void disk_state(struct look *look, const char *arg)
 	if (theirs->mount_count == 0) {
 		return;
 	}
-	if (!measure_room(theirs, look->context->ground, &room, where, sizeof(where))) {
+	if (!measure_room(look->context, &room, where, sizeof(where))) {
 		look_conclude(look, true, LEVEL_STATE);
 		look_detail(look, "%s", where);
 		return;

@@ -35,6 +35,15 @@ static bool is_asked(const struct probe *probe, const struct run_options *option
 	return (probe->flags & options->mask) == options->match;
 }
 
+/*
+ * A signal to one's whole group shows whether the launcher's group is one's own. In a login that
+ * group is the server's child alone, none of ours is in it, and the signal would end it.
+ */
+static bool is_pointless(const struct probe *probe, const struct target *target)
+{
+	return target->kind == TARGET_SSH && strncmp(probe->id, "P.group", 7) == 0;
+}
+
 static struct answer *answer_for(struct run *run, const char *id)
 {
 	const struct probe *probe = probe_find(id);
@@ -272,7 +281,7 @@ static bool send_job(struct run *run, const struct run_options *options, uint64_
 		buf_printf(job, "%s\n", *line);
 	}
 	for (const struct probe *probe = probe_table; probe->id; probe++) {
-		if (is_asked(probe, options)) {
+		if (is_asked(probe, options) && !is_pointless(probe, run->target)) {
 			run->answers[probe_index(probe)].asked = true;
 			buf_printf(job, "run %s\n", probe->id);
 			begin.asked++;
