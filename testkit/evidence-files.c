@@ -207,6 +207,11 @@ bool look_is_reachable(const struct outside *theirs, const struct outside_mount 
 	char path[256];
 	struct stat info;
 
+	for (size_t i = (size_t)(mount - theirs->mounts) + 1; i < theirs->mount_count; i++) {
+		if (strcmp(theirs->mounts[i].target, mount->target) == 0) {
+			return false; /* covered, maybe by another mount of the same file system */
+		}
+	}
 	(void)snprintf(path, sizeof(path), "/proc/%d/root%s", theirs->pid, mount->target);
 	return stat(path, &info) == 0 && S_ISDIR(info.st_mode) &&
 		(info.st_dev == makedev(mount->major, mount->minor) ||

@@ -53,7 +53,7 @@ static int parse_exec(const char *text, struct target *ret, struct err *err)
 /*
  * What the login runs: takes the client from its standard input into the first place that can hold
  * it, starts it from the first that can run it, and leaves no file. Where nothing of the kind is
- * left perl makes a file in memory. The first line of the input is the client's size.
+ * left perl, or python without it, makes a file in memory. The first line of the input is the client's size.
  */
 static const char delivery[] =
 	"trap '' USR1; IFS= read -r n; f=; trap 'rm -f \"$f\" \"$p\"' EXIT HUP TERM; "
@@ -62,11 +62,15 @@ static const char delivery[] =
 	"if [ -z \"$f\" ]; then f=$p; head -c \"$n\" >\"$f\"; else cat \"$f\" >\"$p\"; fi; "
 	"chmod 700 \"$p\"; \"$p\" exec 2>/dev/null; "
 	"if [ $? = 42 ]; then \"$p\"; exit; fi; [ \"$p\" = \"$f\" ] || rm -f \"$p\"; done; "
-	"perl -e 'my($n,$p)=@ARGV;my $i=*STDIN;if($p){open($i,\"<\",$p)||exit 126}my $b=\"\";"
+	"if command -v perl >/dev/null 2>&1; then perl -e 'my($n,$p)=@ARGV;my "
+	"$i=*STDIN;if($p){open($i,\"<\",$p)||exit 126}my $b=\"\";"
 	"while(length($b)<$n){sysread($i,$b,$n-length($b),length($b))||exit 126}"
 	"my $x=\"ctk\";my $f=syscall(319,$x,0);$f>=0||exit 126;open(my $h,\">&=\",$f);"
 	"my $o=0;while($o<$n){$o+=syswrite($h,$b,$n-$o,$o)}exec {\"/proc/self/fd/$f\"} \"client\"' "
-	"\"$n\" \"$f\"";
+	"\"$n\" \"$f\"; else python3 -c 'import os,sys\nn,p=int(sys.argv[1]),sys.argv[2]\n"
+	"i=os.open(p,os.O_RDONLY) if p else 0\nb=b\"\"\nwhile len(b)<n:\n d=os.read(i,n-len(b))\n"
+	" d or sys.exit(126)\n b+=d\nm=os.memfd_create(\"ctk\",0)\nos.write(m,b)\n"
+	"os.execv(\"/proc/self/fd/%d\"%m,[\"client\"])' \"$n\" \"$f\"; fi";
 
 static int parse_ssh(const char *text, const char *identity, struct target *ret, struct err *err)
 {

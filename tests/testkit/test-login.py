@@ -73,6 +73,26 @@ def unwritable():
         check(report["client"]["finished"], report["client"])
 
 
+@case("and where there is no perl either")
+def without_perl():
+    wrapper = "exec bwrap --ro-bind / / --dev-bind /dev /dev --ro-bind /dev/shm /dev/shm " \
+              "--ro-bind /dev/null /usr/bin/perl --proc /proc sh -c \"$SSH_ORIGINAL_COMMAND\""
+    with OpenSshd(f"ForceCommand {wrapper}") as server:
+        report, _ = measure(server, "--probe", "F.create", "--declare", "fs.write.deny")
+        equal(verdicts(report), {"fs.write.deny": "PASS"}, "verdicts")
+        check(report["client"]["finished"], report["client"])
+
+
+@case("where nothing can be run what the server does for its client is measured all the same")
+def sftp_only():
+    with OpenSshd("Subsystem sftp internal-sftp\nForceCommand internal-sftp") as server:
+        for probe, seen in (("H.local-tcp", "OPEN"), ("H.sftp-read", "OPEN")):
+            report, code = measure(server, "--probe", probe, "--run-timeout", "3s")
+            equal(observed(report, probe), {probe: seen}, "observed")
+            equal(code, 2, "exit status: the client did not come up")
+            check(not report["client"]["came"] and report["client"]["fault"], report["client"])
+
+
 @case("a login of ours keeps what its profile promises")
 def ours():
     with Cloche() as server:
@@ -151,5 +171,4 @@ def two_users_without():
     check(got["C.memory"] != "OPEN" and got["C.trace"] != "OPEN", got)
 
 
-if __name__ == "__main__":
-    main()
+main()
