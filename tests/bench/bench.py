@@ -374,6 +374,16 @@ def scale():
             "flat is the goal")
 
 
+@measure("testkit")
+def testkit():
+    """The shortest of some runs against what the testkit promises of itself."""
+    host = os.path.join(BUILD, "testkit", "cloche-testkit-host")
+    quick = min(spent([host, "--target=native", "--quick", "--timeout=0"]) for _ in range(ARGS.rounds))
+    row("cloche-testkit-host --quick / 150 ms", quick / 0.15, "<=", 1, f"{quick * 1000:.0f} ms")
+    full = spent([host, "--target=native"])
+    row("cloche-testkit-host / 20 s", full / 20, "<=", 1, f"{full:.1f} s")
+
+
 def main():
     if os.geteuid() != 0:
         sys.exit("bench: the peers need root (a mount namespace with a user in it)")

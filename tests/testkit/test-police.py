@@ -62,6 +62,15 @@ def clean():
     code, report, err = measure("--target=native")
     equal(report["left"], [], "left")
     check("left at the host" not in err and code != 2, (code, err))
+    # 20 s by themselves; three times that with a sanitizer's weight on a busy machine. The bench is strict.
+    check(report["total_usec"] < 60e6, f"a full run took {report['total_usec'] / 1e6:.1f} s")
+
+
+@case("--quick takes a moment only")
+def moment():
+    runs = [measure("--quick", "--timeout=0", "--target=native")[1]["total_usec"] for _ in range(3)]
+    # 150 ms by themselves, as the bench has it: ten times that with a sanitizer's weight on a busy machine.
+    check(min(runs) < 1.5e6, runs)
 
 
 @case("what a launcher leaves is named, and the exit status says that the measurement is not to be trusted")
