@@ -6,6 +6,7 @@ command runs and nothing that cleans up after a crash. Its files are written bef
 """
 import base64
 import contextlib
+import ctypes
 import json
 import os
 import re
@@ -22,11 +23,28 @@ import guests
 # What the command sees: the host's programs, or, of an engine, those of its image.
 HOST, IMAGE = ["--readable=/usr", "--write=ephemeral"], ["--write=ephemeral"]
 FILTER_FD, FIRST_FD, PORT_FD = 10, 11, 10
+PR_SET_CHILD_SUBREAPER = 36
+# Whoever loses its parent becomes our child: settle() waits for it.
+ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 SESSION, STARTED, FAILED, STREAM_END, EXITED = 1, 6, 7, 8, 9
+
+
+def children():
+    with open(f"/proc/{os.getpid()}/task/{os.getpid()}/children") as listed:
+        return {int(word) for word in listed.read().split()}
+
+
+def settle(before):
+    """Waits for what a command left behind to end by itself (a keeper, podman's clean-up), so that it does
+    not take its time from the next one."""
+    while new := children() - before:
+        for pid in new:
+            os.waitpid(pid, 0)
 
 
 def spent(argv, files=()):
     """Seconds from before the start to after the end. files: what is open besides, by number."""
+    before = children()
     opened = {0: "/dev/null", **dict(files)}
     actions = [(os.POSIX_SPAWN_OPEN, fd, path, os.O_RDONLY, 0) for fd, path in opened.items()]
     actions.append((os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0))
@@ -34,6 +52,7 @@ def spent(argv, files=()):
     pid = os.posix_spawnp(argv[0], argv, os.environ, file_actions=actions)
     _, status = os.waitpid(pid, 0)
     end = time.perf_counter()
+    settle(before)
     if status:
         raise RuntimeError(f"{argv} ended with {status}")
     return end - begin
@@ -118,9 +137,16 @@ def gvisor(cloche, _):
 
 
 @contextlib.contextmanager
+def settled():
+    """What an engine has just been given is not remembered yet: a file may change again within a tick."""
+    time.sleep(2.5)
+    yield
+
+
+@contextlib.contextmanager
 def container(backend, cloche):
     """ENGINE run, in one command, with the options that the plan creates its container with."""
-    with engines.engine_of(backend), planned(cloche, backend, IMAGE) as (plan, directory, fill):
+    with engines.engine_of(backend), settled(), planned(cloche, backend, IMAGE) as (plan, directory, fill):
         create = next((step["argv"] for step in plan["steps"] if step["when"] == "before"),
                       plan["command"])
         words = [create[0], "run", *create[2:]]
