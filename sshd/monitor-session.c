@@ -112,7 +112,9 @@ void monitor_on_env(struct monitor *monitor, const struct wire *wire)
 	if (!session) {
 		return;
 	}
-	cleanup_free char *value = strndup((const char *)wire->data, wire->data_size);
+	/* Of an empty value there is no data. */
+	const char *data = wire->data ? (const char *)wire->data : "";
+	cleanup_free char *value = strndup(data, wire->data_size);
 	bool whole = value && strlen(value) == wire->data_size;
 	int r = whole ? session_set_env(&monitor->context, session, wire->text, value) : -EINVAL;
 	monitor_answer(monitor, wire->channel, r == 0, r == 0 ? "" : "not accepted");

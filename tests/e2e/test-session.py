@@ -106,10 +106,10 @@ def background(server):
 
 @both("the environment keeps to the allow-list")
 def environment(server):
-    env = dict(os.environ, LANG="xx_YY.UTF-8", LC_TIME="zz", FOO="bar", LD_PRELOAD="", BASH_ENV="/x")
-    result = server.ssh('echo "$LANG/$LC_TIME/$FOO/$BASH_ENV"', env=env, options=(
+    env = dict(os.environ, LANG="xx_YY.UTF-8", LC_TIME="zz", LC_NAME="", FOO="bar", LD_PRELOAD="", BASH_ENV="/x")
+    result = server.ssh('echo "$LANG/$LC_TIME/${LC_NAME-unset}/$FOO/$BASH_ENV"', env=env, options=(
         "SendEnv=LANG LC_* FOO BASH_ENV",))
-    equal(result.text, "xx_YY.UTF-8/zz//", "LANG/LC_TIME/FOO/BASH_ENV")
+    equal(result.text, "xx_YY.UTF-8/zz///", "LANG/LC_TIME/LC_NAME/FOO/BASH_ENV")
 
 
 @both("a terminal has the size, name and echo of the client's")
