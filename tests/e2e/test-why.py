@@ -31,10 +31,12 @@ def memory():
         text = why(server, mux)
         check("res.memory: a program was killed at the memory limit (profile lab, memory: 128M)" in text, text)
         with server.terminal(*mux) as terminal:
-            terminal.ask(EATER, "Killed")
+            terminal.ask("true", "")
+            terminal.send(EATER + "\r")
             # Told when the user next types: nobody wakes up for it.
-            eventually(lambda: terminal.send("\r") or terminal.read(0.5) is not None and
-                       b"memory limit" in terminal.seen, "a word on the terminal")
+            eventually(lambda: terminal.read(0.3) is not None and b"Killed" in terminal.seen and
+                       (b"memory limit" in terminal.seen or terminal.send("\r")),
+                       "a word on the terminal", 30)
             terminal.send("exit\r")
             terminal.wait()
 
