@@ -12,12 +12,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
-
-union address {
-	struct sockaddr any;
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-};
+#include "sshd/forward-address.h"
 
 static void end_lookup(struct forward *forward)
 {
@@ -77,41 +72,6 @@ bool forwards_have(const struct forwards *forwards, uint32_t channel)
 
 /* ---- addresses ---- */
 
-static bool read_address(const char *number, uint16_t port, union address *ret, socklen_t *ret_size)
-{
-	*ret = (union address){0};
-	if (inet_pton(AF_INET, number, &ret->v4.sin_addr) == 1) {
-		ret->v4.sin_family = AF_INET;
-		ret->v4.sin_port = htons(port);
-		*ret_size = sizeof(ret->v4);
-		return true;
-	}
-	if (inet_pton(AF_INET6, number, &ret->v6.sin6_addr) == 1) {
-		ret->v6.sin6_family = AF_INET6;
-		ret->v6.sin6_port = htons(port);
-		*ret_size = sizeof(ret->v6);
-		return true;
-	}
-	return false;
-}
-
-static bool is_number(const char *host)
-{
-	union address address;
-	socklen_t size = 0;
-
-	return read_address(host, 1, &address, &size);
-}
-
-/* A name that can be given to a program as an argument, and to a resolver. */
-static bool is_name(const char *host)
-{
-	return *host && *host != '-' && *host != '.' && strlen(host) < 254 &&
-		!host[strspn(host,
-			"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-			"0123456789-._")];
-}
-
 /*
  * Always the sandbox's loopback, as with sshd's GatewayPorts no, whatever the client asks for: "" and
  * "*" are what clients send when their user said nothing.
@@ -148,10 +108,10 @@ static int open_socket(const struct session_context *context, struct forward *fo
 	enum sandbox_socket kind, const char *host, struct err *err)
 {
 	struct session_shared *shared = context->shared;
-	union address address;
+	union forward_address address;
 	socklen_t size = 0;
 
-	if (!read_address(host, forward->port, &address, &size)) {
+	if (!forward_read_address(host, forward->port, &address, &size)) {
 		return err_refuse(err, EINVAL, "'%s' is no address", host);
 	}
 	close_fdp(&forward->fd);
@@ -187,23 +147,12 @@ static int look_up(const struct session_context *context, struct forward *forwar
 /* Tries the first address that is left of the answer. -EHOSTUNREACH when none is. */
 static int try_next(const struct session_context *context, struct forward *forward, struct err *err)
 {
-	char *line = forward->answer;
+	char address[INET6_ADDRSTRLEN];
 
-	while (*line) {
-		char address[INET6_ADDRSTRLEN] = "";
-		size_t length = strcspn(line, "\n");
-		size_t word = strcspn(line, " \t\n");
-		if (word < sizeof(address)) {
-			memcpy(address, line, word);
-		}
-		line += length + (line[length] == '\n');
-		if (is_number(address)) {
-			memmove(forward->answer, line, strlen(line) + 1);
-			forward->state = FORWARD_CONNECTING;
-			return open_socket(context, forward, SANDBOX_CONNECT, address, err);
-		}
+	if (forward_take_address(forward->answer, address)) {
+		forward->state = FORWARD_CONNECTING;
+		return open_socket(context, forward, SANDBOX_CONNECT, address, err);
 	}
-	*forward->answer = '\0';
 	return err_refuse(err, EHOSTUNREACH, "%s: no address answers", forward->host);
 }
 
@@ -216,11 +165,11 @@ static int connect_to(
 		memcpy(forward->answer, localhost, sizeof(localhost));
 		return try_next(context, forward, err);
 	}
-	if (is_number(forward->host)) {
+	if (forward_is_number(forward->host)) {
 		(void)snprintf(forward->answer, sizeof(forward->answer), "%s", forward->host);
 		return try_next(context, forward, err);
 	}
-	return is_name(forward->host)
+	return forward_is_name(forward->host)
 		? look_up(context, forward, err)
 		: err_refuse(err, EINVAL, "'%s' is neither an address nor a name", forward->host);
 }
@@ -372,7 +321,7 @@ static int connected(
 
 static int bound(struct forward *forward, const struct session_context *context, struct wire *ret)
 {
-	union address address = {0};
+	union forward_address address = {0};
 	socklen_t size = sizeof(address);
 	int socket = -1;
 	int r = backend_take_socket(forward->fd, &socket);
@@ -394,7 +343,7 @@ static int bound(struct forward *forward, const struct session_context *context,
 }
 
 /* Where a connection came from, as "address port". */
-static void format_origin(const union address *address, char *text, size_t size)
+static void format_origin(const union forward_address *address, char *text, size_t size)
 {
 	char host[INET6_ADDRSTRLEN] = "";
 	bool v6 = address->any.sa_family == AF_INET6;
@@ -410,7 +359,7 @@ static void format_origin(const union address *address, char *text, size_t size)
 static int accept_one(
 	struct forwards *forwards, int listener, uint32_t number, bool agent, struct wire *ret)
 {
-	union address address = {0};
+	union forward_address address = {0};
 	socklen_t size = sizeof(address);
 	int socket = accept4(listener, &address.any, &size, SOCK_CLOEXEC);
 	struct forward *forward = find_free(forwards);
