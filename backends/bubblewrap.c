@@ -245,8 +245,10 @@ static int adapt_mounts(const struct spec *spec, const struct native_view *view,
 /* The file's text: arguments from outside can hold anything but NUL. */
 static void put_word(struct buf *out, const char *word)
 {
-	for (; *word; word++) {
-		switch (*word) {
+	for (size_t plain = 0; *word; word += plain + (word[plain] ? 1 : 0)) {
+		plain = strcspn(word, "\t\n\\");
+		buf_put(out, word, plain);
+		switch (word[plain]) {
 		case '\t':
 			buf_printf(out, "\\t");
 			break;
@@ -257,7 +259,7 @@ static void put_word(struct buf *out, const char *word)
 			buf_printf(out, "\\\\");
 			break;
 		default:
-			buf_put(out, word, 1);
+			break;
 		}
 	}
 }

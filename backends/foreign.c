@@ -220,12 +220,16 @@ char *foreign_literal(const char *text)
 {
 	struct buf out = {0};
 
-	for (; *text; text++) {
-		if (looks_like_placeholder(text)) {
+	while (*text) {
+		size_t plain = strcspn(text, "{");
+		buf_put(&out, text, plain);
+		text += plain;
+		if (*text && looks_like_placeholder(text)) {
 			buf_printf(&out, "{brace}");
 		} else {
-			buf_put(&out, text, 1);
+			buf_put(&out, text, *text ? 1 : 0);
 		}
+		text += *text ? 1 : 0;
 	}
 	buf_put(&out, "", 1);
 	if (out.failed) {
