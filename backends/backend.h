@@ -65,6 +65,8 @@ struct backend {
 	struct capability_set enforces; /* what it can keep in its best configuration */
 	enum plan_kernel kernel; /* whose kernel serves its sessions, at best */
 
+	bool keeps_home; /* spec.home_source can be had */
+
 	/* Can this host run it now? On refusal err says what is missing and the fix. Changes
 	 * nothing, but that the answer of a tool may be remembered (answers.h). */
 	int (*probe)(const struct host *host, struct err *err);

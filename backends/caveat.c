@@ -76,6 +76,11 @@ const struct caveat_info caveat_table[] = {
 	{"fs.write_scope.shares_sockets", CAPABILITY_IPC_RESTRICT, CAVEAT_MISSING,
 		"a socket or FIFO of the host inside a writable path can be reached",
 		"keep sockets out of writable paths"},
+	{"home.persistent", CAPABILITY_SESSION_FRESH, CAVEAT_WEAKER,
+		"the home directory outlives the session, and sessions of the same user that run "
+		"at the "
+		"same time share it",
+		"use home_mode: ephemeral"},
 	{"fs.read_host.sockets_reachable", CAPABILITY_IPC_RESTRICT, CAVEAT_MISSING,
 		"a socket of the host that lies in a readable path can be reached",
 		"list what may be read with readable, or deny the socket's directory"},

@@ -90,6 +90,12 @@ int backend_compile(const struct backend *backend, const struct spec *spec, cons
 			"share: connection and agent forwarding: this backend cannot let a command "
 			"join a sandbox");
 	}
+	if (spec->home_source && !backend->keeps_home) {
+		return err_refuse(err, ENOTSUP,
+			"home_mode: persistent: this backend does not keep home directories; "
+			"native "
+			"does");
+	}
 	r = spec_check_paths(spec, backend->name, err);
 	if (r == 0 && backend->resolve) {
 		r = backend->resolve(spec, host, &resolved, err);

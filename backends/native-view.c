@@ -83,6 +83,13 @@ static void note(struct builder *b, const char *caveat)
 	b->failed |= plan_add_caveat(b->plan, caveat) < 0;
 }
 
+static void note_once(struct builder *b, const char *caveat)
+{
+	if (!plan_has_caveat(b->plan, caveat)) {
+		note(b, caveat);
+	}
+}
+
 static uint64_t reading(const struct builder *b)
 {
 	return landlock_access_read(b->plan->landlock.abi);
@@ -223,6 +230,27 @@ static void make_etc(struct builder *b)
 	allow(b, "/etc", reading(b));
 }
 
+/*
+ * A fresh directory, or one of the host's that belongs to this user's sessions alone: the owner it has there
+ * appears as the session's user, whatever ids the session has.
+ */
+static void make_home(struct builder *b)
+{
+	if (!b->spec->home_source) {
+		add_dir(b, b->view->home, 0700, PLAN_USER);
+		return;
+	}
+	add(b, PLAN_MOUNT_BIND, b->spec->home_source, b->view->home,
+		PLAN_NOSUID | PLAN_NODEV | (b->host->root ? PLAN_IDMAP : 0));
+	b->view->has_scopes = true;
+	/* Other sessions of the same user may listen there. */
+	b->view->host_sockets = true;
+	note(b, "home.persistent");
+	note(b, "fs.write_scope.disk_unbounded");
+	note(b, "fs.write_scope.set_id");
+	note(b, "fs.write_scope.shares_sockets");
+}
+
 static void scoped_root(struct builder *b)
 {
 	add_tmpfs(b, "/", 0755, b->disk, 0);
@@ -236,7 +264,7 @@ static void scoped_root(struct builder *b)
 	if (!b->spec->allow_temp) {
 		add_dir(b, "/tmp", 01777, 0);
 	}
-	add_dir(b, b->view->home, 0700, PLAN_USER);
+	make_home(b);
 	/* Listing what is there is not reading it. */
 	allow(b, "/", landlock_access_read(b->plan->landlock.abi) & KERNEL_LL_READ_DIR);
 	allow(b, b->view->home, writing(b));
@@ -399,9 +427,9 @@ static void make_scopes(struct builder *b)
 		b->view->has_scopes = true;
 		b->view->host_sockets = true;
 		note(b, "fs.write_scope.hard_links");
-		note(b, "fs.write_scope.set_id");
-		note(b, "fs.write_scope.disk_unbounded");
-		note(b, "fs.write_scope.shares_sockets");
+		note_once(b, "fs.write_scope.set_id");
+		note_once(b, "fs.write_scope.disk_unbounded");
+		note_once(b, "fs.write_scope.shares_sockets");
 	}
 }
 

@@ -185,6 +185,7 @@ static int native_compile(const struct spec *spec, const struct host *host, uint
 
 const struct backend backend_native = {
 	.name = "native",
+	.keeps_home = true,
 	.summary =
 		"Linux namespaces, Landlock, seccomp and control groups, launched by cloche itself",
 	.enforces = {HAS(NET_DISABLE) | HAS(NET_ENABLE) | HAS(NET_OUTBOUND) | HAS(NET_EGRESS) |

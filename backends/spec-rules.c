@@ -54,7 +54,19 @@ static int validate_writes(const struct spec *spec, struct err *err)
 			"allow_temp: needs write scope or overlay; write is %s",
 			chosen(spec, "write"));
 	}
-	if (spec->write == WRITE_SCOPE && !spec->writable && !spec->allow_temp) {
+	if (spec->home_source && !scoped) {
+		return err_refuse(err, EINVAL,
+			"a home directory that lasts needs write scope or overlay; write is %s",
+			chosen(spec, "write"));
+	}
+	if (spec->home_source && !spec->readable && spec->root == ROOT_HOST) {
+		return err_refuse(err, EINVAL,
+			"a home directory that lasts needs a list of what is readable: in the view "
+			"of "
+			"the whole host there is no place for it");
+	}
+	if (spec->write == WRITE_SCOPE && !spec->writable && !spec->allow_temp &&
+		!spec->home_source) {
 		return err_refuse(err, EINVAL,
 			"write: scope needs a writable path or allow_temp; write none forbids all");
 	}

@@ -297,6 +297,7 @@ void spec_init(struct spec *spec)
 void spec_fini(struct spec *spec)
 {
 	spec->args = strv_free(spec->args);
+	free_ptrp(&spec->home_source);
 	for (const struct spec_key *key = spec_keys; key->name; key++) {
 		if (spec_key_is_list(key)) {
 			spec_clear(spec, key);
@@ -329,12 +330,17 @@ int spec_copy(const struct spec *spec, struct spec *ret)
 	/* Numbers came along with the assignment; what is owned is emptied first, so that the
 	 * half-built copy can be let go. */
 	copy.args = NULL;
+	copy.home_source = NULL;
 	for (const struct spec_key *key = spec_keys; key->name; key++) {
 		if (spec_key_is_list(key) || spec_key_is_text(key)) {
 			*(void **)spec_field(&copy, key) = NULL;
 		}
 	}
 	r = strv_copy(spec->args, &copy.args);
+	if (r == 0 && spec->home_source) {
+		copy.home_source = strdup(spec->home_source);
+		r = copy.home_source ? 0 : -ENOMEM;
+	}
 	for (const struct spec_key *key = spec_keys; key->name && r == 0; key++) {
 		r = copy_field(key, spec, &copy);
 	}

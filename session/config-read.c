@@ -354,6 +354,11 @@ static void resolve(struct loading *loading, struct definition *definition)
 		return;
 	}
 	loading_apply(loading, &target, definition->body);
+	if (!loading->error &&
+		loading_is_fatal(
+			loading, config_set_home(&loading->config, &definition->profile))) {
+		return;
+	}
 	if (!loading->error && definition->report->count + definition->report->dropped == before) {
 		check_spec(loading, definition);
 	}

@@ -110,6 +110,9 @@ const struct config_key config_server_keys[] = {
 	{"empty_dir", CONFIG_TEXT, FIELD(empty_dir), .read = config_read_path, .path = true,
 		.preset = "/run/cloche/empty",
 		.help = "empty directory, the root of processes that talk to clients"},
+	{"homes", CONFIG_TEXT, FIELD(homes), .read = config_read_path, .path = true,
+		.preset = "/var/lib/cloche/homes",
+		.help = "directory of the home directories that last"},
 	{"control", CONFIG_TEXT, FIELD(control), .read = config_read_control, .unset = "none",
 		.preset = "auto", .help = "socket by which the server is asked and told"},
 	{"control_group", CONFIG_TEXT, FIELD(control_group), .read = config_read_name,
@@ -163,6 +166,10 @@ const struct config_key config_profile_keys[] = {
 		.preset = "TERM,LANG,LC_*", .help = "variables the client may set"},
 	{"motd", CONFIG_TEXT, FIELD(motd), .read = config_read_text, .unset = "none",
 		.preset = "none", .help = "shown before a shell on a terminal: auto, or a text"},
+	{"home_mode", CONFIG_TEXT, FIELD(home_mode), .read = config_read_home_mode,
+		.preset = "ephemeral",
+		.help = "ephemeral: each session has a fresh home directory; persistent: each user "
+			"has one that lasts"},
 	{"share", CONFIG_TEXT, FIELD(share), .read = config_read_share, .preset = "session",
 		.help = "session: each has a sandbox of its own; connection: those of one "
 			"connection "

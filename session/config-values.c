@@ -370,3 +370,10 @@ int config_read_fingerprint(const char *text, char **ret, struct err *err)
 	}
 	return config_keep(text, ret, err);
 }
+
+int config_read_home_mode(const char *text, char **ret, struct err *err)
+{
+	static const char *const modes[] = {"ephemeral", "persistent", NULL};
+
+	return read_word(modes, text, ret, err);
+}

@@ -39,3 +39,4 @@ int config_read_pattern(const char *text, char **ret, struct err *err);
 int config_read_principal_pattern(const char *text, char **ret, struct err *err);
 int config_read_not_network(const char *text, char **ret, struct err *err);
 int config_read_fingerprint(const char *text, char **ret, struct err *err);
+int config_read_home_mode(const char *text, char **ret, struct err *err);

@@ -86,6 +86,19 @@ const struct config_profile *config_find_profile(const struct config *config, co
 	return NULL;
 }
 
+int config_set_home(const struct config *config, struct config_profile *profile)
+{
+	char *source = NULL;
+
+	if (profile->home_mode && config->homes && strcmp(profile->home_mode, "persistent") == 0 &&
+		asprintf(&source, "%s/%%u", config->homes) < 0) {
+		return -ENOMEM;
+	}
+	free(profile->spec.home_source);
+	profile->spec.home_source = source;
+	return 0;
+}
+
 char *const *config_user_cas(const struct config *config, const struct config_user *user)
 {
 	return user->own_cas ? user->trusted_ca_keys : config->trusted_ca_keys;
@@ -386,5 +399,8 @@ int config_override(struct config *config, const char *assignment, struct err *e
 		config_key_move(key, &scratch, config);
 	}
 	config_keys_clear(config_server_keys, &scratch);
+	for (size_t i = 0; i < config->profile_count && r == 0; i++) {
+		r = config_set_home(config, &config->profiles[i]);
+	}
 	return r < 0 ? r : follow_authorized_keys(config);
 }

@@ -24,6 +24,7 @@ struct config_profile {
 	uint64_t warning; /* seconds before a limit at which the user is told */
 	char **accept_env; /* patterns over names the client may set */
 	char *motd; /* text, "auto", or NULL: what a shell on a terminal is greeted with */
+	char *home_mode; /* "ephemeral", "persistent" */
 	char *share; /* "session": each has a sandbox of its own; "connection" */
 	char **forward; /* kinds of forwarding that are offered: local, remote, agent */
 	char **permit_open, **permit_listen; /* patterns, HOST:PORT; empty: nothing */
@@ -98,6 +99,7 @@ struct config {
 	char *audit_log; /* path, "-" for stderr, or NULL: none */
 	char *state_dir; /* proofs and locks */
 	char *empty_dir;
+	char *homes; /* directory of the home directories that last */
 	char *control; /* path of the control socket, "auto", or NULL: none */
 	char *control_group; /* may look, not change; or NULL */
 	char *net_user; /* user name or uid of the net process */
@@ -154,6 +156,12 @@ const struct config_profile *config_find_profile(const struct config *config, co
  * frees *ret. 0, -EINVAL or -ENOMEM.
  */
 int config_keys_path(const char *pattern, const char *login, char **ret);
+
+/*
+ * Makes the spec of a profile have the home directories that its home_mode and the server's homes say: with %u
+ * for the login name in it. 0 or -ENOMEM.
+ */
+int config_set_home(const struct config *config, struct config_profile *profile);
 
 /* Whose certificates a user can log in with, and what they must be made out to. Borrowed. */
 char *const *config_user_cas(const struct config *config, const struct config_user *user);

@@ -261,6 +261,15 @@ static int fill_spec(const struct policy_login *login, const struct policy_reque
 	if (!spec->user) {
 		spec->user = strdup(login->name);
 	}
+	if (spec->home_source) {
+		char *source = NULL;
+		r = config_keys_path(spec->home_source, login->name, &source);
+		if (r < 0) {
+			return r;
+		}
+		free(spec->home_source);
+		spec->home_source = source;
+	}
 	cleanup_free char *shell = strdup(find_shell(spec));
 	if (!spec->user || !shell) {
 		return -ENOMEM;

@@ -195,7 +195,8 @@ int rules_apply(const struct config *config, const struct rules_login *login,
 {
 	const struct config_rule *rule = profile ? NULL : rules_find(config, login, "profile");
 	struct rules_result result = {0};
-	int r = policy_find_profile(config, login->user, rule ? rule->profile : profile, key, &result.base, err);
+	int r = policy_find_profile(
+		config, login->user, rule ? rule->profile : profile, key, &result.base, err);
 
 	if (r < 0) {
 		return r;

@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/strv.h"
+#include "session/homes.h"
 #include "session/record.h"
 #include "session/use.h"
 
@@ -233,6 +234,7 @@ static int make_plan(const struct session_context *context, const struct session
 		return r;
 	}
 	r = spec_validate(&spec, err);
+	r = r == 0 && spec.home_source ? homes_prepare(spec.home_source, err) : r;
 	r = r ? r : compile(context, &spec, ret_backend, ret_plan, err);
 	spec_fini(&spec);
 	return r;

@@ -11,6 +11,7 @@
 #include "base/strv.h"
 #include "session/config-schema.h"
 #include "session/config-values.h"
+#include "session/homes.h"
 #include "session/policy.h"
 #include "session/rules.h"
 #include "session/source.h"
@@ -56,6 +57,7 @@ static int try_profile(const struct config_profile *profile, const struct host *
 		return err_set(err, ENOMEM, "copying it");
 	}
 	int r = spec_validate(&spec, err);
+	r = r == 0 && spec.home_source ? homes_prepare(spec.home_source, err) : r;
 	r = r ? r : backend_choose(list, &spec, host, 0, &backend, &plan, err);
 	spec_fini(&spec);
 	r = r ? r : backend->start(plan, host, &io, &sandbox, err);

@@ -18,6 +18,7 @@
 #include "base/strv.h"
 #include "cloche-config.h"
 #include "keys/keyfile.h"
+#include "session/homes.h"
 #include "session/policy.h"
 
 #define MAX_REPORT (4 * 1024 * 1024)
@@ -425,6 +426,11 @@ static int prove(const struct config *config, const struct host *host,
 	}
 	if (options->only_cached) {
 		(void)snprintf(gate->reason, sizeof(gate->reason), "not measured yet");
+		return 0;
+	}
+	/* Nobody's home, by a name that no login can have. */
+	if (profile->spec.home_source && homes_prepare(profile->spec.home_source, &err) < 0) {
+		close_gate(gate, profile, err.msg);
 		return 0;
 	}
 	return measure(gate, &subject, host, options);

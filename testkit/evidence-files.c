@@ -195,6 +195,14 @@ static bool is_writable_place(const struct target *target, const char *path)
 			return true;
 		}
 	}
+	if (target->spec.home_source) {
+		char home[80];
+		(void)snprintf(home, sizeof(home), "/home/%s",
+			target->spec.user ? target->spec.user : "user");
+		if (strcmp(path, target->spec.home ? target->spec.home : home) == 0) {
+			return true;
+		}
+	}
 	return target->spec.allow_temp && strcmp(path, "/tmp") == 0;
 }
 

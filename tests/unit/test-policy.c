@@ -68,6 +68,25 @@ static int tear_down(void **state)
 	return 0;
 }
 
+static void a_home_that_lasts_is_named_by_the_login_alone(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct policy_request request = {.kind = POLICY_SHELL};
+	struct spec spec;
+	struct err err = {0};
+
+	fixture->profiles[0].spec.home_source = strdup("/srv/homes/%u");
+	fixture->profiles[0].spec.user = strdup("work");
+	assert_int_equal(policy_spec(&fixture->login, &request, &spec, &err), 0);
+	assert_string_equal(spec.home_source, "/srv/homes/alice");
+	assert_string_equal(spec.user, "work");
+	spec_fini(&spec);
+	/* What no login can be called, in case one came this far. */
+	fixture->login.name = "../bob";
+	assert_true(policy_spec(&fixture->login, &request, &spec, &err) < 0);
+	fixture->login.name = "alice";
+}
+
 static void a_shell_is_a_login_shell_with_a_clean_environment(void **state)
 {
 	struct fixture *fixture = *state;
@@ -257,10 +276,12 @@ static void a_key_may_name_another_profile(void **state)
 	struct err err = {0};
 
 	assert_int_equal(
-		policy_find_profile(&fixture->config, &fixture->user, NULL, NULL, &profile, &err), 0);
+		policy_find_profile(&fixture->config, &fixture->user, NULL, NULL, &profile, &err),
+		0);
 	assert_string_equal(profile->name, "standard");
 	assert_int_equal(
-		policy_find_profile(&fixture->config, &fixture->user, NULL, &key, &profile, &err), 0);
+		policy_find_profile(&fixture->config, &fixture->user, NULL, &key, &profile, &err),
+		0);
 	assert_string_equal(profile->name, "other");
 	key.profile = missing;
 	assert_int_equal(
@@ -273,6 +294,7 @@ static void a_key_may_name_another_profile(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		CASE(a_home_that_lasts_is_named_by_the_login_alone),
 		CASE(a_shell_is_a_login_shell_with_a_clean_environment),
 		CASE(without_a_terminal_there_is_none_in_the_environment),
 		CASE(the_operator_wins_over_the_client),
