@@ -139,8 +139,8 @@ extern const struct backend backend_native;
 extern const struct backend backend_bubblewrap;
 extern const struct backend backend_appcontainer, backend_apple_container;
 extern const struct backend backend_gvisor;
-extern const struct backend backend_docker;
-extern const struct backend backend_podman;
+extern const struct backend backend_docker, backend_docker_runsc;
+extern const struct backend backend_podman, backend_podman_runsc;
 
 /* For other systems: compiled here, never started here. */
 extern const struct backend backend_seatbelt;

@@ -254,9 +254,9 @@ const struct caveat_info caveat_table[] = {
 		"a command that a signal ended is reported with status 128 and the signal's number",
 		NULL},
 	{"container.user_namespaces", CAPABILITY_PRIV_NONE, CAVEAT_WEAKER,
-		"user namespaces inside are refused by the filter alone: the kernel's count for "
-		"them "
-		"is the host's",
+		"the container has the host's user namespace: its own root would be the host's, "
+		"and "
+		"that none can be made inside is kept by the filter alone",
 		"use native"},
 	{"container.masks", CAPABILITY_HOST_CONCEAL, CAVEAT_WEAKER,
 		"the engine hides what it hides: the kernel's command line, modules and interrupts "
@@ -269,6 +269,21 @@ const struct caveat_info caveat_table[] = {
 		"what is denied is not in the container, as nothing is that is not listed; nothing "
 		"is masked",
 		NULL},
+	{"container.runtime_inside", CAPABILITY_KERNEL_FILTER, CAVEAT_WEAKER,
+		"this runtime applies no filter of ours: gVisor answers all system calls itself, "
+		"and what it refuses inside cannot be seen from the host",
+		"use native"},
+	{"container.runtime_tty", CAPABILITY_TTY_ISOLATE, CAVEAT_WEAKER,
+		"the calls that push input into a terminal are let through to gVisor's kernel, "
+		"which knows no terminal but the session's",
+		"use podman-runsc, which takes a filter, or gvisor"},
+	{"container.runtime_devices", CAPABILITY_DEV_MINIMAL, CAVEAT_WEAKER,
+		"the devices inside are those of gVisor's kernel and of the engine's list, and "
+		"what "
+		"keeps device nodes in bound directories closed differs by engine: not promised",
+		"list no directory that holds device nodes; use native"},
+	{"container.runtime_signal", NONE, CAVEAT_INFO,
+		"a signal goes to the command alone and not to its process group", NULL},
 	{"container.no_overlay", CAPABILITY_FS_WRITE_EPHEMERAL, CAVEAT_MISSING,
 		"a host's directory takes no throw-away writes here: it stays read-only",
 		"leave dir out, or use native"},

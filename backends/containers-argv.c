@@ -100,6 +100,9 @@ static void say_privileges(const struct container_builder *b, struct words *word
 	if (!(out & PLAN_LAYER_NO_NEW_PRIVS)) {
 		say_two(words, "--security-opt", "no-new-privileges");
 	}
+	if (!b->filtered) {
+		return;
+	}
 	say_two(words, "--security-opt",
 		out & PLAN_LAYER_FILTER ? "seccomp=unconfined" : "seccomp={dir}/seccomp.json");
 	say_masks(b, words);
@@ -219,15 +222,31 @@ static void say_attached(const struct container_builder *b, struct words *words)
 	}
 }
 
+/* Podman takes its runtime, and what that is told, before the command; a daemon has it in its settings. */
+static void say_tool(const struct container_builder *b, struct words *words)
+{
+	say(words, b->engine->tool);
+	if (b->engine->podman && b->engine->runtime) {
+		say_two(words, "--runtime", b->engine->runtime);
+		say_two(words, "--runtime-flag", "network=none");
+		if (b->filtered) {
+			say_two(words, "--runtime-flag", "oci-seccomp");
+		}
+	}
+}
+
 /* "create", or "run", which takes what "start" takes besides. */
 static void say_create(const struct container_builder *b, const char *image, struct words *words)
 {
 	const struct plan *plan = b->plan;
 
-	say(words, b->engine->tool);
-	say(words, b->engine->podman ? "run" : "create");
-	if (b->engine->podman) {
+	say_tool(b, words);
+	say(words, b->engine->apart ? "create" : "run");
+	if (!b->engine->apart) {
 		say_attached(b, words);
+	}
+	if (!b->engine->podman && b->engine->runtime) {
+		say_two(words, "--runtime", b->engine->runtime);
 	}
 	say(words, "--rm");
 	say(words, "--interactive");
@@ -264,6 +283,19 @@ static void say_create(const struct container_builder *b, const char *image, str
 	}
 }
 
+/* Before anything runs: is what the engine has written down for the container what it was asked for? */
+static int add_check(struct container_builder *b)
+{
+	static const char script[] =
+		"got=$(\"$1\" container inspect --format \"$2\" \"$3\") && test \"$got\" = \"$4\" "
+		"|| "
+		"{ echo \"$1 would run the container with '$got', not with $4\" >&2; exit 1; }";
+	const char *const check[] = {"sh", "-c", script, "sh", b->engine->tool,
+		containers_runtime_format(b->engine), CONTAINERS_NAME, b->engine->runtime, NULL};
+
+	return plan_add_step(b->plan, PLAN_BEFORE, (char *const *)(uintptr_t)check);
+}
+
 int containers_make_steps(struct container_builder *b, const char *image)
 {
 	const char *tool = b->engine->tool;
@@ -274,10 +306,10 @@ int containers_make_steps(struct container_builder *b, const char *image)
 	int r = 0;
 
 	say_create(b, image, &create);
-	if (b->engine->podman) {
+	if (!b->engine->apart) {
 		b->plan->command = create.list;
 	} else {
-		say(&start, tool);
+		say_tool(b, &start);
 		say(&start, "start");
 		say_two(&start, "--attach", "--interactive");
 		say_attached(b, &start);
@@ -287,6 +319,7 @@ int containers_make_steps(struct container_builder *b, const char *image)
 		strv_free(create.list);
 	}
 	r = create.failed || start.failed ? -ENOMEM : r;
+	r = r < 0 || !b->engine->runtime ? r : add_check(b);
 	r = r < 0 ? r : plan_add_step(b->plan, PLAN_KILL, (char *const *)(uintptr_t)kill);
 	r = r < 0 ? r : plan_add_step(b->plan, PLAN_AFTER, (char *const *)(uintptr_t)rm);
 	return r < 0 ? r : containers_tool_env(b->engine, b->host, "{dir}", &b->plan->tool_env);

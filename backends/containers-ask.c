@@ -75,16 +75,52 @@ static int probe_socket(const struct host *host, struct err *err)
 			host->docker_host);
 	}
 	if (fd < 0) {
-		return err_refuse(err, ENOTSUP,
-			"no Docker daemon answers at %s (%s); start dockerd, or say where it is "
-			"with DOCKER_HOST",
-			host->docker_host + strlen("unix://"), strerror(-fd));
+		return err_refuse(err, ENOTSUP, "no Docker daemon answers at %s (%s); %s",
+			host->docker_host + strlen("unix://"), strerror(-fd),
+			fd == -EACCES ? "only root and the socket's group may ask it: run the "
+					"server as root"
+				      : "start dockerd, or say where it is with DOCKER_HOST");
 	}
 	return 0;
 }
 
+const char *containers_runtime_format(const struct engine *engine)
+{
+	return engine->podman ? "{{.OCIRuntime}}" : "{{.HostConfig.Runtime}}";
+}
+
+/* Podman finds its runtimes by itself; docker's daemon knows those of its settings. */
+int containers_find_runtime(const struct engine *engine, const struct host *host, char *path,
+	size_t size, struct err *err)
+{
+	char format[64];
+	char answer[1024];
+	const char *const docker[] = {"info", "--format", format, NULL};
+	const char *const podman[] = {"--runtime", engine->runtime, "info", "--format",
+		"{{.Host.OCIRuntime.Path}}", NULL};
+	const char *line = NULL;
+	const char *program = NULL;
+	int r = 0;
+
+	(void)snprintf(
+		format, sizeof(format), "{{(index .Runtimes \"%s\").Path}}", engine->runtime);
+	r = ask_tool(engine, host, engine->podman ? podman : docker, answer, sizeof(answer));
+	line = containers_last_line(answer);
+	program = strrchr(line, '/');
+	if (r == 0 && program && strcmp(program + 1, engine->runtime) == 0 && strlen(line) < size) {
+		(void)strcpy(path, line);
+		return 0;
+	}
+	return err_refuse(err, ENOTSUP,
+		"%s has no runtime %s (it says '%.80s'); apt-get install %s%s", engine->tool,
+		engine->runtime, line, engine->runtime,
+		engine->podman ? ""
+			       : ", and name its path under runtimes in the daemon's daemon.json");
+}
+
 int containers_probe(const struct engine *engine, const struct host *host, struct err *err)
 {
+	char runtime[256];
 	char path[KEEPER_TOOL_PATH];
 
 	if (keeper_find_tool(engine->tool, path) < 0) {
@@ -96,7 +132,15 @@ int containers_probe(const struct engine *engine, const struct host *host, struc
 			"podman's containers are made by root here: without root their limits "
 			"are not kept (use native)");
 	}
-	return engine->podman ? 0 : probe_socket(host, err);
+	if (!engine->podman) {
+		int r = probe_socket(host, err);
+		if (r < 0) {
+			return r;
+		}
+	}
+	return engine->runtime
+		? containers_find_runtime(engine, host, runtime, sizeof(runtime), err)
+		: 0;
 }
 
 /* ---- the image ---- */
@@ -213,6 +257,45 @@ static int ask_image(const struct engine *engine, const struct host *host, const
 			      : ask_docker(host, name, answer, size);
 }
 
+/* Does the engine say of an image that it does not have it, and not that it cannot work? */
+static bool says_absent(const char *answer)
+{
+	static const char *const words[] = {"o such image", "o such object", "image not known"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		if (strstr(answer, words[i])) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* An engine that did not say what an image is: r as of ask_tool(). One line: what, where, the remedy. */
+static int refuse_answer(const struct engine *engine, const struct host *host, const char *image,
+	int r, char *answer, struct err *err)
+{
+	const char *where = !engine->podman        ? host->docker_host
+		: host->containers_storage_conf[0] ? host->containers_storage_conf
+						   : "/etc/containers/storage.conf";
+
+	if (r == -ETIMEDOUT) {
+		return err_refuse(err, ENOTSUP,
+			"%s (%s) does not answer within %d s; see what holds it with: %s info",
+			engine->tool, where, ASK_TIMEOUT_MS / 1000, engine->tool);
+	}
+	if (r < 0) {
+		return err_set(err, -r, "asking %s for the image %s", engine->tool, image);
+	}
+	if (says_absent(answer)) {
+		return err_refuse(err, ENOTSUP,
+			"%s (%s) has no image '%s'; `./dev image %s` makes one", engine->tool,
+			where, image, engine->tool);
+	}
+	return err_refuse(err, ENOTSUP,
+		"%s (%s) does not work: %.120s; mend that until '%s info' answers", engine->tool,
+		where, containers_last_line(answer), engine->tool);
+}
+
 /* The image's id. An image that declares a VOLUME would get a writable place without a bound. */
 static int find_image(const struct engine *engine, const struct host *host, const char *name,
 	char *id, size_t size, struct err *err)
@@ -222,15 +305,10 @@ static int find_image(const struct engine *engine, const struct host *host, cons
 	char kind[16];
 	int r = ask_image(engine, host, name, answer, sizeof(answer));
 
-	if (r < 0) {
-		return err_set(err, -r, "asking %s for the image %s", engine->tool, name);
-	}
 	if (r != 0) {
-		return err_refuse(err, ENOTSUP,
-			"%s has no image '%s' (%.120s); `./dev image %s` makes one", engine->tool,
-			name, containers_last_line(answer), engine->tool);
+		return refuse_answer(engine, host, name, r, answer, err);
 	}
-	if (sscanf(answer, "%79s %15s", digest, kind) != 2) {
+	if (sscanf(containers_last_line(answer), "%79s %15s", digest, kind) != 2) {
 		return err_refuse(err, ENOTSUP, "%s speaks of the image %s in words unknown here",
 			engine->tool, name);
 	}

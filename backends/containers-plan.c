@@ -9,6 +9,7 @@
 
 #include "backends/containers.h"
 #include "backends/foreign.h"
+#include "backends/gvisor.h"
 #include "backends/oci.h"
 #include "base/buf.h"
 
@@ -94,6 +95,8 @@ int containers_refuse(
 			"with writable"},
 		{spec->ids == IDS_SINGLE,
 			"ids: single: an engine's containers do not run as the caller; use auto"},
+		{engine->runtime && spec->memory > 0 && spec->memory < GVISOR_MEMORY_LEAST,
+			"memory: runsc itself takes about 40 MiB of it; use 96M or more"},
 		{spec->ids == IDS_RANGE,
 			"ids: range: this backend has one id for all its sessions; use auto"},
 	};
@@ -188,7 +191,7 @@ static void choose_masks(struct container_builder *b)
 		"/proc/sys/kernel/random/boot_id", "/proc/vmallocinfo"};
 	bool deep = b->engine->podman;
 
-	if (b->plan->without & PLAN_LAYER_MASKS) {
+	if (b->plan->without & PLAN_LAYER_MASKS || b->engine->runtime) {
 		return;
 	}
 	for (size_t i = 0; deep && i < ARRAY_SIZE(below_proc); i++) {
@@ -245,11 +248,15 @@ static void choose_limits(struct container_builder *b)
 
 	plan_add_rlimit(plan, "core", RLIMIT_CORE, 0, 0);
 	plan_add_rlimit(plan, "nofile", RLIMIT_NOFILE, 1024, 4096);
-	if (b->engine->podman) {
+	if (b->engine->runtime && spec->pids > 0) {
+		/* Counted by a kernel that serves nobody else. */
+		plan_add_rlimit(plan, "nproc", RLIMIT_NPROC, spec->pids, spec->pids);
+	} else if (b->engine->podman) {
 		plan_add_rlimit(plan, "nproc", RLIMIT_NPROC, 16384, 16384);
 	}
 	plan->memory = spec->memory;
-	plan->pids = spec->pids;
+	plan->pids =
+		b->engine->runtime && spec->pids > 0 ? gvisor_host_tasks(spec->pids) : spec->pids;
 	plan->cpu_milli = spec->cpu_milli;
 	plan->timeout = plan->without & PLAN_LAYER_TIME ? 0 : spec->timeout;
 	for (size_t i = 0; i < CGROUP_CONTROLLERS; i++) {
@@ -272,7 +279,8 @@ static void make_files(struct container_builder *b)
 {
 	const struct plan *plan = b->plan;
 	cleanup(buf_fini) struct buf env = {0};
-	cleanup_free char *filter = oci_seccomp_json(0);
+	const bool old = b->engine->runtime && b->filtered && !gvisor_facts(b->host)->systrap;
+	cleanup_free char *filter = oci_seccomp_json(old ? OCI_SECCOMP_OLD_RUNSC : 0);
 	char text[1024];
 
 	(void)snprintf(text, sizeof(text),
@@ -289,8 +297,21 @@ static void make_files(struct container_builder *b)
 	}
 	buf_put(&env, "", 1);
 	add_file(b, "env", env.failed ? NULL : (const char *)env.data, 0600);
-	if (!(plan->without & PLAN_LAYER_FILTER)) {
+	if (!(plan->without & PLAN_LAYER_FILTER) && b->filtered) {
 		add_file(b, "seccomp.json", filter, 0600);
+	}
+}
+
+/* What lets ls and stat work on gVisor of 2022. */
+static void choose_preload(struct container_builder *b)
+{
+	if (b->engine->runtime && !spec_path_is_covered("/etc", b->spec->readable)) {
+		b->failed |= plan_add_bytes(b->plan, "statx.so", gvisor_statx_program,
+				     gvisor_statx_size, 0644) < 0;
+		add_file(b, "ld.so.preload", "/run/cloche-statx.so\n", 0444);
+		add_bind(b, "{dir}/statx.so", "/run/cloche-statx.so", PLAN_READ_ONLY);
+		add_bind(b, "{dir}/ld.so.preload", "/etc/ld.so.preload", PLAN_READ_ONLY);
+		b->statx = true;
 	}
 }
 
@@ -301,5 +322,6 @@ void containers_choose(struct container_builder *b)
 	choose_masks(b);
 	choose_places(b);
 	choose_binds(b);
+	choose_preload(b);
 	make_files(b);
 }

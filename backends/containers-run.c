@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 
 #include "backends/containers.h"
 #include "backends/keeper.h"
@@ -22,6 +23,7 @@
 
 #define ASK_TIMEOUT_MS 20000
 #define START_TIMEOUT_MS 60000
+#define OVER_TIMEOUT_MS 10000
 
 struct container {
 	struct sandbox base;
@@ -87,6 +89,21 @@ static pid_t find_init(const struct container *container)
 		: 0;
 }
 
+/* A sandbox of a runtime is there, and in the group, before anything runs in it: podman is asked. */
+static pid_t ask_podman(struct container *container)
+{
+	const char *const words[] = {container->engine->tool, "container", "inspect", "--format",
+		"{{.State.Running}} {{.State.Pid}}", CONTAINERS_NAME, NULL};
+	char answer[256];
+	int pid = 0;
+
+	if (ask(container, words, answer, sizeof(answer)) != 0 ||
+		sscanf(answer, "true %d", &pid) != 1) {
+		return 0;
+	}
+	return pid > 0 ? pid : 0;
+}
+
 /* The container's first process, as the engine says; 0 when it does not run. */
 static pid_t inspect(struct container *container)
 {
@@ -94,7 +111,7 @@ static pid_t inspect(struct container *container)
 	bool absent = false;
 
 	if (container->engine->podman) {
-		return find_init(container);
+		return container->engine->runtime ? ask_podman(container) : find_init(container);
 	}
 	(void)snprintf(name, sizeof(name), "cloche-%s", container->keeper.id);
 	return containers_pid(container->docker_host, name, &absent);
@@ -164,6 +181,56 @@ static int wait_running(struct container *container, pid_t *ret_pid, struct err 
 		(void)poll(&wait, 1, 10);
 	}
 	return err_refuse(err, ETIMEDOUT, "%s did not start the container in time", engine->name);
+}
+
+/* Does the tool say within a few seconds that all is over, as for a process that has gone it must? */
+static bool has_ended(struct container *container)
+{
+	uint64_t until = io_now_usec() + OVER_TIMEOUT_MS * 1000ULL;
+
+	while (!container->keeper.exited && io_now_usec() < until) {
+		struct pollfd wait = {.fd = container->keeper.socket, .events = POLLIN};
+		if (keeper_poll(&container->keeper) < 0) {
+			return false;
+		}
+		(void)poll(&wait, 1, 50);
+	}
+	return container->keeper.exited;
+}
+
+/*
+ * Is the container's first process the very program that the engine has for the runtime? What the
+ * engine has written down was checked before the start, by a step; this is what the host sees of it.
+ * A command that was over before anybody looked has only the former.
+ */
+static int check_runtime(
+	struct container *container, const struct host *host, pid_t pid, struct err *err)
+{
+	const struct engine *engine = container->engine;
+	struct stat program;
+	struct stat runs;
+	char wanted[256];
+	char path[64];
+
+	if (!engine->runtime || pid <= 0) {
+		return 0;
+	}
+	int r = containers_find_runtime(engine, host, wanted, sizeof(wanted), err);
+	if (r < 0) {
+		return r;
+	}
+	(void)snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+	if (stat(path, &runs) < 0 && has_ended(container)) {
+		return 0;
+	}
+	if (stat(path, &runs) == 0 && stat(wanted, &program) == 0 &&
+		program.st_dev == runs.st_dev && program.st_ino == runs.st_ino) {
+		return 0;
+	}
+	return err_refuse(err, EPERM,
+		"the container's first process (%d) does not run %s, the program of the runtime "
+		"that was asked for",
+		(int)pid, wanted);
 }
 
 /* The directory of one control group of the process, for reading what it used. */
@@ -271,12 +338,12 @@ static void variant_fini(struct variant *variant)
 static int variant_make(const struct engine *engine, const struct plan *plan, struct variant *ret)
 {
 	ret->plan = *plan;
-	int r = add_terminal(engine->podman ? plan->command : plan->steps[0].argv, &ret->argv);
+	int r = add_terminal(!engine->apart ? plan->command : plan->steps[0].argv, &ret->argv);
 
 	if (r < 0) {
 		return r;
 	}
-	if (engine->podman) {
+	if (!engine->apart) {
 		ret->plan.command = ret->argv;
 		return 0;
 	}
@@ -368,6 +435,7 @@ int containers_start(const struct plan *plan, const struct host *host,
 	r = start_keeper(it, plan, host, io, err);
 	r = r < 0 ? r : make_event(it, err);
 	r = r < 0 ? r : wait_running(it, &pid, err);
+	r = r < 0 ? r : check_runtime(it, host, pid, err);
 	if (r < 0) {
 		containers_destroy(&it->base);
 		return r;
@@ -398,6 +466,18 @@ static pid_t find_command(pid_t init)
 	return (pid_t)strtol(text, NULL, 10);
 }
 
+/* By the container's init, to the command alone: the host sees no process of gVisor's sessions. */
+static int signal_inside(struct container *container, int signo)
+{
+	char number[16];
+	const char *const words[] = {
+		container->engine->tool, "kill", "--signal", number, CONTAINERS_NAME, NULL};
+	char answer[256];
+
+	(void)snprintf(number, sizeof(number), "%d", signo);
+	return ask(container, words, answer, sizeof(answer)) == 0 ? 0 : -ESRCH;
+}
+
 /*
  * The engine's kill reaches the container's init, which passes it on to the command alone and not to
  * its group. The processes are the host's own, so the group is signalled directly.
@@ -408,6 +488,9 @@ int containers_signal(struct sandbox *sandbox, int signo)
 
 	if (it->keeper.exited || it->base.pid <= 0) {
 		return -ESRCH;
+	}
+	if (it->engine->runtime) {
+		return signal_inside(it, signo);
 	}
 	pid_t command = find_command(it->base.pid);
 	pid_t group = command > 1 ? getpgid(command) : -1;

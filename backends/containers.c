@@ -8,6 +8,7 @@
 
 #include "backends/containers.h"
 #include "backends/foreign.h"
+#include "backends/gvisor.h"
 #include "base/strv.h"
 
 #define HAS(name) (UINT64_C(1) << CAPABILITY_##name)
@@ -24,6 +25,19 @@
 		PLAN_LAYER_DEV | PLAN_LAYER_ENV | PLAN_LAYER_READ_ONLY | PLAN_LAYER_DISK |         \
 		PLAN_LAYER_TIME)
 
+/*
+ * Under runsc the session's kernel is gVisor, which applies no filter of ours and keeps tasks, devices
+ * and throw-away files where nobody outside could see a promise about them broken.
+ */
+#define KEPT_RUNSC                                                                                 \
+	(HAS(KERNEL_ISOLATION) | HAS(NET_DISABLE) | HAS(FS_READ_SCOPE) | HAS(FS_WRITE_DENY) |      \
+		HAS(FS_WRITE_SCOPE) | HAS(FS_WRITE_EPHEMERAL) | HAS(ENV_SCRUB) |                   \
+		HAS(IPC_RESTRICT) | HAS(RES_CPU) | HAS(RES_MEMORY) | HAS(RES_TIME) |               \
+		HAS(PROC_ISOLATION) | HAS(HOST_CONCEAL) | HAS(SESSION_FRESH))
+
+/* What changes nothing under a kernel of the session's own cannot be left out. */
+#define LAYERS_RUNSC (PLAN_LAYER_CGROUP | PLAN_LAYER_ENV | PLAN_LAYER_READ_ONLY | PLAN_LAYER_TIME)
+
 /* Nothing that a person types takes the terminal away from the container. */
 static const char *const docker_start[] = {
 	"--detach-keys", "ctrl-^,ctrl-_,ctrl-^,ctrl-_,ctrl-^,ctrl-@", NULL};
@@ -37,9 +51,15 @@ static const char *const podman_options[] = {"--http-proxy=false", "--read-only-
 	NULL};
 
 static const struct engine engines[] = {
-	{"docker", "docker", false, docker_options, docker_start, "--until=0s", LAYERS, {KEPT}},
-	{"podman", "podman", true, podman_options, podman_start, "--stream=false",
+	{"docker", "docker", false, true, NULL, docker_options, docker_start, "--until=0s", LAYERS,
+		{KEPT}},
+	{"podman", "podman", true, false, NULL, podman_options, podman_start, "--stream=false",
 		LAYERS | PLAN_LAYER_MASKS, {KEPT}},
+	{"docker-runsc", "docker", false, true, "runsc", docker_options, docker_start, "--until=0s",
+		LAYERS_RUNSC, {KEPT_RUNSC}},
+	{"podman-runsc", "podman", true, true, "runsc", podman_options, podman_start,
+		"--stream=false", LAYERS_RUNSC | PLAN_LAYER_FILTER,
+		{KEPT_RUNSC | HAS(TTY_ISOLATE)}},
 };
 
 const struct engine *containers_find(const char *name)
@@ -57,6 +77,7 @@ const struct engine *containers_find(const char *name)
 static int note_all(struct container_builder *b, bool resolved)
 {
 	const struct spec *spec = b->spec;
+	const bool runtime = b->engine->runtime;
 	const struct promise_note table[] = {
 		{!resolved, "container.image_unresolved"},
 		{strv_length(spec->readable) == 0, "container.image_root"},
@@ -76,10 +97,21 @@ static int note_all(struct container_builder *b, bool resolved)
 		{true, "container.engine_is_root"},
 		{true, "container.env_added"},
 		{true, "container.signal_status"},
-		{true, "container.user_namespaces"},
-		{!b->engine->podman, "container.masks"},
-		{true, "container.mounts"},
-		{true, "kernel.isolation.shared"},
+		{!runtime, "container.user_namespaces"},
+		{!b->engine->podman && !runtime, "container.masks"},
+		{!runtime, "container.mounts"},
+		{!runtime, "kernel.isolation.shared"},
+		{runtime && !b->filtered, "container.runtime_inside"},
+		{runtime && !b->filtered, "container.runtime_tty"},
+		{runtime && b->filtered, "gvisor.filter_inside"},
+		{runtime, "gvisor.priv_inside"},
+		{runtime, "container.runtime_devices"},
+		{runtime, "container.runtime_signal"},
+		{runtime && b->statx, "gvisor.statx_preload"},
+		{runtime && spec->memory > 0, "gvisor.memory_whole"},
+		{runtime && spec->pids > 0, "gvisor.tasks_inside"},
+		{runtime && spec->disk > 0, "gvisor.unseen.disk"},
+
 		{b->plan->without != 0, "layer.removed"},
 	};
 
@@ -88,6 +120,7 @@ static int note_all(struct container_builder *b, bool resolved)
 
 /* The promises, each with all it rests on, cut down to what the engine can keep at all. */
 static const struct promise promises[] = {
+	{CAPABILITY_KERNEL_ISOLATION, 0, 0},
 	{CAPABILITY_NET_DISABLE, PLAN_LAYER_NET, 0},
 	{CAPABILITY_FS_READ_SCOPE, PLAN_LAYER_PID, 0},
 	{CAPABILITY_FS_WRITE_DENY, PLAN_LAYER_READ_ONLY | PLAN_LAYER_DEV, 0},
@@ -104,9 +137,10 @@ static const struct promise promises[] = {
 		PROMISE_NOTHING_PERSISTS},
 	{CAPABILITY_RES_TIME, PLAN_LAYER_TIME, 0},
 	{CAPABILITY_PROC_ISOLATION, PLAN_LAYER_PID, 0},
-	{CAPABILITY_KERNEL_FILTER, PLAN_LAYER_FILTER, 0},
+	{CAPABILITY_KERNEL_FILTER, PLAN_LAYER_FILTER, PROMISE_FILTERED},
 	{CAPABILITY_DEV_MINIMAL, PLAN_LAYER_DEV, 0},
-	{CAPABILITY_TTY_ISOLATE, PLAN_LAYER_FILTER | PLAN_LAYER_DEV, 0},
+	{CAPABILITY_TTY_ISOLATE, PLAN_LAYER_FILTER | PLAN_LAYER_DEV, PROMISE_FILTERED},
+	{CAPABILITY_HOST_CONCEAL, 0, 0},
 	{CAPABILITY_SESSION_FRESH,
 		PLAN_LAYER_IPC | PLAN_LAYER_PID | PLAN_LAYER_NET | PLAN_LAYER_FILTER,
 		PROMISE_NOTHING_PERSISTS},
@@ -115,7 +149,7 @@ static const struct promise promises[] = {
 static void choose_uses(struct container_builder *b)
 {
 	uint32_t grounds = promise_grounds(b->spec, b->plan) |
-		(b->no_overlay ? 0 : PROMISE_THROW_AWAY) |
+		(b->no_overlay ? 0 : PROMISE_THROW_AWAY) | (b->filtered ? PROMISE_FILTERED : 0) |
 		(b->host_sockets ? 0 : PROMISE_NO_HOST_SOCKETS) |
 		(b->persistent ? 0 : PROMISE_NOTHING_PERSISTS);
 
@@ -150,6 +184,9 @@ static int fill_all(struct container_builder *b, struct err *err)
 	if (r < 0) {
 		return r;
 	}
+	/* A daemon's settings say what its runtime is told; podman tells it what we do. */
+	b->filtered =
+		!b->engine->runtime || (b->engine->podman && gvisor_facts(b->host)->oci_seccomp);
 	containers_choose(b);
 	r = b->failed ? -ENOMEM : containers_make_steps(b, image);
 	r = r < 0 ? r : note_all(b, resolved);
@@ -203,3 +240,9 @@ static int fill(
 BACKEND(docker, 0, "docker", "an ephemeral container of a Docker daemon on this host",
 	PLAN_KERNEL_SHARED, KEPT);
 BACKEND(podman, 1, "podman", "an ephemeral container of podman, as root", PLAN_KERNEL_SHARED, KEPT);
+BACKEND(docker_runsc, 2, "docker-runsc",
+	"an ephemeral container of a Docker daemon, on gVisor's kernel", PLAN_KERNEL_USER,
+	KEPT_RUNSC);
+BACKEND(podman_runsc, 3, "podman-runsc",
+	"an ephemeral container of podman, as root, on gVisor's kernel", PLAN_KERNEL_USER,
+	KEPT_RUNSC | HAS(TTY_ISOLATE));

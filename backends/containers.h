@@ -22,6 +22,10 @@ struct engine {
 	const char *name; /* of the backend */
 	const char *tool; /* its command line */
 	bool podman;
+	bool apart; /* creating and starting are two steps */
+	/* What runs the containers: a runtime that the engine knows by this name, which is also that of
+	 * its program. NULL: what the engine takes itself, on this kernel. */
+	const char *runtime;
 	const char *const *options; /* what create is told beyond the rest */
 	const char *const *start; /* what start is told, before the name */
 	const char *started; /* how events are asked for past starts, before the name's filter */
@@ -40,6 +44,8 @@ struct container_builder {
 	struct plan *plan;
 	const char *home;
 	bool host_sockets, persistent, no_overlay; /* of the paths that are bound */
+	bool filtered; /* what runs the container takes a filter */
+	bool statx; /* what old runtimes need is preloaded */
 	bool failed; /* out of memory */
 };
 
@@ -56,6 +62,16 @@ int containers_resolve(const struct engine *engine, const struct spec *spec,
  */
 int containers_tool_env(
 	const struct engine *engine, const struct host *host, const char *home, char ***ret);
+
+/*
+ * The program that the engine starts for its runtime, as the engine says now. 0, or negative errno with
+ * err saying how the runtime is made known to the engine.
+ */
+int containers_find_runtime(const struct engine *engine, const struct host *host, char *path,
+	size_t size, struct err *err);
+
+/* How an engine is asked, by inspect's --format, which runtime a container is given. */
+const char *containers_runtime_format(const struct engine *engine);
 
 /* The last line of text, in place. */
 const char *containers_last_line(char *text);

@@ -9,6 +9,7 @@
 #include "backends/gvisor.h"
 #include "base/cleanup.h"
 
+#define HOST_TASKS 128 /* threads of runsc itself, generously */
 #define HELP_MS 10000
 
 const char *const gvisor_files[] = {"/lib64", "/usr/lib64", "/etc/alternatives", "/etc/ld.so.cache",
@@ -54,4 +55,9 @@ const struct host_gvisor *gvisor_facts(const struct host *host)
 	}
 	(void)pthread_once(&asked, ask);
 	return &cached;
+}
+
+uint64_t gvisor_host_tasks(uint64_t tasks)
+{
+	return 2 * tasks + HOST_TASKS;
 }

@@ -15,8 +15,6 @@
 
 #define SESSION_ID 1000 /* within the range of ids that are no user's */
 #define NO_RANGE_ID 65532 /* nobody else's, where there is no range */
-#define MEMORY_LEAST (96ULL << 20)
-#define HOST_TASKS 128 /* threads of runsc itself, generously */
 
 static int gvisor_probe(const struct host *host, struct err *err)
 {
@@ -48,7 +46,7 @@ static int refuse_unsupported(
 		{spec->ids == IDS_SINGLE && host->root,
 			"ids: single would make the session root's own; use auto, or start as a "
 			"user"},
-		{spec->memory > 0 && spec->memory < MEMORY_LEAST,
+		{spec->memory > 0 && spec->memory < GVISOR_MEMORY_LEAST,
 			"memory: runsc itself takes about 40 MiB of it; use 96M or more"},
 	};
 
@@ -78,13 +76,12 @@ static void choose_rlimits(const struct spec *spec, struct plan *plan)
 	}
 }
 
-/* A task inside is up to two on the host, beside the threads of runsc. */
 static int choose_limits(const struct spec *spec, const struct host *host, struct plan *plan)
 {
 	int r = foreign_limits(spec, host, plan);
 
 	if (spec->pids > 0) {
-		plan->pids = 2 * spec->pids + HOST_TASKS;
+		plan->pids = gvisor_host_tasks(spec->pids);
 	}
 	return r;
 }

@@ -6,6 +6,8 @@ const struct backend *const backends[] = {
 	&backend_gvisor,
 	&backend_podman,
 	&backend_docker,
+	&backend_podman_runsc,
+	&backend_docker_runsc,
 	&backend_microvm,
 	/* For other systems: never available here. */
 	&backend_seatbelt,

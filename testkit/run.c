@@ -246,8 +246,9 @@ static void look_elsewhere(struct run *run)
 	bool own = target->kind == TARGET_PLAN && plan->command && plan->command[0];
 	pid_t launched = target->kind == TARGET_SSH ? 0 : run->running.pid;
 
-	/* docker's and podman's client tool is no part of the session: their daemon starts that. */
-	if (own && (strcmp(plan->command[0], "runsc") == 0 || plan->kernel == PLAN_KERNEL_GUEST)) {
+	/* A tool that only asks a daemon or a monitor for the session is no part of it: what the backend
+	 * says is its first process is. */
+	if (own && plan->kernel != PLAN_KERNEL_SHARED) {
 		launched = run->running.sandbox->pid;
 	}
 	machine_read(launched, run->canary->fence, plan && plan->kernel == PLAN_KERNEL_GUEST,

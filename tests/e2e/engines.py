@@ -138,6 +138,7 @@ class Podman(Engine):
 
 
 ENGINES = {"docker": Docker, "podman": Podman}
+RUNTIMES = {"docker": "docker-runsc", "podman": "podman-runsc"}  # the same engines with gVisor's kernel
 
 
 def engine_of(backend):

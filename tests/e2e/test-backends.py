@@ -21,7 +21,7 @@ USER = "603915240" if ENGINE else {"gvisor": r"[1-9]\d{3,}"}.get(BACKEND, "1000"
 # What carries a session: it is killed by name.
 CARRIER = {"microvm": "qemu-system-x86"}.get(BACKEND, "cloche-keeper")
 # A kernel of the session's own lives within the limit.
-LITTLE_MEMORY = {"gvisor": "96M"}.get(BACKEND, "64M")
+LITTLE_MEMORY = "96M" if BACKEND in ("gvisor", "docker-runsc", "podman-runsc") else "64M"
 # Whether the command's end by a signal is told as one, and not as 128 and its number.
 KERNEL = tuple(int(number) for number in re.findall(r"\d+", os.uname().release)[:2])
 TELLS_SIGNALS = BACKEND == "microvm" or (BACKEND == "bubblewrap" and KERNEL >= (6, 15))

@@ -11,14 +11,23 @@ import time
 BUILD = os.environ["CLOCHE_BUILD"]
 SOURCE = os.environ["CLOCHE_SOURCE"]
 sys.path.insert(0, os.path.join(SOURCE, "tests", "e2e"))
-from engines import ENGINES  # noqa: E402
+from engines import ENGINES, RUNTIMES  # noqa: E402
 
 HOST = os.path.join(BUILD, "testkit", "cloche-testkit-host")
 CLOCHE = os.path.join(BUILD, "cli", "cloche")
-ROWS = [(None, "--write=none", ""), (None, "--write=ephemeral", ""),
-        (None, "--write=scope", ""), ("read_only", "--write=scope", "fs.write.scope"),
-        ("filter", "--write=none", "kernel.filter"), ("net", "--write=none", "net.disable"),
-        ("cgroup", "--write=none", "res.memory"), ("disk", "--write=none", "res.disk")]
+# What is left out, how is written, and what must be seen to be broken then.
+ROWS = [("", "none", ()), ("", "ephemeral", ()), ("", "scope", ()),
+        ("read_only", "scope", ("fs.write.scope",)),
+        ("filter net cgroup disk", "none",
+         ("kernel.filter", "net.disable", "res.memory", "res.pids", "res.disk"))]
+# A profile that writes ephemerally is measured by e2e-matrix.
+RUNTIME_ROWS = [("", "scope", ()), ("read_only cgroup", "scope", ("fs.write.scope", "res.memory", "res.cpu"))]
+QUICK = 6
+# Takes what runsc is told and leaves the rest to runc.
+LIE = """#!/bin/sh
+while [ "${1#--network}${1#--oci}" != "$1$1" ]; do shift; done
+exec /usr/sbin/runc "$@"
+"""
 number = 0
 
 
@@ -41,36 +50,54 @@ def run(*argv, seconds=60):
         return code, out.read()
 
 
-def measure(engine, without, write):
-    argv = [HOST, f"--target={engine}", "--quick", "--env-deny=SECRET_*",
-            "--memory=64M", "--pids=40", "--cpus=0.5", "--disk=32M", write]
-    argv += [f"--without={without}"] if without else []
+def measure(backend, without, write):
+    argv = [HOST, f"--target={backend}", "--quick", "--env-deny=SECRET_*", "--memory=128M", "--pids=40",
+            "--cpus=0.5", "--disk=32M", f"--write={write}", *(f"--without={layer}" for layer in without)]
     with tempfile.TemporaryDirectory(prefix="cloche-scope-", dir="/var/lib") as place:
         os.chmod(place, 0o777)
-        return run(*argv, *([f"--writable={place}"] if write == "--write=scope" else []))
+        return run(*argv, *([f"--writable={place}"] if write == "scope" else []))
 
 
-def check(engine):
-    for without, write, broken in ROWS:
-        code, text = measure(engine, without, write)
+def cloche(backend, *words, seconds=60):
+    return run(CLOCHE, "run", "--quiet", "--backend", backend, "--env-allow=PATH", *words, seconds=seconds)
+
+
+def check(backend, rows):
+    for without, write, broken in rows:
+        code, text = measure(backend, without.split(), write)
         if without:
-            ok = code == 1 and re.search(rf"{re.escape(broken)} +declared broken", text)
+            ok = code == 1 and all(re.search(rf"{re.escape(name)} +declared broken", text) for name in broken)
         else:
             ok = code == 0 and " 0 violated, 0 inconclusive" in text
-        report(ok, f"{engine} {write} without {without or 'nothing'}", text)
-    code, text = run(CLOCHE, "run", "--quiet", "--backend", engine, "--env-allow=PATH", "--", "sh", "-c",
-                     "exit 7")
-    report(code == 7, f"{engine}: the command's exit code", f"{code} {text}")
-    code, text = run(CLOCHE, "run", "--quiet", "--backend", engine, "--env-allow=PATH", "--timeout=1",
-                     "--", "sleep", "50")
-    report(code == 124, f"{engine}: the time limit", f"{code} {text}")
+        report(ok, f"{backend} --write={write} without {without or 'nothing'}", text)
+    code, text = cloche(backend, "--", "sh", "-c", "exit 7")
+    report(code == 7, f"{backend}: the command's exit code", f"{code} {text}")
+    code, text = cloche(backend, "--timeout=1", "--", "sleep", "50")
+    report(code == 124, f"{backend}: the time limit", f"{code} {text}")
     with tempfile.TemporaryDirectory(prefix="cloche-scope-", dir="/var/lib") as place:
         # As a session could leave it in a place below which another profile may write.
         os.symlink("/etc", os.path.join(place, "projects"))
-        code, text = run(CLOCHE, "run", "--quiet", "--backend", engine, "--env-allow=PATH", "--write=scope",
-                         f"--writable={place}/projects", "--", "ls", f"{place}/projects")
+        code, text = cloche(backend, "--write=scope", f"--writable={place}/projects", "--", "ls",
+                            f"{place}/projects")
         report(code != 0 and "symbolic link" in text and "passwd" not in text,
-               f"{engine}: a link that a session has left leads nowhere", f"{code} {text}")
+               f"{backend}: a link that a session has left leads nowhere", f"{code} {text}")
+
+
+def check_quick(backend):
+    """A command that is over before its start was seen: its end was lost once in a few."""
+    codes = [cloche(backend, "--", "true", seconds=30)[0] for _ in range(QUICK)]
+    report(codes == [0] * QUICK, f"{backend}: {QUICK} commands that are over at once end their sessions", f"{codes}")
+
+
+def check_runtime(engine):
+    """A runtime of that name that is none: it would run on this kernel."""
+    path = engine.write("runsc", LIE)
+    os.chmod(path, 0o755)
+    with open(os.environ["CONTAINERS_CONF"], "a") as file:
+        file.write(f'[engine.runtimes]\nrunsc = ["{path}"]\n')
+    code, text = cloche("podman-runsc", "--", "sh", "-c", "sleep 20; echo ran")
+    report(code == 125 and "does not run" in text and "\nran" not in text,
+           "podman-runsc: a runtime that calls itself runsc and is not is refused", f"{code} {text}")
 
 
 def main():
@@ -78,7 +105,11 @@ def main():
         begin = time.monotonic()
         with kind() as engine:
             print(f"# {name}: ready after {time.monotonic() - begin:.1f} s", flush=True)
-            check(name)
+            check(name, ROWS)
+            check(RUNTIMES[name], RUNTIME_ROWS)
+            if name == "podman":
+                check_quick(name)
+                check_runtime(engine)
             left = engine.containers() | engine.volumes()
             report(not left, f"{name}: nothing is left", f"{left}")
     print(f"1..{number}")
