@@ -1,9 +1,11 @@
 """The bundle that `cloche plan --format oci` prints, run by three runtimes: what one emitter says, each of
 them does. What is the backend's own to fill in ({dir}, {id}) and its steps are filled in here by hand."""
+import base64
 import json
 import os
 import resource
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -35,8 +37,13 @@ def make(directory, name, oci, whole):
     def fill(text):
         return text.replace("{dir}", directory).replace("{id}", name).replace("{brace}", "{")
     for file in whole["files"]:
-        with open(os.path.join(directory, file["name"]), "w", encoding="utf-8") as out:
-            out.write(fill(file["content"]))
+        path, mode = os.path.join(directory, file["name"]), int(file["mode"], 8)
+        if stat.S_ISDIR(mode):
+            os.mkdir(path, stat.S_IMODE(mode))
+            continue
+        binary = file.get("encoding") == "base64"
+        with open(path, "wb") as out:
+            out.write(base64.b64decode(file["content"]) if binary else fill(file["content"]).encode())
     for step in whole["steps"]:
         if step["when"] == "before":
             subprocess.run([fill(word) for word in step["argv"]], check=True)
@@ -56,15 +63,7 @@ def make(directory, name, oci, whole):
 
 
 def run(runtime, oci, whole):
-    """Exit code, output, errors. crun 1.8 now and then trips over a child that is quicker than itself."""
-    for _ in range(3):
-        result = run_once(runtime, oci, whole)
-        if "writing to pipe: Broken pipe" not in result[2]:
-            break
-    return result
-
-
-def run_once(runtime, oci, whole):
+    """Exit code, output, errors."""
     name = "cloche-oci-" + uuid.uuid4().hex[:12]
     directory = tempfile.mkdtemp(prefix="cloche-oci.", dir="/srv")
     os.chmod(directory, 0o755)
