@@ -1,16 +1,16 @@
 /*
  * What the engine is told: the plan in the words of docker's and podman's command line.
  *
- *	before	create	docker: the engine checks image, mounts and limits, and runs nothing
- *	tool	start	docker: attached; its streams are the session's, its exit status is the
- *			command's
- *		run	podman: both
+ *	before	create	the engine checks image, mounts and limits, and runs nothing
+ *		inspect	with a runtime: is it the one that the engine has written down?
+ *	tool	start	attached; its streams are the session's, its exit status is the command's
+ *		run	podman with its own runtime: both
  *	kill	kill	by the name that {id} gives
  *	after	rm	also when the server, the tool or the container are gone
  *
  * With docker, creating and starting are two steps, so that no request to create is under way in the
  * daemon when a session is cut off: what exists then has a name and is removed by it. Podman has no
- * daemon: what it was about to do ends with it.
+ * daemon: what it was about to do ends with it, and with its own runtime it does both in one run.
  */
 #include <errno.h>
 #include <string.h>

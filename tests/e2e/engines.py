@@ -70,7 +70,8 @@ class Engine:
         return set(must(self.command, "volume", "ls", "--quiet").split())
 
     def __enter__(self):
-        self.top = tempfile.mkdtemp(prefix="cloche-engine-", dir="/tmp")
+        # The place is told to lib.py, which looks for what a session leaves on the host.
+        self.top = os.environ["CLOCHE_ENGINE"] = tempfile.mkdtemp(prefix="cloche-engine-", dir="/tmp")
         try:
             self.prepare()
             must(self.command, "import", archive(), IMAGE)

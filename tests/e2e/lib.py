@@ -201,6 +201,11 @@ def debris():
     return found
 
 
+def is_of_another_engine(path):
+    """A mount below the place of an engine of containers (engines.py) that another test has started."""
+    return path.startswith("/tmp/cloche-engine-") and not path.startswith(os.environ.get("CLOCHE_ENGINE", "//") + "/")
+
+
 class Host:
     """The state of the host before a server was started."""
 
@@ -211,7 +216,7 @@ class Host:
         """What is there now and was not. Others may run servers too: only their debris is ours."""
         new = [path for path in cgroup_directories() - self.cgroups
                if os.path.basename(path) != "cloche" and cgroup_is_abandoned(path)]
-        new += [f"mount {path}" for path in mounts() - self.mounts]
+        new += [f"mount {path}" for path in mounts() - self.mounts if not is_of_another_engine(path)]
         new += [path for path in debris() - self.debris if own_directory not in path]
         return new
 
