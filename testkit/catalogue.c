@@ -201,7 +201,71 @@ static void print_flags(const struct probe *probe)
 	}
 }
 
-static void explain(const struct probe *probe)
+/* What reports say of a probe or a capability: verdicts, observations, levels of evidence. */
+static const struct {
+	const char *word, *text;
+} report_words[] = {
+	{"PASS", "verdict: as declared, by evidence of the host's own and an open control"},
+	{"FAIL", "verdict: declared shut, observed open"},
+	{"OVER-RESTRICTED", "verdict: declared open, observed shut"},
+	{"EXPECTED",
+		"verdict: violated, as a manifest or a baseline says; does not fail until the "
+		"entry's day is over"},
+	{"UNDECLARED-OPEN", "verdict: nothing was promised, and it is open"},
+	{"UNDECLARED-SHUT", "verdict: nothing was promised, and it is shut all the same"},
+	{"NOT-TESTED", "verdict: nothing was run that could tell"},
+	{"INCONCLUSIVE",
+		"observation: looks shut, but so did the control outside; verdict: nothing decides "
+		"it on this machine, or the client did not answer all"},
+	{"NOT-RUN", "observation: the probe was not asked for, or this target has no such thing"},
+	{"OPEN", "observation: it reached the host, which saw it"},
+	{"CLAIM-OPEN", "observation: the client says it worked, and the host cannot know"},
+	{"SHUT", "observation: the client was refused, and the host would have seen it"},
+	{"SHUT-BY-KILL", "observation: whoever tried was killed, and nothing reached the host"},
+	{"VIRTUAL", "observation: it worked inside, and the host is untouched"},
+	{"LEAK", "observation: the client was refused, and yet it reached the host"},
+	{"LYING", "observation: the client says it worked, and the host saw nothing of it"},
+	{"CLAIM-ONLY",
+		"observation: the client says it was refused, and the host cannot know; never "
+		"enough for PASS"},
+	{"ABSENT", "observation: there is nothing of the kind here"},
+	{"UNKNOWN", "observation: no answer came, and the host saw nothing"},
+	{"E0", "evidence: the client's word alone"},
+	{"E1", "evidence: a token came back that only the canary knew"},
+	{"E2", "evidence: the host saw it happen"},
+	{"E3", "evidence: the host read the state itself"},
+	{"E4", "evidence: the host compared before and after"},
+};
+
+/* What is said of the word, or NULL. */
+static const char *find_word(const char *word)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(report_words); i++) {
+		if (strcmp(report_words[i].word, word) == 0) {
+			return report_words[i].text;
+		}
+	}
+	return NULL;
+}
+
+static void explain_capability(enum capability capability)
+{
+	char text[192];
+
+	(void)printf("%s (%s)\n", capability_name(capability),
+		capability_kind(capability) == CAPABILITY_GRANT ? "grant" : "restriction");
+	print_field("promises", capability_describe(capability));
+	for (size_t i = 0; i < judge_rule_count; i++) {
+		if (judge_rules[i].capability == capability) {
+			(void)snprintf(text, sizeof(text), "%s %s: %s", judge_rules[i].probe,
+				expectation_name(judge_rules[i].expectation),
+				probe_find(judge_rules[i].probe)->what);
+			print_field("expects", text);
+		}
+	}
+}
+
+static void explain_probe(const struct probe *probe)
 {
 	char text[128];
 
@@ -226,6 +290,29 @@ static void explain(const struct probe *probe)
 	print_field("read on", probe->reference);
 }
 
+/* False, and nothing is printed with dry, when nothing is called that. */
+static bool explain(const char *name, bool dry)
+{
+	const struct probe *probe = probe_find(name);
+	const char *text = find_word(name);
+	enum capability capability = CAPABILITY_COUNT;
+	struct err ignored;
+	bool found = probe || text || capability_parse(name, &capability, &ignored) == 0;
+
+	if (dry || !found) {
+		return found;
+	}
+	if (probe) {
+		explain_probe(probe);
+	} else if (text) {
+		(void)printf("%s\n", name);
+		print_field("means", text);
+	} else {
+		explain_capability(capability);
+	}
+	return true;
+}
+
 int catalogue_explain(int argc, char **argv)
 {
 	if (argc < 2) {
@@ -233,14 +320,16 @@ int catalogue_explain(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	for (int i = 1; i < argc; i++) {
-		if (!probe_find(argv[i])) {
-			log_error("no probe is called '%s'; `list` names them", argv[i]);
+		if (!explain(argv[i], true)) {
+			log_error("no probe is called '%s', no capability and no word of reports; "
+				  "`list` names the probes",
+				argv[i]);
 			return EXIT_USAGE;
 		}
 	}
 	for (int i = 1; i < argc; i++) {
 		(void)printf("%s", i > 1 ? "\n" : "");
-		explain(probe_find(argv[i]));
+		(void)explain(argv[i], false);
 	}
 	return fflush(stdout) == 0 ? 0 : EXIT_USAGE;
 }

@@ -420,7 +420,7 @@ void options_print_help(void)
 	(void)printf(
 		"usage: cloche-testkit-host --target TARGET [OPTION...] [spec options]\n"
 		"       cloche-testkit-host list [--group=GROUP] [--capability=NAME] [--json]\n"
-		"       cloche-testkit-host explain PROBE...\n"
+		"       cloche-testkit-host explain PROBE|CAPABILITY|WORD...\n"
 		"       cloche-testkit-host ablate [--profile NAME] [OPTION...] [spec options]\n"
 		"       cloche-testkit-host verify [--key=KEY]... RECEIPT [OTHER]\n\n"
 		"Measures what a target confines. Exit status: 0 as declared, 1 violated,\n"

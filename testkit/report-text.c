@@ -223,14 +223,22 @@ void report_text(
 /* One letter a target: A, B, ... as many as a page holds beside the names. */
 static void print_cell(const struct report_column *column, size_t capability, FILE *out)
 {
+	/* Eight columns beside the names have room for six letters each. */
+	static const char *const words[] = {
+		[STATE_UNTESTED] = "-",
+		[STATE_KEPT] = "kept",
+		[STATE_BROKEN] = "broken",
+		[STATE_UNCLEAR] = "?",
+	};
 	const struct capability_verdict *result =
 		&column->measurement->judgement.capabilities[capability];
+	const char *word =
+		report_speaks_against(result->verdict) ? "BROKEN" : words[result->observed];
 
 	if (column->header.colour) {
-		(void)fprintf(out, " %s%-7s" PLAIN, colour_of(result->verdict),
-			capability_state_name(result->observed));
+		(void)fprintf(out, " %s%-6s" PLAIN, colour_of(result->verdict), word);
 	} else {
-		(void)fprintf(out, " %-7s", capability_state_name(result->observed));
+		(void)fprintf(out, " %-6s", word);
 	}
 }
 
@@ -241,7 +249,7 @@ static void print_side_by_side(const struct report *report, FILE *out)
 
 	(void)fprintf(out, "  %-20s", "CAPABILITY");
 	for (size_t i = 0; i < report->count; i++) {
-		(void)fprintf(out, " %-7c", (char)('A' + i));
+		(void)fprintf(out, " %-6c", (char)('A' + i));
 	}
 	(void)fputc('\n', out);
 	for (size_t c = 0; c < CAPABILITY_COUNT; c++) {
@@ -251,7 +259,7 @@ static void print_side_by_side(const struct report *report, FILE *out)
 		}
 		(void)fputc('\n', out);
 	}
-	(void)fputc('\n', out);
+	(void)fputs("\n  BROKEN  against a promise    ?  unclear    -  untested\n\n", out);
 	for (size_t i = 0; i < report->count; i++) {
 		(void)snprintf(line, sizeof(line), "  %c  %s%s", (char)('A' + i),
 			log_escape(report->columns[i].header.target, name, sizeof(name)),

@@ -47,6 +47,18 @@ def explain_says_everything():
     assert pages.count("evidence   E") == len(names)
 
 
+def explain_knows_the_words_of_reports():
+    with open(os.path.join(SOURCE, "docs", "schema", "cloche.report.1.json")) as file:
+        parts = json.load(file)["definitions"]
+    words = parts["observation"]["enum"] + parts["probe"]["properties"]["verdict"]["enum"] + \
+        parts["probe"]["properties"]["level"]["enum"]
+    pages = host("explain", *words)
+    assert pages.count("  means ") == len(words) == 25
+    told = host("explain", "net.disable")
+    assert told.startswith("net.disable (restriction)\n") and "expects    N.tcp4 shut: " in told
+    assert all(len(line) <= 80 for line in (pages + told).splitlines())
+
+
 def wrong_words_are_refused():
     for words in (["list", "--group=Q"], ["list", "--capability=x"], ["list", "more"],
                   ["list", "--nothing"], ["explain"], ["explain", "N.none"],
@@ -185,7 +197,7 @@ def text_shows_them_side_by_side():
     lines = report("text").splitlines()
     assert all(len(line) <= 80 for line in lines)
     row = next(line for line in lines if line.startswith("  net.disable"))
-    assert row.split() == ["net.disable", "broken", "broken", "broken"], row
+    assert row.split() == ["net.disable", "BROKEN", "BROKEN", "broken"], row
     assert "  C  none (the control outside)" in lines
     assert "\033" not in report("text")
 
@@ -378,6 +390,15 @@ def openings_run_out_and_cover_no_others():
     assert "EXPIRED, was expected until 2019-12-31: so far" in host(*words, late, code=1)
     one = place("one.yaml", head + "  - {probe: N.tcp4, reason: x, until: 2099-12-31}\n")
     root = json.loads(host(*words, one, "-F", "json", code=1))
+    sarif = json.loads(host(*words, late, "-F", "sarif", code=1))["runs"][0]
+    told = sarif["invocations"][0]["toolExecutionNotifications"]
+    assert len(told) == 1 and told[0]["level"] == "error" and "EXPIRED" in told[0]["message"]["text"]
+    for result in json.loads(host(*words, good, "-F", "sarif"))["runs"][0]["results"]:
+        excused = result.get("suppressions", [])
+        assert bool(excused) == (result["kind"] == "fail"), result
+        for each in excused:
+            assert set(each) == {"kind", "status", "justification"}
+            assert (each["kind"], each["status"]) == ("external", "accepted")
     assert verdicts(root, "probes")["N.tcp4"] == "EXPECTED"
     assert verdicts(root, "probes")["N.tcp6"] == "FAIL"
 
@@ -517,7 +538,8 @@ def refusal(*words):
     return done.stderr
 
 
-TESTS = [list_is_filtered, explain_says_everything, wrong_words_are_refused,
+TESTS = [list_is_filtered, explain_says_everything,
+         explain_knows_the_words_of_reports, wrong_words_are_refused,
          json_keeps_its_schema, one_target_validates_too, ndjson_tells_it_as_it_happens,
          tap_is_version_14, junit_counts_what_it_holds, sarif_has_the_shape_of_2_1_0,
          text_shows_them_side_by_side, markdown_rows_have_equal_cells, the_page_fetches_nothing,

@@ -430,9 +430,32 @@ static void several_targets_stand_side_by_side(void **state)
 	assert_non_null(out);
 	assert_int_equal(report_write_text(&report, out), 0);
 	assert_int_equal(fclose(out), 0);
-	assert_non_null(strstr(scene->text, "  net.disable          kept    kept    kept"));
+	assert_non_null(strstr(scene->text, "  net.disable          kept   kept   kept"));
 	assert_non_null(strstr(scene->text, "  C  exec:launcher {client} (the control outside)"));
+	assert_non_null(strstr(scene->text, "  proc.isolation       BROKEN BROKEN BROKEN"));
 	assert_int_equal(count_of(scene->text, "target exec:launcher"), 2);
+}
+
+/* As many as there can be. */
+static void all_columns_fit_the_page(void **state)
+{
+	struct scene *scene = *state;
+	struct report_column columns[REPORT_MAX_COLUMNS + 1];
+	const struct report report = {columns, ARRAY_SIZE(columns), NULL};
+	size_t width = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(columns); i++) {
+		columns[i] = (struct report_column){
+			scene->header, &scene->measurement, i == REPORT_MAX_COLUMNS};
+	}
+	FILE *out = open_memstream(&scene->text, &scene->size);
+	assert_non_null(out);
+	assert_int_equal(report_write_text(&report, out), 0);
+	assert_int_equal(fclose(out), 0);
+	for (const char *at = scene->text; *at; at++) {
+		width = *at == '\n' ? 0 : width + 1;
+		assert_true(width <= 80);
+	}
 }
 
 /* With --proof, a row is there for any target that it speaks against. */
@@ -488,6 +511,7 @@ int main(void)
 			what_is_known_is_in_every_format, set_scene, clear_scene),
 		cmocka_unit_test_setup_teardown(
 			several_targets_stand_side_by_side, set_scene, clear_scene),
+		cmocka_unit_test_setup_teardown(all_columns_fit_the_page, set_scene, clear_scene),
 		cmocka_unit_test_setup_teardown(
 			a_violation_of_a_later_target_is_in_the_tables, set_scene, clear_scene),
 	};
