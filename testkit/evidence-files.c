@@ -226,32 +226,44 @@ bool look_is_reachable(const struct outside *theirs, const struct outside_mount 
 			strcmp(mount->type, "btrfs") == 0); /* whose files have other numbers */
 }
 
-/* A writable mount inside that shows a file system the host has mounted too. */
+static bool has_file_system(const struct outside *ours, const struct outside_mount *mount)
+{
+	for (size_t i = 0; i < ours->mount_count; i++) {
+		if (ours->mounts[i].major == mount->major &&
+			ours->mounts[i].minor == mount->minor) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * A writable mount inside that shows a file system the host has mounted too. What the host has is read
+ * while the client is there: the number of one that was unmounted before is given to the next.
+ */
 static void mount_flags(struct look *look, const char *arg)
 {
-	const struct outside *ours = look->context->own;
 	const struct outside *theirs = &look->context->run->outside;
+	struct outside ours = {.pid = getpid()};
 	bool seen = false;
 
 	(void)arg;
+	outside_read_mounts(&ours);
 	for (size_t i = 0; i < theirs->mount_count && !seen; i++) {
 		const struct outside_mount *mount = &theirs->mounts[i];
 		if (!mount->writable || !look_keeps_files(mount->type)) {
 			continue;
 		}
-		for (size_t j = 0; j < ours->mount_count && !seen; j++) {
-			seen = ours->mounts[j].major == mount->major &&
-				ours->mounts[j].minor == mount->minor;
-		}
-		seen = seen && look_is_reachable(theirs, mount) &&
+		seen = has_file_system(&ours, mount) && look_is_reachable(theirs, mount) &&
 			!is_writable_place(look->context->target, mount->target);
 		if (seen) {
 			look_detail(look, "%.120s is writable", mount->target);
 		}
 	}
-	if (theirs->mount_count) {
+	if (theirs->mount_count && ours.mount_count) {
 		look_conclude(look, seen, LEVEL_STATE);
 	}
+	outside_fini(&ours);
 }
 
 /* Every path the plan takes out: is it the host's object that lies there? */

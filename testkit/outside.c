@@ -313,7 +313,7 @@ static bool parse_mount(char *line, struct outside_mount *ret)
 	return true;
 }
 
-static void read_mounts(struct outside *outside)
+void outside_read_mounts(struct outside *outside)
 {
 	cleanup_free char *text = NULL;
 	size_t room = 0;
@@ -584,7 +584,7 @@ void outside_read(pid_t pid, struct outside *ret)
 	read_map(ret);
 	read_session(ret);
 	read_tree(ret);
-	read_mounts(ret);
+	outside_read_mounts(ret);
 	read_limits(ret);
 	visit(ret);
 	dump_filters(ret);

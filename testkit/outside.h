@@ -84,6 +84,9 @@ void outside_read_group(pid_t pid, struct outside *ret);
 void outside_fini(struct outside *outside);
 DEFINE_CLEANUP(struct outside *, outside_fini);
 
+/* Only the mounts of outside->pid, as they are now; outside_fini() frees them. */
+void outside_read_mounts(struct outside *outside);
+
 /*
  * Whether the filters let this call through: 1 yes, 0 no, -1 unknown. arch is AUDIT_ARCH_*.
  */
