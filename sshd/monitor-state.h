@@ -39,7 +39,7 @@ struct monitor {
 	bool cut; /* the operator has ended a session, and what it shared with others goes too */
 	bool crashed, too_slow, refused, trouble; /* how it ended, for the listener */
 	bool limit_told; /* the audit log knows that max_sessions was hit */
-	unsigned refusals; /* of sessions and forwardings: a level that sinks by one a second */
+	unsigned refusals; /* of sessions and forwardings: a level that sinks with time */
 	uint64_t refusals_at;
 	struct session **sessions; /* room for session_room of them */
 	struct pollfd *fds; /* room for FIXED_FDS more */

@@ -16,7 +16,9 @@
 #include "base/log.h"
 #include "base/proc.h"
 
-#define REFUSALS_MAX 256 /* a browser behind -D is refused a few dozen times a page at the most */
+/* A browser behind -D that reaches nothing asks a few dozen times a page. */
+#define REFUSALS_MAX 256
+#define REFUSALS_FORGOTTEN 4 /* a second */
 #define END_USEC UINT64_C(2000000) /* net's time to say goodbye after END */
 
 int monitor_make_pair(int *ret_monitor, int *ret_net)
@@ -142,10 +144,10 @@ void monitor_end_connection(struct monitor *monitor, const char *text)
 void monitor_note_refusal(struct monitor *monitor)
 {
 	uint64_t now = io_now_usec();
-	uint64_t sunk = (now - monitor->refusals_at) / USEC;
+	uint64_t sunk = (now - monitor->refusals_at) / (USEC / REFUSALS_FORGOTTEN);
 
 	monitor->refusals -= sunk < monitor->refusals ? (unsigned)sunk : monitor->refusals;
-	monitor->refusals_at += sunk * USEC;
+	monitor->refusals_at += sunk * (USEC / REFUSALS_FORGOTTEN);
 	if (++monitor->refusals <= REFUSALS_MAX || monitor->state == WIRE_STATE_ENDING) {
 		return;
 	}
