@@ -2,7 +2,7 @@
 """What a terminal and a long connection feel like: interrupts through a flood, storms of window changes,
 thousands of sessions on one connection, keys exchanged in the middle of bulk, a reader that is slow.
 
-CLOCHE_CHANNELS (500) and CLOCHE_BULK (MiB, 32) make it as long as one likes; the figures of
+CLOCHE_CHANNELS (300) and CLOCHE_BULK (MiB, 32) make it as long as one likes; the figures of
 docs/performance.md are of 10000 and 4096.
 """
 import contextlib
@@ -21,7 +21,7 @@ from lib import (BUILD, SSHD, Cloche, OpenSshd, case, check, connections, equal,
                  net_process, sockets, status_of)
 from peers import Libssh, Paramiko
 
-CHANNELS = int(os.environ.get("CLOCHE_CHANNELS", "500"))
+CHANNELS = int(os.environ.get("CLOCHE_CHANNELS", "300"))
 BULK = int(os.environ.get("CLOCHE_BULK", "32"))
 MIB = 1 << 20
 with open(SSHD, "rb") as program:
@@ -187,8 +187,8 @@ def many():
              f"net and monitor (KiB, descriptors): {samples[1]} to {samples[-1]}")
         check(len(samples) >= 5, f"{len(samples)} samples")
         for early, late, who in zip(samples[1], samples[-1], ("net", "monitor")):
-            # One session may just be starting.
-            check(late[1] <= early[1] + 8, f"{who}: from {early[1]} descriptors to {late[1]}")
+            # One session may just be starting while another is cleared away.
+            check(late[1] <= early[1] + 16, f"{who}: from {early[1]} descriptors to {late[1]}")
             grown = (late[0] - early[0]) * 1024 / (CHANNELS * 0.8)
             check(grown < (8192 if SANITIZED else 512), f"{who} grew by {grown:.0f} bytes a session")
 
