@@ -162,6 +162,7 @@ static int make_bundle(const struct spec *spec, const struct host *host,
 	/* The network's is the last: with the host's network runsc is to stay where that is. */
 	const char *const namespaces[] = {
 		"pid", "mount", "ipc", "uts", has_net(spec, plan) ? NULL : "network", NULL};
+	/* It does not read the state that a hook is told: runsc does not mind, crun now and then does. */
 	static const char *const started[] = {"/bin/touch", "{dir}/started", NULL};
 	static const char *const none[] = {NULL};
 	static const char *const names[] = {GVISOR_CONFIG, GVISOR_CONFIG_TERMINAL};
