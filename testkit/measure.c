@@ -132,9 +132,8 @@ static int look_with_peer(struct pass *pass, const struct outside *before, struc
 	int r = peer ? 0 : err_set(err, ENOMEM, "measuring");
 
 	if (r == 0 && wanted) {
-		const struct target *other = pass->control || !pass->options->peer
-			? pass->target
-			: pass->options->peer;
+		const struct target *other =
+			pass->control || !pass->options->peer ? pass->target : pass->options->peer;
 		r = peer_start(peer, other, pass->ground, pass->options->timeout_ms, err);
 		if (r == 0 && peer_describe(peer, &pass->settings) < 0) {
 			r = err_set(err, ENOMEM, "measuring");
