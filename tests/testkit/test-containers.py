@@ -11,7 +11,7 @@ import time
 BUILD = os.environ["CLOCHE_BUILD"]
 SOURCE = os.environ["CLOCHE_SOURCE"]
 sys.path.insert(0, os.path.join(SOURCE, "tests", "e2e"))
-from engines import ENGINES, RUNTIMES  # noqa: E402
+from engines import ENGINES, RUNTIMES, must  # noqa: E402
 
 HOST = os.path.join(BUILD, "testkit", "cloche-testkit-host")
 CLOCHE = os.path.join(BUILD, "cli", "cloche")
@@ -89,6 +89,23 @@ def check_quick(backend):
     report(codes == [0] * QUICK, f"{backend}: {QUICK} commands that are over at once end their sessions", f"{codes}")
 
 
+def check_image(engine):
+    """What a name stands for is remembered, until the engine's images change."""
+    ids = []
+    for content in ("one", "two"):
+        engine.write("content", content)
+        must("tar", "-C", engine.top, "-cf", engine.path("other.tar"), "content")
+        must("podman", "import", engine.path("other.tar"), "cloche-other")
+        time.sleep(2.1)  # before that a change could still be missed, and nothing is remembered
+        for _ in range(2):
+            code, text = run(CLOCHE, "plan", "--backend=podman", "--root=image", "--image=cloche-other", "--json",
+                             "--", "true")
+            ids += re.findall("sha256:[0-9a-f]{64}", text)[:1] if code == 0 else [text]
+    wanted = must("podman", "image", "inspect", "--format", "{{.Id}}", "cloche-other").strip()
+    report(len(ids) == 4 and ids[0] == ids[1] != ids[2] == ids[3] == f"sha256:{wanted}",
+           "podman: a name stands for the image that has it now", f"{ids} {wanted}")
+
+
 def check_runtime(engine):
     """A runtime of that name that is none: it would run on this kernel."""
     path = engine.write("runsc", LIE)
@@ -109,6 +126,7 @@ def main():
             check(RUNTIMES[name], RUNTIME_ROWS)
             if name == "podman":
                 check_quick(name)
+                check_image(engine)
                 check_runtime(engine)
             left = engine.containers() | engine.volumes()
             report(not left, f"{name}: nothing is left", f"{left}")
