@@ -128,7 +128,8 @@ static void behave_die(void)
 	}
 	/* Another session asks for other probes: this one goes well. */
 	say(&(struct protocol_line){.kind = PROTOCOL_END, .sequence = line.sequence});
-	behave_hang();
+	while (fgets(text, sizeof(text), stdin)) {
+	}
 }
 
 /* Reaches the victim and keeps it from telling: says that it was refused. */

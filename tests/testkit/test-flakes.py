@@ -1,28 +1,48 @@
+#!/usr/bin/python3
 """False alarms: what is kept must be seen as kept, run after run, on a machine that is busy with something else.
 
-Five runs of each target in the suite; more by hand: test-flakes.py 20
+Three runs of each target that starts at once in the suite; by hand test-flakes.py --runs 20 --all, with gvisor
+and docker (of an engine of its own) too.
 """
+import argparse
+import contextlib
 import os
 import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, os.path.join(os.environ["CLOCHE_SOURCE"], "tests", "e2e"))
+from engines import ENGINES  # noqa: E402
+
 HOST = os.path.join(os.environ["CLOCHE_BUILD"], "testkit", "cloche-testkit-host")
 BWRAP = ("exec:bwrap --ro-bind / / --tmpfs {deny} --dev /dev --proc /proc --tmpfs /tmp --tmpfs /run "
          "--unshare-all --new-session --die-with-parent {client}")
-SPEC = ["--write=none", "--net=disable", "--readable=/usr", "--memory=64M", "--pids=40", "--cpus=0.5",
-        "--disk=32M", "--env-deny=SECRET_*", "--timeout=1h"]
+LIMITS = ["--memory=64M", "--pids=40", "--cpus=0.5", "--disk=32M", "--env-deny=SECRET_*"]
+SPEC = ["--write=none", "--net=disable", "--readable=/usr", "--timeout=1h", *LIMITS]
 TARGETS = {
     "native": ["--target=native", *SPEC],
     "bubblewrap": ["--target=bubblewrap", *SPEC],
     "exec:bwrap": [f"--target={BWRAP}", "--declare=net.disable,fs.read.host,fs.read.deny,dev.minimal"],
 }
+SLOW = {
+    "gvisor": ["--target=gvisor", "--write=none", "--net=disable", "--run-timeout=30s"],
+    "docker": ["--target=docker", "--write=none", "--run-timeout=30s", *LIMITS],
+}
 
 
-def keep_busy():
-    """Two loops on every processor, at the lowest priority below ours that still takes turns with us."""
+def options():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--all", action="store_true", help="gvisor and docker too")
+    parser.add_argument("--load", type=int, default=2, help="busy loops a processor")
+    parser.add_argument("--only", help="one target")
+    return parser.parse_args()
+
+
+def keep_busy(count):
+    """Loops on every processor, at the lowest priority below ours that still takes turns with us."""
     loop = [sys.executable, "-c", "import os\nos.nice(5)\nwhile True: sum(range(10000))"]
-    return [subprocess.Popen(loop, stdin=subprocess.DEVNULL) for _ in range(2 * os.cpu_count())]
+    return [subprocess.Popen(loop, stdin=subprocess.DEVNULL) for _ in range(count * os.cpu_count())]
 
 
 def alarms_of(done):
@@ -31,7 +51,15 @@ def alarms_of(done):
         return []
     return [f"exit {done.returncode}"] + [
         line for line in (done.stdout + done.stderr).splitlines()
-        if "FAIL" in line or "INCONCLUSIVE" in line or "error" in line][:12]
+        if any(word in line for word in ("FAIL", "INCONCLUSIVE", "error", "LEFT"))][:12]
+
+
+def measure(words, runs):
+    alarms = []
+    for _ in range(runs):
+        alarms += alarms_of(subprocess.run([HOST, "--quick", *words], stdin=subprocess.DEVNULL,
+                                           capture_output=True, text=True, timeout=180, check=False))
+    return alarms
 
 
 def measure_while_mounts_go():
@@ -52,21 +80,20 @@ def main():
     if os.geteuid() != 0:
         print("1..0 # SKIP takes root, as the canaries do")
         return 0
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    print(f"1..{len(TARGETS) + 1}")
-    load, failed = keep_busy(), 0
+    wanted = options()
+    targets = {name: words for name, words in {**TARGETS, **(SLOW if wanted.all else {})}.items()
+               if wanted.only in (None, name)}
+    print(f"1..{len(targets) + 1}")
+    load, failed = keep_busy(wanted.load), 0
     try:
-        for number, (name, words) in enumerate(TARGETS.items(), 1):
-            alarms = []
-            for _ in range(runs):
-                done = subprocess.run([HOST, "--quick", *words], stdin=subprocess.DEVNULL, capture_output=True,
-                                      text=True, timeout=60, check=False)
-                alarms += alarms_of(done)
-            print(f"{'not ok' if alarms else 'ok'} {number} - {name}: {runs} runs without a false alarm")
+        for number, (name, words) in enumerate(targets.items(), 1):
+            with ENGINES[name]() if name in ENGINES else contextlib.nullcontext():
+                alarms = measure(words, wanted.runs)
+            print(f"{'not ok' if alarms else 'ok'} {number} - {name}: {wanted.runs} runs without a false alarm")
             print("".join(f"# {line}\n" for line in alarms), end="", flush=True)
             failed += bool(alarms)
         alarms = measure_while_mounts_go()
-        print(f"{'not ok' if alarms else 'ok'} {len(TARGETS) + 1} - what is unmounted meanwhile is no alarm")
+        print(f"{'not ok' if alarms else 'ok'} {len(targets) + 1} - what is unmounted meanwhile is no alarm")
         print("".join(f"# {line}\n" for line in alarms), end="", flush=True)
         failed += bool(alarms)
     finally:
