@@ -8,7 +8,7 @@
  * Stopping has three steps: no new connections and a drain time; then sessions are ended with a
  * word to their users; then whatever is left is killed. SIGINT begins with the second.
  */
-#include "sshd/listener.h"
+#include "sshd/listener-state.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +28,6 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/log.h"
-#include "base/strv.h"
 #include "cloche-config.h"
 #include "session/audit.h"
 #include "session/limits.h"
@@ -48,293 +47,6 @@
 #define ACCEPTS_A_TURN 16
 #define FIXED_FDS 2 /* signals, and notes of monitors */
 
-enum stop_step { RUNNING, DRAINING, ENDING, KILLING };
-
-/* All that a configuration decides. */
-struct service {
-	struct config config;
-	struct session_gate *gates;
-	struct audit audit;
-	struct sockets sockets;
-	struct zygote zygote;
-};
-
-struct listener {
-	const struct options *options;
-	bool to_syslog;
-	enum log_level log_level;
-	struct host host;
-	struct service service;
-	struct limits *limits;
-	struct roster *roster;
-	struct control control;
-	pid_t *monitors; /* by slot; 0: none */
-	size_t slots; /* slots below this one have been used */
-	int signals;
-	int interrupts; /* readable when told to stop; only polled, never read */
-	size_t handed; /* sockets that a service manager gave us */
-	bool accepted; /* for -d */
-	enum stop_step step;
-	uint64_t step_ends;
-	uint64_t pause_until; /* no accept before */
-	uint64_t zygote_retry;
-	uint64_t sweep_at; /* UINT64_MAX: nothing to sweep */
-	uint64_t sweep_last; /* when what the last dead monitor left can be swept */
-	struct doorman doorman;
-};
-
-static const char usual_path[] = CLOCHE_SYSCONFDIR "/cloche.yaml";
-
-const char *listener_config_path(const struct options *options)
-{
-	if (options->config) {
-		return strcmp(options->config, "none") == 0 ? NULL : options->config;
-	}
-	return access(usual_path, F_OK) == 0 ? usual_path : NULL;
-}
-
-/* -p: the port of every configured address is replaced; several -p give each address each port. */
-static int replace_ports(struct config *config, char *const *ports)
-{
-	cleanup(strv_freep) char **list = NULL;
-
-	STRV_FOREACH (address, config->listen) {
-		for (char *const *port = ports; *port; port++) {
-			const char *colon = strrchr(*address, ':');
-			int host = colon ? (int)(colon - *address) : (int)strlen(*address);
-			cleanup_free char *text = NULL;
-			if (asprintf(&text, "%.*s:%s", host, *address, *port) < 0) {
-				text = NULL;
-				return -ENOMEM;
-			}
-			if (!strv_contains(list, text) && strv_append(&list, text) < 0) {
-				return -ENOMEM;
-			}
-		}
-	}
-	strv_free(config->listen);
-	config->listen = take_ptr(&list);
-	return 0;
-}
-
-static int apply_options(const struct options *options, FILE *out, struct config *config)
-{
-	struct err err = {0};
-
-	STRV_FOREACH (assignment, options->overrides) {
-		int r = config_override(config, *assignment, &err);
-		if (r < 0) {
-			(void)fprintf(out, "-o %s: %s\n", *assignment, err.msg);
-			return r;
-		}
-	}
-	if (options->host_keys) {
-		strv_free(config->host_keys);
-		config->host_keys = NULL;
-		int r = strv_copy(options->host_keys, &config->host_keys);
-		if (r < 0) {
-			return r;
-		}
-	}
-	return options->ports ? replace_ports(config, options->ports) : 0;
-}
-
-int listener_load(const struct options *options, FILE *out, struct config *ret)
-{
-	struct config config = {0};
-	int r = config_load(listener_config_path(options), out, &config);
-
-	if (r < 0) {
-		return r;
-	}
-	r = apply_options(options, out, &config);
-	if (r < 0) {
-		config_fini(&config);
-		return r;
-	}
-	*ret = config;
-	return 0;
-}
-
-/* ---- the service ---- */
-
-static void service_fini(struct service *service)
-{
-	zygote_close(&service->zygote);
-	sockets_close(&service->sockets);
-	audit_fini(&service->audit);
-	free(service->gates);
-	config_fini(&service->config);
-	*service = (struct service){.audit = {.fd = -1}, .zygote = {.control = -1}};
-}
-
-static void audit_event_of_server(struct service *service, const char *event, json_t *fields)
-{
-	struct err err = {0};
-
-	if (audit_event(&service->audit, event, fields, &err) < 0) {
-		log_error("%s; no session is started until it can", err.msg);
-	}
-}
-
-static int start_zygote(const struct listener *listener, const struct config *config,
-	struct zygote *ret, struct err *err)
-{
-	return zygote_start(config, listener->options->debug, listener->to_syslog, ret, err);
-}
-
-static int open_sockets(
-	struct listener *listener, struct service *service, struct sockets *old, struct err *err)
-{
-	if (listener->handed > 0 && !old) {
-		int r = sockets_adopt(listener->handed, &service->sockets, err);
-		if (r < 0) {
-			return r;
-		}
-		log_info("the service manager handed over %zu socket%s; \"listen\" is not used",
-			listener->handed, listener->handed == 1 ? "" : "s");
-		return 0;
-	}
-	if (listener->handed > 0) {
-		service->sockets = *old;
-		old->count = 0;
-		return 0;
-	}
-	return sockets_open(service->config.listen, old, &service->sockets, err);
-}
-
-/*
- * Makes the whole service for config, which it takes over. old is what runs now, or NULL. On
- * failure nothing of it is left, and old is as before.
- */
-static int service_init(struct listener *listener, struct config *config, struct service *old,
-	struct service *ret, struct err *err)
-{
-	struct service service = {
-		.config = *config, .audit = {.fd = -1}, .zygote = {.control = -1}};
-	const struct proof_options proof = {
-		.config_path = listener_config_path(listener->options),
-		.skip = listener->options->no_proof || !config->proof,
-		.interrupt = listener->interrupts,
-	};
-
-	*config = (struct config){0};
-	service.gates = calloc(service.config.profile_count + 1, sizeof(*service.gates));
-	int r = service.gates ? 0 : err_set(err, ENOMEM, "starting");
-	r = r ? r : audit_init(&service.audit, service.config.audit_log, err);
-	r = r ? r : start_zygote(listener, &service.config, &service.zygote, err);
-	if (r == 0) {
-		r = proof_run(&service.config, &listener->host, backends, &proof, service.gates);
-		r = r < 0 ? err_refuse(err, -r, "interrupted while measuring") : 0;
-	}
-	r = r ? r : open_sockets(listener, &service, old ? &old->sockets : NULL, err);
-	if (r < 0) {
-		service_fini(&service);
-		return r;
-	}
-	*ret = service;
-	return 0;
-}
-
-static void apply_log_level(struct listener *listener, const struct config *config)
-{
-	static const char *const names[] = {"error", "warning", "info", "debug"};
-	enum log_level level = LOG_LEVEL_INFO;
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		if (config->log_level && strcmp(config->log_level, names[i]) == 0) {
-			level = (enum log_level)i;
-		}
-	}
-	level = listener->options->quiet ? LOG_LEVEL_ERROR : level;
-	listener->log_level = listener->options->debug ? LOG_LEVEL_DEBUG : level;
-	log_set_level(listener->log_level);
-}
-
-static void say_open(struct listener *listener)
-{
-	struct service *service = &listener->service;
-	size_t closed = 0;
-
-	for (size_t i = 0; i < service->config.profile_count; i++) {
-		const struct session_gate *gate = &service->gates[i];
-		closed += !gate->open;
-		audit_event_of_server(service, "profile",
-			json_pack("{s:o, s:b, s:o, s:o}", "profile",
-				audit_text(service->config.profiles[i].name), "open",
-				(int)gate->open, "proof",
-				audit_text(gate->measured ? gate->proof : NULL), "reason",
-				audit_text(gate->open ? NULL : gate->reason)));
-	}
-	for (size_t i = 0; i < service->sockets.count; i++) {
-		char text[80];
-		sockets_format(&service->sockets, i, text, sizeof(text));
-		log_info("listening on %s", text);
-	}
-	if (closed > 0) {
-		log_warning(
-			"%zu of %zu profiles are closed", closed, service->config.profile_count);
-	}
-}
-
-/* What a complaint says goes to the log line by line. */
-static void log_lines(char *text)
-{
-	char *rest = text;
-	char *line = NULL;
-
-	while ((line = strsep(&rest, "\n"))) {
-		if (*line) {
-			log_error("%s", line);
-		}
-	}
-}
-
-static int load_again(struct listener *listener, struct config *ret)
-{
-	cleanup_free char *text = NULL;
-	size_t size = 0;
-	FILE *out = open_memstream(&text, &size);
-
-	if (!out) {
-		return -ENOMEM;
-	}
-	int r = listener_load(listener->options, out, ret);
-	(void)fclose(out);
-	if (r < 0) {
-		log_lines(text);
-	}
-	return r;
-}
-
-static void reload(struct listener *listener)
-{
-	struct config config = {0};
-	struct service service = {0};
-	struct err err = {0};
-
-	notify_reloading();
-	int r = load_again(listener, &config);
-	if (r < 0) {
-		(void)err_refuse(&err, -r, "the new configuration is not good");
-	} else {
-		r = service_init(listener, &config, &listener->service, &service, &err);
-	}
-	audit_event_of_server(r < 0 ? &listener->service : &service, "reload",
-		json_pack(
-			"{s:b, s:o}", "ok", r == 0, "reason", audit_text(r < 0 ? err.msg : NULL)));
-	if (r < 0) {
-		log_error("reload: %s; the old configuration stays", err.msg);
-	} else {
-		service_fini(&listener->service);
-		listener->service = service;
-		apply_log_level(listener, &listener->service.config);
-		log_info("configuration read again; sessions are not touched");
-		say_open(listener);
-	}
-	notify_send("READY=1");
-}
-
 /* ---- connections ---- */
 
 /*
@@ -342,7 +54,7 @@ static void reload(struct listener *listener)
  * purpose stays (the program of pid 1, in memory once for all sessions); there is nothing else,
  * since what we were started with was closed at the beginning.
  */
-static void close_listener(const struct listener *listener)
+void listener_close(const struct listener *listener)
 {
 	sockets_close_fds(&listener->service.sockets);
 	(void)close(listener->service.zygote.control);
@@ -378,7 +90,7 @@ static void run_monitor(const struct listener *listener, size_t slot, int socket
 	closelog();
 	(void)snprintf(ident, sizeof(ident), "cloche-sshd[%d]", (int)getpid());
 	log_init(listener->to_syslog ? "cloche-sshd" : ident, listener->log_level);
-	close_listener(listener);
+	listener_close(listener);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGUSR1);
@@ -506,7 +218,7 @@ static void lose_monitor(struct listener *listener, size_t slot, pid_t pid, int 
 	log_error("monitor %d died (%s %d) with %u sessions", (int)pid,
 		WIFSIGNALED(status) ? "signal" : "status",
 		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), sessions);
-	audit_event_of_server(&listener->service, "monitor_died",
+	listener_audit(&listener->service, "monitor_died",
 		json_pack("{s:i, s:i, s:i}", "monitor", (int)pid, "wait_status", status, "sessions",
 			(int)sessions));
 }
@@ -533,7 +245,7 @@ static void reap(struct listener *listener)
 	}
 }
 
-static size_t signal_monitors(const struct listener *listener, int signo)
+size_t listener_signal_monitors(const struct listener *listener, int signo)
 {
 	size_t count = 0;
 
@@ -557,8 +269,8 @@ static void revive_zygote(struct listener *listener)
 		return;
 	}
 	listener->zygote_retry = io_now_usec() + ZYGOTE_RETRY_USEC;
-	if (start_zygote(listener, &listener->service.config, &listener->service.zygote, &err) <
-		0) {
+	if (listener_start_zygote(
+		    listener, &listener->service.config, &listener->service.zygote, &err) < 0) {
 		log_error("%s", err.msg);
 	}
 }
@@ -572,7 +284,7 @@ static void advance(struct listener *listener, enum stop_step step)
 
 	listener->step = step;
 	listener->step_ends = io_now_usec() + (step == DRAINING ? drain : STOP_USEC);
-	size_t left = signal_monitors(listener, signals[step]);
+	size_t left = listener_signal_monitors(listener, signals[step]);
 	if (left > 0) {
 		log_info(step == DRAINING        ? "%zu connections; waiting for them to end"
 				: step == ENDING ? "connections left: %zu; they are ended now"
@@ -581,12 +293,12 @@ static void advance(struct listener *listener, enum stop_step step)
 	}
 }
 
-static void begin_stop(struct listener *listener, enum stop_step step, const char *why)
+void listener_begin_stop(struct listener *listener, enum stop_step step, const char *why)
 {
 	if (listener->step == RUNNING) {
 		log_info("stopping: %s", why);
 		notify_send("STOPPING=1");
-		audit_event_of_server(
+		listener_audit(
 			&listener->service, "server_stop", json_pack("{s:s}", "reason", why));
 		sockets_close(&listener->service.sockets);
 	}
@@ -605,14 +317,14 @@ static void on_signals(struct listener *listener)
 			break;
 		case SIGHUP:
 			if (listener->step == RUNNING) {
-				reload(listener);
+				listener_reload(listener);
 			}
 			break;
 		case SIGINT:
-			begin_stop(listener, ENDING, "interrupt");
+			listener_begin_stop(listener, ENDING, "interrupt");
 			break;
 		default:
-			begin_stop(listener,
+			listener_begin_stop(listener,
 				listener->step == RUNNING || listener->step_ends == UINT64_MAX
 					? DRAINING
 					: ENDING,
@@ -640,145 +352,6 @@ static void watch_clock(struct listener *listener)
 	if (now >= listener->step_ends && listener->step < KILLING) {
 		advance(listener, listener->step + 1);
 	}
-}
-
-/* ---- the control socket ---- */
-
-static void prepare_helper(void *data)
-{
-	const struct listener *listener = data;
-
-	closelog();
-	close_listener(listener);
-}
-
-/* The clock of a drain that an operator asked for runs only after SIGTERM. */
-static void drain_without_end(struct listener *listener)
-{
-	if (listener->step == RUNNING) {
-		begin_stop(listener, DRAINING, "drain");
-		listener->step_ends = UINT64_MAX;
-	}
-}
-
-static int kill_session(
-	struct listener *listener, const struct control_request *request, struct err *err)
-{
-	size_t slot = 0;
-	int r = roster_end(listener->roster, request->id, request->reason, &slot);
-
-	if (r == -EALREADY) {
-		return err_refuse(err, EALREADY, "it is being ended already");
-	}
-	if (r < 0 || slot >= listener->slots || listener->monitors[slot] <= 0) {
-		return err_refuse(err, ENOENT, "there is no such session");
-	}
-	/* Not reaped yet, so the pid is still this child's. */
-	(void)kill(listener->monitors[slot], SIGUSR2);
-	return 1;
-}
-
-static int clear_penalties(
-	struct listener *listener, const struct control_request *request, struct err *err)
-{
-	const struct penalty_rules rules = doorman_rules(&listener->service.config);
-	bool all = strcmp(request->who, "all") == 0;
-	struct source source;
-	bool address = !all && source_parse(request->who, &source) == 0;
-	size_t count = penalties_clear(listener->doorman.penalties, &rules,
-		address ? &source : NULL, all || address ? NULL : request->who);
-
-	return count || all ? (int)count : err_refuse(err, ENOENT, "nobody of that name waits");
-}
-
-/* How many it was about, or negative errno. */
-static int obey(struct listener *listener, const struct control_request *request, struct err *err)
-{
-	switch (request->verb) {
-	case CONTROL_KILL:
-		return kill_session(listener, request, err);
-	case CONTROL_DRAIN:
-		drain_without_end(listener);
-		return (int)signal_monitors(listener, 0);
-	case CONTROL_CLEAR:
-		return clear_penalties(listener, request, err);
-	default:
-		return err_refuse(err, EINVAL, "this needs no listener");
-	}
-}
-
-static void serve_helper(struct listener *listener, size_t i)
-{
-	static const char *const names[CONTROL_VERBS] = {
-		[CONTROL_KILL] = "kill", [CONTROL_DRAIN] = "drain", [CONTROL_CLEAR] = "clear"};
-	struct control_request request;
-	struct control_answer answer = {0};
-	struct err err = {0};
-
-	if (control_receive(&listener->control, i, &request) <= 0) {
-		return;
-	}
-	uid_t uid = listener->control.helpers[i].uid;
-	answer.code = obey(listener, &request, &err);
-	if (answer.code >= 0) {
-		answer.count = (uint32_t)answer.code;
-	}
-	(void)snprintf(answer.text, sizeof(answer.text), "%.*s", (int)sizeof(answer.text) - 1,
-		answer.code < 0 ? err.msg : "");
-	const char *target = request.id[0] ? request.id : request.who;
-	const char *verb = names[request.verb] ? names[request.verb] : "unknown";
-	log_info("uid %u says %s %s: %s", (unsigned)uid, verb, target,
-		answer.code < 0 ? err.msg : "done");
-	audit_event_of_server(&listener->service, "control",
-		json_pack("{s:s, s:o, s:o, s:I, s:b}", "do", verb, "target", audit_text(target),
-			"reason", audit_text(request.reason[0] ? request.reason : NULL), "uid",
-			(json_int_t)uid, "ok", answer.code >= 0));
-	control_reply(&listener->control, i, &answer);
-}
-
-static nfds_t poll_control(const struct listener *listener, struct pollfd *fds)
-{
-	const struct control *control = &listener->control;
-
-	fds[0] = (struct pollfd){
-		.fd = control_has_room(control) ? control->fd : -1, .events = POLLIN};
-	for (size_t i = 0; i < CONTROL_HELPERS; i++) {
-		fds[1 + i] = (struct pollfd){.fd = control->helpers[i].ask, .events = POLLIN};
-	}
-	return 1 + CONTROL_HELPERS;
-}
-
-static void step_control(struct listener *listener, const struct pollfd *fds)
-{
-	for (size_t i = 0; i < CONTROL_HELPERS; i++) {
-		if (fds[1 + i].revents) {
-			serve_helper(listener, i);
-		}
-	}
-	if (fds[0].revents) {
-		const struct control_helper helper = {
-			.draining = listener->step != RUNNING,
-			.roster = listener->roster,
-			.limits = listener->limits,
-			.penalties = listener->doorman.penalties,
-		};
-		doorman_hear(
-			&listener->doorman, &listener->service.config, &listener->service.audit);
-		control_accept(&listener->control, helper, prepare_helper, listener);
-	}
-}
-
-/* Without one that was asked for by name we do not start; the usual one may be another server's. */
-static int open_control(struct listener *listener, struct err *err)
-{
-	const struct config *config = &listener->service.config;
-	int r = control_open(config, &listener->control, err);
-
-	if (r < 0 && strcmp(config->control, "auto") == 0) {
-		log_warning("%s; this server has no control socket", err->msg);
-		return 0;
-	}
-	return r;
 }
 
 /* ---- the loop ---- */
@@ -817,7 +390,7 @@ static void turn(struct listener *listener)
 		fds[count++] = (struct pollfd){.fd = sockets->items[i].fd, .events = POLLIN};
 	}
 	const nfds_t first_control = count;
-	count += poll_control(listener, control);
+	count += listener_poll_control(listener, control);
 	memcpy(fds + first_control, control, sizeof(control));
 	if (poll(fds, count, next_timeout(listener, accepting)) < 0 && errno != EINTR) {
 		log_error("poll: %s", strerror(errno));
@@ -827,7 +400,7 @@ static void turn(struct listener *listener)
 		doorman_hear(
 			&listener->doorman, &listener->service.config, &listener->service.audit);
 	}
-	step_control(listener, fds + first_control);
+	listener_step_control(listener, fds + first_control);
 	for (size_t i = FIXED_FDS; i < first_control && listener->step == RUNNING; i++) {
 		if (fds[i].revents) {
 			accept_some(listener, fds[i].fd);
@@ -844,7 +417,7 @@ static bool is_over(const struct listener *listener)
 {
 	bool served = listener->options->debug && listener->accepted;
 
-	return (listener->step != RUNNING || served) && signal_monitors(listener, 0) == 0;
+	return (listener->step != RUNNING || served) && listener_signal_monitors(listener, 0) == 0;
 }
 
 static int make_tables(struct listener *listener, const struct config *config)
@@ -929,15 +502,15 @@ static int set_up(struct listener *listener, struct config *config, struct err *
 	if (swept > 0) {
 		log_info("removed %d things an earlier server left", swept);
 	}
-	r = service_init(listener, config, NULL, &listener->service, err);
-	return r ? r : open_control(listener, err);
+	r = listener_service_init(listener, config, NULL, &listener->service, err);
+	return r ? r : listener_open_control(listener, err);
 }
 
 static void tear_down(struct listener *listener)
 {
 	control_stop(&listener->control);
 	zygote_stop(&listener->service.zygote);
-	service_fini(&listener->service);
+	listener_service_fini(&listener->service);
 	(void)backend_sweep(&listener->host);
 	doorman_fini(&listener->doorman);
 	listener->roster = roster_free(listener->roster);
@@ -960,7 +533,7 @@ int listener_run(const struct options *options, struct config *config, bool to_s
 	struct err err = {0};
 
 	control_init(&listener.control);
-	apply_log_level(&listener, config);
+	listener_apply_log_level(&listener, config);
 	int r = set_up(&listener, config, &err);
 	if (r < 0) {
 		log_error("%s", err.msg);
@@ -968,10 +541,10 @@ int listener_run(const struct options *options, struct config *config, bool to_s
 		tear_down(&listener);
 		return 1;
 	}
-	audit_event_of_server(&listener.service, "server_start",
+	listener_audit(&listener.service, "server_start",
 		json_pack(
 			"{s:s, s:b}", "version", CLOCHE_VERSION, "proof", (int)!options->no_proof));
-	say_open(&listener);
+	listener_say_open(&listener);
 	notify_send("READY=1");
 	while (!is_over(&listener)) {
 		turn(&listener);
