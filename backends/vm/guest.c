@@ -24,6 +24,7 @@
 #include "backends/linux/landlock.h"
 #include "backends/linux/launcher.h"
 #include "backends/vm/flow.h"
+#include "backends/vm/look.h"
 #include "backends/vm/protocol.h"
 #include "backends/vm/session.h"
 #include "base/cleanup.h"
@@ -36,6 +37,7 @@ struct guest {
 	int ports[VM_PORTS];
 	struct sandbox *sandbox;
 	struct vm_flow input, output, error;
+	struct vm_look look;
 	bool pty;
 	bool input_known; /* where standard input ends */
 	uint64_t input_total;
@@ -44,20 +46,24 @@ struct guest {
 	size_t control_used;
 };
 
-static struct guest guest = {.ports = {-1, -1, -1}};
+static struct guest guest = {.ports = {-1, -1, -1}, .look = {.output = -1}};
 
-static void say(uint32_t type, uint64_t number, uint64_t more, const char *text)
+static void say_bytes(uint32_t type, uint64_t number, uint64_t more, const void *text, size_t size)
 {
-	struct vm_frame frame = {.type = type, .number = number, .more = more};
-	uint8_t bytes[sizeof(frame) + VM_TEXT_MAX];
-	size_t size = text ? strnlen(text, VM_TEXT_MAX) : 0;
+	struct vm_frame frame = {
+		.type = type, .size = (uint32_t)size, .number = number, .more = more};
+	uint8_t bytes[sizeof(frame) + VM_SEEN_CHUNK];
 
-	frame.size = (uint32_t)size;
 	memcpy(bytes, &frame, sizeof(frame));
 	if (size) {
 		memcpy(bytes + sizeof(frame), text, size);
 	}
 	(void)io_write_all(guest.ports[VM_PORT_CONTROL], bytes, sizeof(frame) + size);
+}
+
+static void say(uint32_t type, uint64_t number, uint64_t more, const char *text)
+{
+	say_bytes(type, number, more, text, text ? strnlen(text, VM_TEXT_MAX) : 0);
 }
 
 /* The relay ends the machine; pid 1 must not end before. */
@@ -293,13 +299,33 @@ static void start(const struct vm_frame *frame, const struct plan *plan, const s
 	}
 }
 
+/* What cannot be started has written nothing. */
+static void begin_look(char *words)
+{
+	if (!words || guest.look.output >= 0 || vm_look_start(words, &guest.look) < 0) {
+		say(VM_SEEN, 1, 0, NULL);
+	}
+}
+
+static void pass_seen(void)
+{
+	uint8_t text[VM_SEEN_CHUNK];
+	size_t size = vm_look_read(&guest.look, text, sizeof(text));
+
+	say_bytes(VM_SEEN, size == 0, 0, text, size);
+}
+
 static void obey(void)
 {
 	struct vm_frame frame;
 	struct winsize size;
+	char *text = NULL;
 
-	while (next_frame(&frame, NULL)) {
+	for (; next_frame(&frame, &text); free(take_ptr(&text))) {
 		switch (frame.type) {
+		case VM_LOOK:
+			begin_look(text);
+			break;
 		case VM_SIGNAL:
 			(void)launcher_signal(guest.sandbox, (int)frame.number);
 			break;
@@ -365,15 +391,19 @@ static void carry(void)
 	bool ended = false;
 
 	for (;;) {
-		struct pollfd watch[8];
+		struct pollfd watch[9];
 		vm_flow_watch(&guest.input, watch);
 		vm_flow_watch(&guest.output, watch + 2);
 		vm_flow_watch(&guest.error, watch + 4);
 		watch[6] = (struct pollfd){.fd = guest.ports[VM_PORT_CONTROL], .events = POLLIN};
 		watch[7] =
 			(struct pollfd){.fd = ended ? -1 : guest.sandbox->event, .events = POLLIN};
-		if (poll(watch, 8, -1) < 0 && errno != EINTR) {
+		watch[8] = (struct pollfd){.fd = guest.look.output, .events = POLLIN};
+		if (poll(watch, ARRAY_SIZE(watch), -1) < 0 && errno != EINTR) {
 			fail(errno, "waiting");
+		}
+		if (watch[8].revents) {
+			pass_seen();
 		}
 		if (watch[6].revents) {
 			obey();

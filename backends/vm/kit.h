@@ -6,7 +6,7 @@
 
 #include "backends/host.h"
 
-#define VM_KIT_VERSION 1
+#define VM_KIT_VERSION 2
 #define VM_KIT_VARIABLE "CLOCHE_GUEST_DIR" /* of the server's own environment: another place */
 
 /* Looks for the kit and for KVM. Always succeeds: what is not there is said in *ret. */

@@ -15,11 +15,13 @@ static const struct {
 	[VM_SIGNAL] = {true, false, 0},
 	[VM_RESIZE] = {true, false, 0},
 	[VM_INPUT_END] = {true, false, 0},
+	[VM_LOOK] = {true, false, VM_LOOK_MAX},
 	[VM_HELLO] = {true, true, 0},
 	[VM_STARTED] = {true, true, 0},
 	[VM_FAILED] = {true, true, VM_TEXT_MAX},
 	[VM_STREAM_END] = {true, true, 0},
 	[VM_EXITED] = {true, true, 0},
+	[VM_SEEN] = {true, true, VM_SEEN_CHUNK},
 };
 
 ssize_t vm_frame_next(const uint8_t *data, size_t size, bool from_guest, struct vm_frame *ret,
@@ -66,6 +68,17 @@ static int take_stream_end(struct vm_guest *guest, const struct vm_frame *frame)
 	return 0;
 }
 
+/* Nobody asked for it, or there is no end of it: neither comes from an agent of ours. */
+static int take_seen(struct vm_guest *guest, const struct vm_frame *frame)
+{
+	if (!guest->looking || frame->number > 1 || guest->seen + frame->size > VM_SEEN_MAX) {
+		return -EPROTO;
+	}
+	guest->seen += frame->size;
+	guest->looking = frame->number == 0;
+	return 0;
+}
+
 int vm_guest_take(struct vm_guest *guest, const struct vm_frame *frame)
 {
 	if (guest->failed || guest->exited) {
@@ -100,6 +113,8 @@ int vm_guest_take(struct vm_guest *guest, const struct vm_frame *frame)
 		guest->exited = true;
 		guest->status = (int)frame->number;
 		return 0;
+	case VM_SEEN:
+		return take_seen(guest, frame);
 	default:
 		return -EPROTO;
 	}

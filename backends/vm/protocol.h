@@ -20,6 +20,16 @@
 
 #define VM_SESSION_MAX 65536 /* the session's text */
 #define VM_TEXT_MAX 200 /* why it failed */
+#define VM_LOOK_MAX                                                                                \
+	1024 /* the words of a program to run beside the session, each ended by a newline */
+#define VM_SEEN_CHUNK 2048 /* of what it writes, in one frame */
+#define VM_SEEN_MAX (256U << 10) /* and in all */
+
+/*
+ * Where the relay listens in the jail, for the testkit: whoever may see the jail's tree from outside
+ * (root of the host, by /proc) sends the words in one message, and gets what the program writes.
+ */
+#define VM_LOOK_PATH "/tmp/look"
 
 /* The relay's descriptors: its report, and the ends that QEMU inherits. */
 #define VM_REPORT_FD 3
@@ -32,12 +42,14 @@ enum vm_type {
 	VM_SIGNAL, /* number: which */
 	VM_RESIZE, /* more: the size */
 	VM_INPUT_END, /* number: bytes of standard input in all */
+	VM_LOOK, /* text: words of a program to be run in the guest, beside the session */
 	/* From the guest, in this order */
 	VM_HELLO,
 	VM_STARTED,
 	VM_FAILED, /* number: errno; text: why. Nothing follows */
 	VM_STREAM_END, /* number: 1 or 2; more: bytes in all */
 	VM_EXITED, /* number: wait status. Nothing follows */
+	VM_SEEN, /* after VM_LOOK. text: what the program wrote; number: 1 when that was the last */
 	VM_TYPES,
 };
 
@@ -61,6 +73,8 @@ struct vm_guest {
 	uint64_t total[3]; /* their bytes, once ended */
 	int status; /* once exited: a wait status that a process can have */
 	int code; /* once failed: an errno */
+	bool looking; /* set by who sends VM_LOOK: an answer is due */
+	uint64_t seen; /* bytes of that answer so far */
 };
 
 /* Takes note of a frame from the guest. 0, or -EPROTO when it comes at the wrong time or lies. */

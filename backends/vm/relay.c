@@ -23,6 +23,7 @@
 
 #include "backends/vm/flow.h"
 #include "backends/vm/protocol.h"
+#include "backends/vm/window.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/parse.h"
@@ -39,9 +40,10 @@ struct relay {
 	uint64_t seconds; /* the session's time limit; 0: none */
 	uint64_t born, deadline; /* microseconds; deadline 0: none */
 	struct vm_guest guest;
+	struct vm_window window;
 	struct vm_flow input, output, error;
 	bool said_input_end, said_pipe;
-	uint8_t control[sizeof(struct vm_frame) + VM_TEXT_MAX];
+	uint8_t control[sizeof(struct vm_frame) + VM_SEEN_CHUNK];
 	size_t control_used;
 	char last[VM_TEXT_MAX + 1]; /* the log's last line */
 };
@@ -276,8 +278,26 @@ static void take_frame(const struct vm_frame *frame, const uint8_t *text)
 	case VM_EXITED:
 		on_exited();
 		break;
+	case VM_SEEN:
+		vm_window_give(&relay.window, text, frame->size);
+		if (!relay.guest.looking) {
+			vm_window_end(&relay.window);
+		}
+		break;
 	default:
 		break;
+	}
+}
+
+/* Somebody outside wants to see: the guest is asked. */
+static void pass_question(void)
+{
+	char words[VM_LOOK_MAX + 1];
+
+	if (vm_window_take(&relay.window, words, sizeof(words))) {
+		relay.guest.looking = true;
+		relay.guest.seen = 0;
+		say(VM_LOOK, 0, 0, words);
 	}
 }
 
@@ -385,7 +405,7 @@ static void carry(void) __attribute__((noreturn));
 static void carry(void)
 {
 	for (;;) {
-		struct pollfd watch[9];
+		struct pollfd watch[10];
 		vm_flow_watch(&relay.input, watch);
 		vm_flow_watch(&relay.output, watch + 2);
 		vm_flow_watch(&relay.error, watch + 4);
@@ -395,7 +415,11 @@ static void carry(void)
 		watch[6] = (struct pollfd){.fd = relay.ports[VM_PORT_CONTROL], .events = POLLIN};
 		watch[7] = (struct pollfd){.fd = relay.signals, .events = POLLIN};
 		watch[8] = (struct pollfd){.fd = relay.log, .events = POLLIN};
-		(void)poll(watch, 9, wait_ms());
+		watch[9] = (struct pollfd){
+			.fd = vm_window_watch(&relay.window,
+				relay.guest.looking || !relay.guest.started || relay.guest.exited),
+			.events = POLLIN};
+		(void)poll(watch, ARRAY_SIZE(watch), wait_ms());
 		vm_flow_move(&relay.input, watch);
 		vm_flow_move(&relay.output, watch + 2);
 		vm_flow_move(&relay.error, watch + 4);
@@ -407,6 +431,9 @@ static void carry(void)
 		}
 		if (watch[8].revents) {
 			read_log();
+		}
+		if (watch[9].revents) {
+			pass_question();
 		}
 		if (relay.guest.started && !relay.guest.exited) {
 			tell_ends();
@@ -445,6 +472,7 @@ int main(int argc, char **argv)
 	open_terminal();
 	start_qemu(argv + 4);
 	open_streams();
+	vm_window_open(&relay.window, VM_LOOK_PATH);
 	relay.deadline = relay.born + BOOT_SECONDS * UINT64_C(1000000);
 	say(VM_SESSION, relay.pty, relay.pty ? terminal_size() : 0, session);
 	carry();

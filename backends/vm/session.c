@@ -31,11 +31,30 @@ bool vm_session_is_scope(const struct plan_mount *mount)
 	return mount->kind == PLAN_MOUNT_BIND && !(mount->flags & (PLAN_READ_ONLY | PLAN_INSIDE));
 }
 
+/* Variables that the lists take out do not go into the guest at all. */
+static int take_out_variables(struct spec *spec)
+{
+	cleanup(strv_freep) char **kept = NULL;
+	int r = spec_environment(spec, &kept);
+
+	if (r == 0) {
+		spec->env = strv_free(spec->env);
+		spec->env = take_ptr(&kept);
+	}
+	return r;
+}
+
 /* What is decided outside does not reach in: who may refuse the plan, and how long it may run. */
-static int inner_spec(const struct spec *spec, struct spec *ret)
+static int inner_spec(const struct spec *spec, uint32_t without, struct spec *ret)
 {
 	int r = spec_copy(spec, ret);
 
+	if (r == 0 && !(without & PLAN_LAYER_ENV)) {
+		r = take_out_variables(ret);
+		if (r < 0) {
+			spec_fini(ret);
+		}
+	}
 	if (r == 0) {
 		ret->timeout = 0;
 		ret->require = (struct capability_set){0};
@@ -53,7 +72,7 @@ int vm_session_compile(const struct spec *spec, const struct vm_facts *facts, ui
 	cleanup(plan_freep) struct plan *plan = NULL;
 	struct spec inner;
 	struct host host;
-	int r = inner_spec(spec, &inner);
+	int r = inner_spec(spec, without, &inner);
 
 	if (r < 0) {
 		return err_set(err, -r, "copying the spec");
@@ -82,7 +101,7 @@ char *vm_session_text(
 	struct spec inner;
 	char *text = NULL;
 
-	if (inner_spec(spec, &inner) < 0) {
+	if (inner_spec(spec, without, &inner) < 0) {
 		return NULL;
 	}
 	json = spec_to_json(&inner);

@@ -264,6 +264,8 @@ static void hostile_frames_are_refused(void **state)
 			{{VM_HELLO, 0, 0, 0}, {VM_STARTED, 0, 0, 0}, {VM_STREAM_END, 0, 1, 0},
 				{VM_STREAM_END, 0, 2, 0}, {VM_EXITED, 0, 0x137f, 0}},
 			-EPROTO},
+		{"an answer that nobody asked for",
+			{{VM_HELLO, 0, 0, 0}, {VM_STARTED, 0, 0, 0}, {VM_SEEN, 0, 1, 0}}, -EPROTO},
 		{"a good end",
 			{{VM_HELLO, 0, 0, 0}, {VM_STARTED, 0, 0, 0}, {VM_STREAM_END, 0, 1, 0},
 				{VM_STREAM_END, 0, 2, 0}, {VM_EXITED, 0, 0x0300, 0}},
@@ -282,6 +284,48 @@ static void hostile_frames_are_refused(void **state)
 			fail_msg("%s: %d", cases[i].name, r);
 		}
 	}
+}
+
+/* The testkit's question: one answer in pieces, of so many bytes at most, and nothing behind it. */
+static void answers_are_asked_for_and_bounded(void **state)
+{
+	const struct vm_frame piece = {.type = VM_SEEN, .size = VM_SEEN_CHUNK};
+	const struct vm_frame last = {.type = VM_SEEN, .number = 1};
+	const struct vm_frame odd = {.type = VM_SEEN, .number = 2};
+	struct vm_guest guest = {.hello = true, .started = true, .looking = true};
+
+	(void)state;
+	assert_int_equal(vm_guest_take(&guest, &odd), -EPROTO);
+	for (unsigned i = 0; i < VM_SEEN_MAX / VM_SEEN_CHUNK; i++) {
+		assert_int_equal(vm_guest_take(&guest, &piece), 0);
+	}
+	assert_int_equal(vm_guest_take(&guest, &piece), -EPROTO);
+	assert_int_equal(vm_guest_take(&guest, &last), 0);
+	assert_false(guest.looking);
+	assert_int_equal(vm_guest_take(&guest, &last), -EPROTO);
+}
+
+/* What the lists take out does not even go into the guest's memory. */
+static void scrubbed_variables_stay_outside(void **state)
+{
+	const struct vm_facts facts = {
+		.landlock_abi = 2, .merged_usr = true, .processors = 1, .kit = DIGEST};
+	struct spec spec;
+	char *text = NULL;
+
+	(void)state;
+	simple_spec(&spec);
+	assert_int_equal(strv_append(&spec.env, "SECRET_KEY=swordfish"), 0);
+	assert_int_equal(strv_append(&spec.env, "PLAIN=seen"), 0);
+	assert_int_equal(strv_append(&spec.env_deny, "SECRET*"), 0);
+	text = vm_session_text(&spec, &facts, 0, DIGEST);
+	assert_non_null(strstr(text, "PLAIN=seen"));
+	assert_null(strstr(text, "swordfish"));
+	free(text);
+	text = vm_session_text(&spec, &facts, PLAN_LAYER_ENV, DIGEST);
+	assert_non_null(strstr(text, "swordfish"));
+	free(text);
+	spec_fini(&spec);
 }
 
 static void frames_have_limits(void **state)
@@ -307,11 +351,11 @@ static void manifest_is_strict(void **state)
 		const char *text;
 		int expected;
 	} cases[] = {
-		{"cloche-guest 1\nrelease 6.1.0\nlandlock 2\ndigest " DIGEST "\n", 0},
-		{"cloche-guest 2\nrelease 6.1.0\nlandlock 2\ndigest " DIGEST "\n", -EINVAL},
-		{"cloche-guest 1\nrelease 6.1.0\nlandlock 2\ndigest 00\n", -EINVAL},
-		{"cloche-guest 1\nrelease 6.1.0\nlandlock -1\ndigest " DIGEST "\n", -EINVAL},
-		{"cloche-guest 1\nrelease 6.1.0\nlandlock 2\ndigest " DIGEST "\nmore", -EINVAL},
+		{"cloche-guest 2\nrelease 6.1.0\nlandlock 2\ndigest " DIGEST "\n", 0},
+		{"cloche-guest 1\nrelease 6.1.0\nlandlock 2\ndigest " DIGEST "\n", -EINVAL},
+		{"cloche-guest 2\nrelease 6.1.0\nlandlock 2\ndigest 00\n", -EINVAL},
+		{"cloche-guest 2\nrelease 6.1.0\nlandlock -1\ndigest " DIGEST "\n", -EINVAL},
+		{"cloche-guest 2\nrelease 6.1.0\nlandlock 2\ndigest " DIGEST "\nmore", -EINVAL},
 		{"", -EINVAL},
 	};
 
@@ -334,6 +378,8 @@ int main(void)
 		cmocka_unit_test(network_and_images_are_refused),
 		cmocka_unit_test(agent_arrives_at_the_same_plan),
 		cmocka_unit_test(hostile_frames_are_refused),
+		cmocka_unit_test(answers_are_asked_for_and_bounded),
+		cmocka_unit_test(scrubbed_variables_stay_outside),
 		cmocka_unit_test(frames_have_limits),
 		cmocka_unit_test(manifest_is_strict),
 	};
