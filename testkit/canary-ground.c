@@ -19,6 +19,7 @@
 #include "base/io.h"
 #include "base/strv.h"
 #include "testkit/canary-parts.h"
+#include "testkit/eye.h"
 
 static long key_call(int operation, long a, long b, long c, long d)
 {
@@ -167,11 +168,20 @@ static void choose_mount_word(struct ground *ground)
 	}
 }
 
-/* A copy of the client in a place that sandboxes can see, whatever they make of the original's. */
-static int copy_client(struct ground *ground, const char *client, struct err *err)
+static int write_program(const char *path, const void *program, size_t size, struct err *err)
+{
+	cleanup_close int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
+
+	if (fd < 0 || io_write_all(fd, program, size) < 0 || fchmod(fd, 0755) < 0) {
+		return err_set(err, errno, "copying a program to %s", path);
+	}
+	return 0;
+}
+
+/* Client and eye in a place that sandboxes can see, whatever they make of the originals'. */
+static int copy_programs(struct ground *ground, const char *client, struct err *err)
 {
 	cleanup_free char *program = NULL;
-	cleanup_close int fd = -1;
 	size_t size = 0;
 	int r = io_read_file(AT_FDCWD, client, 8 << 20, &program, &size);
 
@@ -179,11 +189,9 @@ static int copy_client(struct ground *ground, const char *client, struct err *er
 		return err_set(err, -r, "reading the client %s", client);
 	}
 	(void)snprintf(ground->client, sizeof(ground->client), "%s/read/client", ground->root);
-	fd = open(ground->client, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
-	if (fd < 0 || io_write_all(fd, program, size) < 0 || fchmod(fd, 0755) < 0) {
-		return err_set(err, errno, "copying the client to %s", ground->client);
-	}
-	return 0;
+	(void)snprintf(ground->eye, sizeof(ground->eye), "%s/read/eye", ground->root);
+	r = write_program(ground->client, program, size, err);
+	return r < 0 ? r : write_program(ground->eye, eye_program, eye_size, err);
 }
 
 int ground_init(struct ground *ground, const char *parent, const char *client, struct err *err)
@@ -229,7 +237,7 @@ int ground_init(struct ground *ground, const char *parent, const char *client, s
 		}
 	}
 	(void)snprintf(ground->home, sizeof(ground->home), "%s/home", ground->root);
-	r = copy_client(ground, client, err);
+	r = copy_programs(ground, client, err);
 	if (r < 0) {
 		return r;
 	}

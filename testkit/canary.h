@@ -28,6 +28,7 @@ struct ground {
 	char root[64]; /* directory in a part of the host's tree that sandboxes can see */
 	char tmp[64]; /* directory in /tmp */
 	char client[96]; /* a copy of the client, where sandboxes can see it */
+	char eye[96]; /* beside it: see eye.h */
 	uint8_t secret[16]; /* tokens are made of it */
 	int terminal_master, terminal_slave; /* the launcher's terminal, or -1 */
 	uint32_t terminal_number; /* as TIOCGDEV says */

@@ -141,7 +141,8 @@ static void same_kernel(struct look *look, const char *arg)
 	const struct run *run = look->context->run;
 
 	(void)arg;
-	if (run->outside.found || run->machine.kernel == MACHINE_HOST) {
+	if ((run->outside.found && !run->outside.elsewhere) ||
+		run->machine.kernel == MACHINE_HOST) {
 		look_conclude(look, true, LEVEL_STATE);
 	} else if (run->machine.kernel == MACHINE_OTHER) {
 		look_conclude(look, false, LEVEL_STATE);

@@ -11,6 +11,7 @@
 
 #include "base/io.h"
 #include "testkit/look.h"
+#include "testkit/room.h"
 
 /* The kernel told us that the file was read. */
 static void secret(struct look *look, const char *arg)
@@ -169,21 +170,9 @@ static void system_file(struct look *look, const char *arg)
 static void root_state(struct look *look, const char *arg)
 {
 	(void)arg;
-	look_conclude(look, look->context->run->outside.root_is_ours, LEVEL_STATE);
-}
-
-bool look_keeps_files(const char *type)
-{
-	static const char *const others[] = {"proc", "sysfs", "devpts", "mqueue", "cgroup",
-		"cgroup2", "devtmpfs", "debugfs", "tracefs", "securityfs", "bpf", "pstore",
-		"hugetlbfs", "configfs", "fusectl", "binfmt_misc", "autofs", "nsfs"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
-		if (strcmp(type, others[i]) == 0) {
-			return false;
-		}
+	if (look->context->run->outside.root_is_ours >= 0) {
+		look_conclude(look, look->context->run->outside.root_is_ours, LEVEL_STATE);
 	}
-	return true;
 }
 
 /* Where the plan itself lets writes through to the host. */
@@ -204,26 +193,6 @@ static bool is_writable_place(const struct target *target, const char *path)
 		}
 	}
 	return target->spec.allow_temp && strcmp(path, "/tmp") == 0;
-}
-
-/*
- * Is a directory of this very mount what lies at its target? Another mount may cover it, and a
- * bound device node is not a place for files.
- */
-bool look_is_reachable(const struct outside *theirs, const struct outside_mount *mount)
-{
-	char path[256];
-	struct stat info;
-
-	for (size_t i = (size_t)(mount - theirs->mounts) + 1; i < theirs->mount_count; i++) {
-		if (strcmp(theirs->mounts[i].target, mount->target) == 0) {
-			return false; /* covered, maybe by another mount of the same file system */
-		}
-	}
-	(void)snprintf(path, sizeof(path), "/proc/%d/root%s", theirs->pid, mount->target);
-	return stat(path, &info) == 0 && S_ISDIR(info.st_mode) &&
-		(info.st_dev == makedev(mount->major, mount->minor) ||
-			strcmp(mount->type, "btrfs") == 0); /* whose files have other numbers */
 }
 
 static bool has_file_system(const struct outside *ours, const struct outside_mount *mount)
@@ -251,16 +220,16 @@ static void mount_flags(struct look *look, const char *arg)
 	outside_read_mounts(&ours);
 	for (size_t i = 0; i < theirs->mount_count && !seen; i++) {
 		const struct outside_mount *mount = &theirs->mounts[i];
-		if (!mount->writable || !look_keeps_files(mount->type)) {
+		if (!mount->writable || !room_keeps_files(mount->type)) {
 			continue;
 		}
-		seen = has_file_system(&ours, mount) && look_is_reachable(theirs, mount) &&
+		seen = has_file_system(&ours, mount) && room_is_reachable(theirs, mount) &&
 			!is_writable_place(look->context->target, mount->target);
 		if (seen) {
 			look_detail(look, "%.120s is writable", mount->target);
 		}
 	}
-	if (theirs->mount_count && ours.mount_count) {
+	if (theirs->mount_count && ours.mount_count && !theirs->elsewhere) {
 		look_conclude(look, seen, LEVEL_STATE);
 	}
 	outside_fini(&ours);

@@ -121,9 +121,12 @@ static void fresh_sysv(struct look *look, const char *arg)
 
 	fresh_token(look, arg);
 	if (look->outcome->evidence == EVIDENCE_NONE && theirs->found &&
-		theirs->namespaces[OUTSIDE_IPC] != ours->namespaces[OUTSIDE_IPC]) {
+		(theirs->elsewhere ||
+			theirs->namespaces[OUTSIDE_IPC] != ours->namespaces[OUTSIDE_IPC])) {
 		look_conclude(look, false, LEVEL_STATE);
-		look_detail(look, "it has an IPC namespace of its own");
+		look_detail(look,
+			theirs->elsewhere ? "it has a kernel of its own"
+					  : "it has an IPC namespace of its own");
 	}
 }
 
@@ -136,8 +139,8 @@ static void sessions_share(struct look *look, const char *arg)
 	bool shared = false;
 
 	(void)arg;
-	if (!before || !before->found || !theirs->found) {
-		return;
+	if (!before || !before->found || !theirs->found || theirs->elsewhere) {
+		return; /* numbers of two kernels say nothing */
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(compared); i++) {
 		shared |= theirs->namespaces[compared[i]] == before->namespaces[compared[i]];
@@ -159,11 +162,13 @@ static void environment_state(struct look *look, const char *arg)
 	bool known = false;
 
 	(void)arg;
-	for (size_t i = 0; i < ARRAY_SIZE(tokens); i++) {
+	if (context->run->outside.pid <= 0) {
+		known = context->run->environment >= 0;
+		seen = context->run->environment > 0;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(tokens) && context->run->outside.pid > 0; i++) {
 		(void)ground_token(context->ground, 0, tokens[i], token);
-		seen |= context->run->outside.found
-			? outside_environment_has(context->run->outside.pid, token, &known)
-			: machine_holds(&context->run->machine, token, &known);
+		seen |= outside_environment_has(context->run->outside.pid, token, &known);
 	}
 	if (known) {
 		look_conclude(look, seen, LEVEL_STATE);

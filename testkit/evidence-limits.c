@@ -1,18 +1,13 @@
 /*
  * Limits: what is in force, and how far the client came against it.
  */
-#include <dirent.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <sys/sysmacros.h>
-#include <unistd.h>
 
 #include "testkit/look.h"
+#include "testkit/room.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -44,157 +39,25 @@ static void limit_state(struct look *look, const char *arg)
 	}
 }
 
-/* May a process with these ids and no kernel capability write to it, by its mode? */
-static bool may_write(const struct outside *theirs, const struct stat *info)
-{
-	return (info->st_uid == theirs->uid && (info->st_mode & S_IWUSR)) ||
-		(info->st_gid == theirs->gid && (info->st_mode & S_IWGRP)) ||
-		(info->st_mode & S_IWOTH);
-}
-
-#define FILL_MAX_ENTRIES 4096
-#define FILL_MAX_DEPTH 8
-
-/* Is there a directory or file in this file system that may be written to? Unknown counts as yes. */
-static bool may_fill(const struct outside *theirs, int parent, const char *name, dev_t device,
-	unsigned depth, unsigned *entries)
-{
-	struct stat info;
-	struct dirent *entry = NULL;
-	bool found = false;
-	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *list = fd < 0 ? NULL : fdopendir(fd);
-
-	if (!list || depth > FILL_MAX_DEPTH || fstat(fd, &info) < 0) {
-		found = true;
-	} else if (info.st_dev == device) {
-		found = may_write(theirs, &info);
-		while (!found && (entry = readdir(list))) {
-			if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) {
-				continue;
-			}
-			found = ++*entries > FILL_MAX_ENTRIES ||
-				fstatat(fd, entry->d_name, &info, AT_SYMLINK_NOFOLLOW) < 0 ||
-				(S_ISREG(info.st_mode) && may_write(theirs, &info)) ||
-				(S_ISDIR(info.st_mode) &&
-					may_fill(theirs, fd, entry->d_name, device, depth + 1,
-						entries));
-		}
-	}
-	if (list) {
-		(void)closedir(list);
-	} else if (fd >= 0) {
-		(void)close(fd);
-	}
-	return found;
-}
-
-/* A tmpfs of root's own, with nothing in it that the session may write to, has no room for it. */
-static bool has_room(
-	const struct outside *theirs, const struct outside_mount *mount, const char *path)
-{
-	const dev_t device = makedev(mount->major, mount->minor);
-	unsigned entries = 0;
-
-	return theirs->uid == 0 || theirs->caps[2] != 0 || strcmp(mount->type, "tmpfs") != 0 ||
-		may_fill(theirs, AT_FDCWD, path, device, 0, &entries);
-}
-
-/* Do both lie in file systems of one size with as many files? The upper layer says so for an overlay. */
-static bool is_same_room(const struct statvfs *one, const char *path)
-{
-	struct statvfs other;
-
-	return statvfs(path, &other) == 0 && other.f_blocks == one->f_blocks &&
-		other.f_frsize == one->f_frsize && other.f_files == one->f_files;
-}
-
-/* An overlay whose upper layer lies on a disk of the host's is bounded by nothing but that. */
-static bool is_on_disk(const struct outside *ours, const struct outside *theirs,
-	const struct outside_mount *overlay)
-{
-	char path[256];
-	struct statvfs room;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/root%s", theirs->pid, overlay->target);
-	if (statvfs(path, &room) < 0) {
-		return false;
-	}
-	for (size_t i = 0; i < ours->mount_count; i++) {
-		const struct outside_mount *mount = &ours->mounts[i];
-		if (look_keeps_files(mount->type) && strcmp(mount->type, "tmpfs") != 0 &&
-			strcmp(mount->type, "overlay") != 0 && is_same_room(&room, mount->target)) {
-			return true;
-		}
-	}
-	return false;
-}
-
-/*
- * The room of every writable place that is not bound to something of a fixed size. The scope that we
- * added is no place of the profile's: one with scopes of its own does not declare a bound.
- */
-static bool measure_room(
-	const struct evidence_context *context, uint64_t *ret_room, char *where, size_t size)
-{
-	const struct outside *theirs = &context->run->outside;
-	uint64_t room = 0;
-	char scope[96];
-
-	(void)snprintf(scope, sizeof(scope), "%s/scope", context->ground->root);
-
-	for (size_t i = 0; i < theirs->mount_count; i++) {
-		const struct outside_mount *mount = &theirs->mounts[i];
-		char path[256];
-		struct statvfs space;
-		bool counted = false;
-		if (mount->writable && strcmp(mount->type, "overlay") == 0 &&
-			is_on_disk(context->own, theirs, mount)) {
-			(void)snprintf(where, size,
-				"%.80s is a writable overlay on the host's disk", mount->target);
-			return false;
-		}
-		if (!mount->writable || !look_keeps_files(mount->type) ||
-			strcmp(mount->type, "overlay") == 0 || strcmp(mount->target, scope) == 0) {
-			continue; /* an overlay's upper layer lies in one of the others */
-		}
-		(void)snprintf(path, sizeof(path), "/proc/%d/root%s", theirs->pid, mount->target);
-		for (size_t j = 0; j < i; j++) {
-			counted |= theirs->mounts[j].major == mount->major &&
-				theirs->mounts[j].minor == mount->minor &&
-				theirs->mounts[j].writable;
-		}
-		if (counted || !look_is_reachable(theirs, mount) ||
-			!has_room(theirs, mount, path) || statvfs(path, &space) < 0) {
-			continue;
-		}
-		if (strcmp(mount->type, "tmpfs") != 0) {
-			(void)snprintf(
-				where, size, "%.80s is a writable %s", mount->target, mount->type);
-			return false;
-		}
-		room += (uint64_t)space.f_blocks * space.f_frsize;
-		if (space.f_blocks == 0) {
-			(void)snprintf(where, size, "%.80s has no size", mount->target);
-			return false;
-		}
-	}
-	*ret_room = room;
-	return true;
-}
-
 static void disk_state(struct look *look, const char *arg)
 {
 	const struct limits *limits = look->context->limits;
 	const struct outside *theirs = &look->context->run->outside;
-	uint64_t room = 0;
+	uint64_t room = theirs->room;
 	char where[128] = "";
+	char scope[96];
+	bool bounded = false;
 
 	(void)arg;
-	if (theirs->mount_count == 0) {
+	if (theirs->elsewhere ? theirs->room_known < 0 : theirs->mount_count == 0) {
 		return;
 	}
-	if (!measure_room(look->context, &room, where, sizeof(where))) {
+	(void)snprintf(scope, sizeof(scope), "%s/scope", look->context->ground->root);
+	(void)snprintf(where, sizeof(where), "%s", theirs->room_where);
+	bounded = theirs->elsewhere
+		? theirs->room_known == 1
+		: room_measure(look->context->own, theirs, scope, &room, where, sizeof(where));
+	if (!bounded) {
 		look_conclude(look, true, LEVEL_STATE);
 		look_detail(look, "%s", where);
 		return;

@@ -28,13 +28,28 @@ static void peer_token(struct look *look, const char *arg)
 	}
 }
 
+/* Has each of them a kernel to itself? Then they have nothing of a kernel's in common. */
+static bool has_own_kernel(const struct look *look)
+{
+	const struct peer *peer = peer_of(look);
+	const struct machine *one = &look->context->run->machine;
+
+	return peer && one->kernel == MACHINE_OTHER && peer->run.machine.kernel == MACHINE_OTHER &&
+		one->memory > 0 && peer->run.machine.memory > 0 &&
+		one->memory != peer->run.machine.memory;
+}
+
 /* Are the two in different namespaces of this kind? */
 static bool apart(const struct look *look, size_t which)
 {
 	const struct peer *peer = peer_of(look);
 	const struct outside *one = &look->context->run->outside;
 
-	return peer && one->namespaces[which] && peer->run.outside.namespaces[which] &&
+	if (has_own_kernel(look)) {
+		return true;
+	}
+	return !one->elsewhere && peer && one->namespaces[which] &&
+		peer->run.outside.namespaces[which] &&
 		one->namespaces[which] != peer->run.outside.namespaces[which];
 }
 
@@ -44,7 +59,9 @@ static void by_namespace(struct look *look, const char *arg)
 	peer_token(look, NULL);
 	if (look->outcome->evidence == EVIDENCE_NONE && apart(look, (size_t)(arg[0] - '0'))) {
 		look_conclude(look, false, LEVEL_STATE);
-		look_detail(look, "their namespaces differ");
+		look_detail(look,
+			has_own_kernel(look) ? "each has a kernel of its own"
+					     : "their namespaces differ");
 	}
 }
 
@@ -57,7 +74,8 @@ static void by_place(struct look *look, const char *arg)
 	struct stat other;
 
 	peer_token(look, NULL);
-	if (look->outcome->evidence != EVIDENCE_NONE || !peer || peer->run.outside.pid <= 0) {
+	if (look->outcome->evidence != EVIDENCE_NONE || !peer || peer->run.outside.pid <= 0 ||
+		look->context->run->outside.pid <= 0) {
 		return;
 	}
 	(void)snprintf(path, sizeof(path), "/proc/%d/root%s", look->context->run->outside.pid, arg);
@@ -95,6 +113,9 @@ static void hit(struct look *look, const char *arg)
 		(void)snprintf(title, sizeof(title), "%s", peer->title);
 		title[0] = PEER_HIT;
 		look_conclude(look, outside_find(title) > 0, LEVEL_EVENT);
+	} else if (has_own_kernel(look)) {
+		look_conclude(look, false, LEVEL_STATE);
+		look_detail(look, "each has a kernel of its own");
 	}
 }
 
@@ -103,7 +124,9 @@ static void share_namespaces(struct look *look, const char *arg)
 	const struct peer *peer = peer_of(look);
 	char text[64] = "";
 
-	if (!peer || !peer->run.outside.found || !look->context->run->outside.found) {
+	if (!peer ||
+		(!has_own_kernel(look) &&
+			(!peer->run.outside.found || !look->context->run->outside.found))) {
 		return;
 	}
 	for (const char *which = arg; *which; which++) {
@@ -138,7 +161,7 @@ static void share_user(struct look *look, const char *arg)
 	const struct peer *peer = peer_of(look);
 
 	(void)arg;
-	if (peer && peer->run.outside.found && look->context->run->outside.found) {
+	if (peer && peer->run.outside.pid > 0 && look->context->run->outside.pid > 0) {
 		look_conclude(look, peer->run.outside.uid == look->context->run->outside.uid,
 			LEVEL_STATE);
 		look_detail(look, "users %u and %u", peer->run.outside.uid,

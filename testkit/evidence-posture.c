@@ -111,7 +111,7 @@ static void mount_flag(struct look *look, const char *arg)
 	const struct outside *theirs = &look->context->run->outside;
 	bool seen = false;
 
-	for (size_t i = 0; i < theirs->mount_count && !seen; i++) {
+	for (size_t i = 0; theirs->pid > 0 && i < theirs->mount_count && !seen; i++) {
 		char path[256];
 		struct statvfs info;
 		struct stat place;
@@ -125,7 +125,7 @@ static void mount_flag(struct look *look, const char *arg)
 			look_detail(look, "%.120s", theirs->mounts[i].target);
 		}
 	}
-	if (theirs->mount_count > 0) {
+	if (theirs->pid > 0 && theirs->mount_count > 0) {
 		look_conclude(look, seen, LEVEL_STATE);
 	}
 }

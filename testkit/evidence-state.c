@@ -39,19 +39,23 @@ static void caps_state(struct look *look, const char *arg)
 static void nnp_state(struct look *look, const char *arg)
 {
 	(void)arg;
-	look_conclude(look, !look->context->run->outside.no_new_privs, LEVEL_STATE);
+	if (look->context->run->outside.no_new_privs >= 0) {
+		look_conclude(look, !look->context->run->outside.no_new_privs, LEVEL_STATE);
+	}
 }
 
 static void map_state(struct look *look, const char *arg)
 {
 	(void)arg;
-	look_conclude(look, look->context->run->outside.maps_host_root, LEVEL_STATE);
+	if (look->context->run->outside.maps_host_root >= 0) {
+		look_conclude(look, look->context->run->outside.maps_host_root, LEVEL_STATE);
+	}
 }
 
 static void group_state(struct look *look, const char *arg)
 {
 	(void)arg;
-	if (geteuid() == 0) {
+	if (geteuid() == 0 && !look->context->run->outside.elsewhere) {
 		look_conclude(look, look->context->run->outside.launcher_group, LEVEL_STATE);
 	}
 }
@@ -90,6 +94,9 @@ static void session_state(struct look *look, const char *arg)
 	const struct outside *theirs = &look->context->run->outside;
 
 	(void)arg;
+	if (theirs->elsewhere) {
+		return;
+	}
 	look_conclude(look,
 		theirs->session == getsid(0) ||
 			(look->context->own->terminal != 0 &&

@@ -108,9 +108,8 @@ void look_shares_namespace(struct look *look, const char *arg)
 	size_t which = (size_t)(arg[0] - '0');
 
 	if (theirs->found && theirs->namespaces[which]) {
-		look_conclude(look,
-			theirs->namespaces[which] == look->context->own->namespaces[which],
-			LEVEL_STATE);
+		look_conclude(
+			look, theirs->namespaces[which] == theirs->beside[which], LEVEL_STATE);
 		look_detail(look, "inode %" PRIu64, theirs->namespaces[which]);
 	}
 }

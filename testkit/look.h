@@ -89,14 +89,3 @@ void look_shares_namespace(struct look *look, const char *arg);
 
 /* The filter, asked about the call that the probe tries. */
 void look_filter_door(struct look *look, const char *arg);
-
-/* ---- mounts ---- */
-
-/* May a file system of this type hold files of users? */
-bool look_keeps_files(const char *type);
-
-/*
- * Is a directory of this very mount what lies at its target? Another mount may cover it, and a
- * bound device node is not a place for files.
- */
-bool look_is_reachable(const struct outside *theirs, const struct outside_mount *mount);

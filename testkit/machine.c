@@ -66,14 +66,13 @@ static pid_t number_in_status(const char *status, const char *name)
 }
 
 /* The program where the system has it, which nobody but root can change. */
-static bool find_engine(bool guest, struct stat *ret)
+static bool find_engine(bool guest, char *path, size_t size, struct stat *ret)
 {
 	static const char *const places[] = {
 		"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"};
-	char path[64];
 
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
-		(void)snprintf(path, sizeof(path), "%s/%s", places[i], guest ? QEMU : "runsc");
+		(void)snprintf(path, size, "%s/%s", places[i], guest ? QEMU : "runsc");
 		if (stat(path, ret) == 0) {
 			return ret->st_uid == 0 && !(ret->st_mode & (S_IWGRP | S_IWOTH));
 		}
@@ -437,7 +436,8 @@ void machine_read(pid_t launched, const char *word, bool guest, struct machine *
 	struct tasks tasks = {.list = calloc(TASKS_MAX, sizeof(tasks.list[0])), .guest = guest};
 
 	*ret = (struct machine){.kernel = MACHINE_UNKNOWN, .guest = guest};
-	if (tasks.list && find_engine(guest, &tasks.engine) && list_tasks(&tasks)) {
+	if (tasks.list && find_engine(guest, ret->engine, sizeof(ret->engine), &tasks.engine) &&
+		list_tasks(&tasks)) {
 		ret->memory = find_memory(&tasks, word);
 	}
 	if (ret->memory > 0) {

@@ -20,6 +20,7 @@ struct machine {
 	enum machine_kernel kernel;
 	bool guest;
 	pid_t memory; /* the task that holds the session's memory, or 0 */
+	char engine[64]; /* the file of its program */
 	char text[120]; /* why, in words */
 };
 

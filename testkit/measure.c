@@ -30,7 +30,7 @@ struct pass {
 	struct measure_client *client; /* NULL for controls */
 	char ***gaps; /* the same */
 	uint8_t (*surveys)[SURVEY_BYTES];
-	uint64_t usec;
+	uint64_t usec, boot_usec;
 };
 
 static bool is_only(const struct measure_options *options, unsigned flags)
@@ -38,6 +38,17 @@ static bool is_only(const struct measure_options *options, unsigned flags)
 	const struct probe *probe = options->only ? probe_find(options->only) : NULL;
 
 	return probe && probe->flags & flags;
+}
+
+/* A guest whose instructions are translated is that much slower. */
+#define GUEST_PATIENCE 5
+
+static unsigned patience(const struct pass *pass)
+{
+	const struct plan *plan = pass->target->plan;
+
+	return pass->options->timeout_ms *
+		(plan && plan->kernel == PLAN_KERNEL_GUEST ? GUEST_PATIENCE : 1);
 }
 
 static struct run_options main_options(const struct pass *pass)
@@ -48,7 +59,7 @@ static struct run_options main_options(const struct pass *pass)
 		.mask = PROBE_TIME | quick | pass->options->skip,
 		.match = quick,
 		.only = pass->options->only,
-		.timeout_ms = pass->options->timeout_ms,
+		.timeout_ms = patience(pass),
 		.settings = pass->settings,
 		.watch = pass->options->watch,
 		.control = pass->control,
@@ -117,6 +128,7 @@ static int look(
 			? err_set(err, ENOMEM, "measuring")
 			: 0;
 		pass->usec = run.ended_usec - run.started_usec;
+		pass->boot_usec = run.boot_usec;
 	}
 	run_fini(&run);
 	canary_fini(&canary);
@@ -134,7 +146,7 @@ static int look_with_peer(struct pass *pass, const struct outside *before, struc
 	if (r == 0 && wanted) {
 		const struct target *other =
 			pass->control || !pass->options->peer ? pass->target : pass->options->peer;
-		r = peer_start(peer, other, pass->ground, pass->options->timeout_ms, err);
+		r = peer_start(peer, other, pass->ground, patience(pass), err);
 		if (r == 0 && peer_describe(peer, &pass->settings) < 0) {
 			r = err_set(err, ENOMEM, "measuring");
 		}
@@ -173,6 +185,7 @@ static int outlive(struct pass *pass, struct err *err)
 	}
 	options.settings = settings;
 	options.seconds = pass->control ? 0 : seconds;
+	options.hurried = true;
 	r = new_canary(pass, &canary, err);
 	r = r < 0 ? r : run_client(pass->target, &canary, &options, &run, err);
 	if (r == 0) {
@@ -377,6 +390,7 @@ static int measure_both(const struct target *target, struct ground *ground,
 		return r;
 	}
 	ret->inside_usec = pass.usec;
+	ret->boot_usec = pass.boot_usec;
 	ret->total_usec = io_now_usec() - began;
 	judge_all(declared, ret->control, ret->inside, ret->verdicts, &ret->judgement);
 	ret->code = judge_exit_code(&ret->judgement);

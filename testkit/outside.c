@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -80,7 +81,7 @@ static void read_status(struct outside *outside)
 		outside->caps[i] = text ? strtoull(text, NULL, 16) : 0;
 	}
 	text = field(status, "NoNewPrivs");
-	outside->no_new_privs = text && *text == '1';
+	outside->no_new_privs = text ? *text - '0' : -1;
 	text = field(status, "Seccomp");
 	outside->seccomp = text ? *text - '0' : -1;
 	text = field(status, "Uid");
@@ -97,7 +98,7 @@ static void read_status(struct outside *outside)
 	outside->found = true;
 }
 
-static void read_namespaces(struct outside *outside)
+static void read_namespaces(pid_t pid, uint64_t ret[OUTSIDE_NAMESPACES])
 {
 	static const char *const names[] = {"net", "pid", "ipc", "uts", "mnt", "user", "cgroup"};
 	static_assert(ARRAY_SIZE(names) == OUTSIDE_NAMESPACES, "one name each");
@@ -105,8 +106,15 @@ static void read_namespaces(struct outside *outside)
 	struct stat info;
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		(void)snprintf(path, sizeof(path), "/proc/%d/ns/%s", outside->pid, names[i]);
-		outside->namespaces[i] = stat(path, &info) == 0 ? info.st_ino : 0;
+		char text[64] = "";
+		char wanted[64];
+		(void)snprintf(path, sizeof(path), "/proc/%d/ns/%s", pid, names[i]);
+		ret[i] = stat(path, &info) == 0 ? info.st_ino : 0;
+		/* gVisor gives each of these files a number of its own, whatever it stands for. */
+		(void)snprintf(wanted, sizeof(wanted), "%s:[%" PRIu64 "]", names[i], ret[i]);
+		if (readlink(path, text, sizeof(text) - 1) < 0 || strcmp(text, wanted) != 0) {
+			ret[i] = 0;
+		}
 	}
 }
 
@@ -117,12 +125,15 @@ static void read_map(struct outside *outside)
 	unsigned host = 0;
 	unsigned count = 0;
 
-	if (read_proc(outside->pid, "uid_map", 8192, &map, NULL) < 0) {
+	/* A kernel that shows no user namespace has a map for the whole of it, which says nothing. */
+	if (!outside->namespaces[OUTSIDE_USER] ||
+		read_proc(outside->pid, "uid_map", 8192, &map, NULL) < 0) {
 		return;
 	}
+	outside->maps_host_root = 0;
 	for (char *line = map; line && *line;) {
 		if (sscanf(line, "%u %u %u", &inside, &host, &count) == 3 && host == 0 && count) {
-			outside->maps_host_root = true;
+			outside->maps_host_root = 1;
 		}
 		line = strchr(line, '\n');
 		line = line ? line + 1 : NULL;
@@ -287,10 +298,11 @@ static void read_tree(struct outside *outside)
 	struct stat ours;
 	int fd = -1;
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/root/.", outside->pid);
+	(void)snprintf(outside->tree, sizeof(outside->tree), "/proc/%d/root", outside->pid);
+	(void)snprintf(path, sizeof(path), "%s/.", outside->tree);
 	outside->root_is_ours = stat(path, &theirs) == 0 && stat("/", &ours) == 0 &&
 		theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
-	(void)snprintf(path, sizeof(path), "/proc/%d/root/dev", outside->pid);
+	(void)snprintf(path, sizeof(path), "%s/dev", outside->tree);
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd >= 0) {
 		read_devices(outside, fd, 2);
@@ -413,6 +425,45 @@ static void read_cpu_limit(struct outside *outside)
 	outside->cpu_limit = period ? quota * 1000 / period : 0;
 }
 
+/* Of a process and its children that have ended; 0 when it is gone. */
+static uint64_t process_cpu_usec(pid_t pid)
+{
+	cleanup_free char *text = NULL;
+	const char *at = NULL;
+	uint64_t times[4] = {0};
+
+	if (pid <= 0 || read_proc(pid, "stat", 4096, &text, NULL) < 0) {
+		return 0;
+	}
+	at = strrchr(text, ')');
+	if (!at ||
+		sscanf(at,
+			") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64
+			" %" SCNu64 " %" SCNu64,
+			&times[0], &times[1], &times[2], &times[3]) != 4) {
+		return 0;
+	}
+	return (times[0] + times[1] + times[2] + times[3]) * 1000000 /
+		(uint64_t)sysconf(_SC_CLK_TCK);
+}
+
+/* Where nobody counts for the group: all who are in it, and what they have waited for. */
+static uint64_t members_cpu_usec(const struct outside *outside)
+{
+	cleanup_free char *text = NULL;
+	char path[512];
+	uint64_t sum = 0;
+
+	if (!group_file(outside, "cpu", "cgroup.procs", "cgroup.procs", path, sizeof(path)) ||
+		io_read_file(AT_FDCWD, path, 1 << 16, &text, NULL) < 0) {
+		return 0;
+	}
+	for (char *at = text; *at; at += *at == '\n') {
+		sum += process_cpu_usec((pid_t)strtol(at, &at, 10));
+	}
+	return sum;
+}
+
 static uint64_t group_cpu_usec(const struct outside *outside)
 {
 	char path[512];
@@ -420,7 +471,7 @@ static uint64_t group_cpu_usec(const struct outside *outside)
 	cleanup_free char *text = NULL;
 
 	if (!group_file(outside, "cpuacct", "cpuacct.usage", "cpu.stat", path, sizeof(path))) {
-		return 0;
+		return members_cpu_usec(outside);
 	}
 	if (read_number(path, &value)) {
 		return value / 1000;
@@ -428,7 +479,18 @@ static uint64_t group_cpu_usec(const struct outside *outside)
 	return io_read_file(AT_FDCWD, path, 4096, &text, NULL) == 0 &&
 			sscanf(text, "usage_usec %" SCNu64, &value) == 1
 		? value
-		: 0;
+		: members_cpu_usec(outside);
+}
+
+/* A kernel whose /proc does not say it answers the question. */
+static void read_task_limit(struct outside *outside)
+{
+	struct rlimit limit;
+
+	if (outside->pid > 0 && prlimit(outside->pid, RLIMIT_NPROC, NULL, &limit) == 0 &&
+		limit.rlim_max != RLIM_INFINITY) {
+		outside->tasks_limit = limit.rlim_max;
+	}
 }
 
 /* The kernel writes "no limit" of v1 memory as a number near 2^63. */
@@ -455,7 +517,11 @@ static void read_limits(struct outside *outside)
 		outside->tasks_limit = value;
 	}
 	read_cpu_limit(outside);
-	if (outside->tasks_limit || read_proc(outside->pid, "limits", 8192, &limits, NULL) < 0) {
+	if (outside->tasks_limit) {
+		return;
+	}
+	if (read_proc(outside->pid, "limits", 8192, &limits, NULL) < 0) {
+		read_task_limit(outside);
 		return;
 	}
 	line = strstr(limits, "Max processes");
@@ -479,26 +545,7 @@ uint64_t outside_memory_peak(const struct outside *outside)
 
 uint64_t outside_cpu_usec(const struct outside *outside)
 {
-	cleanup_free char *text = NULL;
-	const char *at = NULL;
-	uint64_t times[4] = {0};
-
-	if (outside->group) {
-		return group_cpu_usec(outside);
-	}
-	if (outside->pid <= 0 || read_proc(outside->pid, "stat", 4096, &text, NULL) < 0) {
-		return 0;
-	}
-	at = strrchr(text, ')');
-	if (!at ||
-		sscanf(at,
-			") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64
-			" %" SCNu64 " %" SCNu64,
-			&times[0], &times[1], &times[2], &times[3]) != 4) {
-		return 0;
-	}
-	return (times[0] + times[1] + times[2] + times[3]) * 1000000 /
-		(uint64_t)sysconf(_SC_CLK_TCK);
+	return outside->group ? group_cpu_usec(outside) : process_cpu_usec(outside->pid);
 }
 
 /* ---- the filter ---- */
@@ -576,11 +623,13 @@ void outside_read(pid_t pid, struct outside *ret)
 	ret->pid = pid;
 	ret->seccomp = ret->route = -1;
 	ret->user_namespaces = -1;
+	ret->no_new_privs = ret->maps_host_root = ret->root_is_ours = ret->room_known = -1;
 	if (pid <= 0) {
 		return;
 	}
 	read_status(ret);
-	read_namespaces(ret);
+	read_namespaces(pid, ret->namespaces);
+	read_namespaces(getpid(), ret->beside);
 	read_map(ret);
 	read_session(ret);
 	read_tree(ret);

@@ -42,28 +42,35 @@ struct outside_mount {
 struct outside {
 	bool found; /* the process was found; nothing else counts otherwise, but: */
 	bool group; /* the limits of its control group are known */
+	bool elsewhere; /* an eye in another kernel read it (eye.h): its pid here is 0 */
 	pid_t pid;
 	uid_t uid;
 	gid_t gid;
 	uint64_t caps[5]; /* inheritable, permitted, effective, bounding, ambient */
-	bool no_new_privs;
+	int no_new_privs; /* 0, 1; -1 unknown */
 	int seccomp; /* as in status: 0, 1, 2; -1 unknown */
 	bool launcher_group; /* holds the supplementary group the host marked itself with */
-	bool maps_host_root;
+	int maps_host_root; /* 0, 1; -1 unknown */
 	bool dumped; /* filters are what the kernel has */
 	struct outside_filter filters[OUTSIDE_MAX_FILTERS];
 	size_t filter_count;
 	uint64_t namespaces[OUTSIDE_NAMESPACES]; /* inode numbers; 0 unknown */
+	uint64_t beside[OUTSIDE_NAMESPACES]; /* those of who read this, to compare with */
 	int64_t user_namespaces; /* user.max_user_namespaces in its user namespace; -1 unknown */
 	pid_t session;
 	int terminal; /* tty_nr */
 	char cgroup[4096]; /* /proc/<pid>/cgroup as the host sees it */
-	bool root_is_ours; /* its / is our / */
+	char tree[32]; /* the path by which who reads this sees its tree */
+	int root_is_ours; /* its / is that of who reads this: 0, 1; -1 unknown */
 	unsigned devices; /* nodes beyond the usual; see device_text */
 	char device_text[120];
 	struct outside_mount *mounts;
 	size_t mount_count;
 	uint64_t memory_limit, tasks_limit, cpu_limit; /* cpu in thousandths; 0: none found */
+	uint64_t memory_peak; /* read by an eye, when it looked */
+	int room_known; /* read by an eye: 1 room, 0 a place without a size; -1 unknown */
+	uint64_t room; /* of its writable places; see room.h */
+	char room_where[128];
 	int route; /* errno of a route to the world in its network namespace; -1 unknown */
 };
 

@@ -47,10 +47,13 @@ int peer_start(struct peer *peer, const struct target *target, struct ground *gr
 
 int peer_describe(const struct peer *peer, char ***settings)
 {
+	/* One that another kernel has is no process here; that kernel's own is what there is. */
+	const pid_t holder = peer->holder > 0 ? peer->holder : peer->run.machine.memory;
+
 	if (strv_appendf(settings, "set peer %s", peer->name) < 0 ||
 		strv_appendf(settings, "set peer.key %d", canary_fresh_key(peer->name)) < 0 ||
 		strv_appendf(settings, "set peer.port %u", peer->canary.listen_port) < 0 ||
-		strv_appendf(settings, "set peer.pid %d", peer->holder) < 0) {
+		strv_appendf(settings, "set peer.pid %d", holder) < 0) {
 		return -ENOMEM;
 	}
 	return 0;

@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/io.h"
+#include "testkit/beside.h"
 
 #define TICK_MS 2 /* while a probe is sampled */
 #define SETTLE_MS 4 /* for what is still on its way when the client has ended */
@@ -238,8 +240,93 @@ static bool greet(struct run *run, uint64_t until)
 	return true;
 }
 
+static int send_eye(const struct run *run, struct outside *ret)
+{
+	const struct ground *ground = run->canary->ground;
+	char scope[96];
+
+	(void)snprintf(scope, sizeof(scope), "%s/scope", ground->root);
+	return beside_look(&run->machine, ground->eye, run->canary->name, scope, ret);
+}
+
+/* Before the first probe: the last ones may end that kernel. */
+static int look_for_variables(const struct run *run)
+{
+	static const char *const names[] = {"env", "listed"};
+	char token[CANARY_TOKEN];
+	bool known = false;
+	bool seen = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		(void)ground_token(run->canary->ground, 0, names[i], token);
+		seen |= machine_holds(&run->machine, token, &known);
+	}
+	return known ? seen : -1;
+}
+
+/* Two limits hold at once; 0 is none. */
+static uint64_t tighter(uint64_t one, uint64_t other)
+{
+	return one && (!other || one < other) ? one : other;
+}
+
+/*
+ * What the host does not see of a client in another kernel, an eye there does. The control group
+ * around that kernel is the host's own, and its limits hold as well.
+ */
+static void look_beside(struct run *run)
+{
+	cleanup_free struct outside *host = calloc(1, sizeof(*host));
+	struct outside *ret = &run->outside;
+
+	if (!host) {
+		return;
+	}
+	outside_read_group(run->machine.memory, host);
+	if (send_eye(run, ret) < 0) {
+		/* Of a guest the group's limits are the machine's, not the session's. */
+		if (!run->machine.guest) {
+			outside_read_group(run->machine.memory, ret);
+		}
+		return;
+	}
+	ret->group = host->group;
+	memcpy(ret->cgroup, host->cgroup, sizeof(ret->cgroup));
+	ret->memory_limit = tighter(ret->memory_limit, host->memory_limit);
+	ret->tasks_limit = tighter(ret->tasks_limit, host->tasks_limit);
+	ret->cpu_limit = tighter(ret->cpu_limit, host->cpu_limit);
+}
+
+/* The most the session has used: in a guest of its own, of what it may use there. */
+static uint64_t memory_peak(struct run *run)
+{
+	cleanup_free struct outside *now = NULL;
+	uint64_t peak = 0;
+
+	if (run->outside.elsewhere && run->machine.guest) {
+		now = calloc(1, sizeof(*now));
+		if (now && send_eye(run, now) == 0) {
+			peak = now->memory_peak;
+			outside_fini(now);
+		}
+		return peak;
+	}
+	return outside_memory_peak(&run->outside);
+}
+
+static uint64_t boot_usec(const struct run *run)
+{
+	struct sandbox *sandbox = run->running.sandbox;
+	struct sandbox_usage usage = {0};
+
+	if (sandbox) {
+		sandbox->backend->usage(sandbox, &usage);
+	}
+	return usage.boot_usec;
+}
+
 /* No process of that name: is it one of another kernel's, or did it not take the name? */
-static void look_elsewhere(struct run *run)
+static void look_elsewhere(struct run *run, bool hurried)
 {
 	const struct target *target = run->target;
 	const struct plan *plan = target->plan;
@@ -253,23 +340,24 @@ static void look_elsewhere(struct run *run)
 	}
 	machine_read(launched, run->canary->fence, plan && plan->kernel == PLAN_KERNEL_GUEST,
 		&run->machine);
-	if (run->machine.kernel == MACHINE_OTHER && !run->machine.guest) {
-		outside_read_group(run->machine.memory, &run->outside);
+	if (run->machine.kernel == MACHINE_OTHER && !hurried) {
+		look_beside(run);
+		run->environment = look_for_variables(run);
 	}
 }
 
 /* While the client waits for its job: who is it, seen from outside? */
-static void look(struct run *run)
+static void look(struct run *run, bool hurried)
 {
 	struct err ignored;
 	pid_t pid = outside_find(run->canary->name);
 
 	outside_read(pid, &run->outside);
 	if (!run->outside.found) {
-		look_elsewhere(run);
+		look_elsewhere(run, hurried);
 	}
-	(void)canary_meet(run->canary, run->outside.found ? run->outside.uid : 65533,
-		run->outside.found ? run->outside.gid : 65533, &ignored);
+	(void)canary_meet(run->canary, run->outside.pid > 0 ? run->outside.uid : 65533,
+		run->outside.pid > 0 ? run->outside.gid : 65533, &ignored);
 }
 
 static bool send_job(struct run *run, const struct run_options *options, uint64_t until)
@@ -323,7 +411,7 @@ static void converse(struct run *run, const struct run_options *options)
 	if (!greet(run, until)) {
 		return;
 	}
-	look(run);
+	look(run, options->hurried);
 	run->started_usec = io_now_usec();
 	if (!send_job(run, options, until) || !pump(run, &run->ended, until)) {
 		fault(run,
@@ -332,7 +420,8 @@ static void converse(struct run *run, const struct run_options *options)
 					       : "the client ended before it was done");
 	}
 	run->ended_usec = io_now_usec();
-	run->memory_peak = outside_memory_peak(&run->outside);
+	run->memory_peak = memory_peak(run);
+	run->boot_usec = boot_usec(run);
 	note_death(run);
 	settle(run);
 }
@@ -345,6 +434,7 @@ int run_client(const struct target *target, struct canary *canary,
 	memset(ret, 0, sizeof(*ret));
 	ret->canary = canary;
 	ret->target = target;
+	ret->environment = -1;
 	ret->watch = options->watch;
 	ret->control = options->control;
 	ret->running = (struct running){.in = -1, .out = -1, .pidfd = -1};

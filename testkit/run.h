@@ -51,6 +51,7 @@ struct run_options {
 	bool hold; /* no probe at all: it keeps things for another session to look for */
 	bool plant; /* S probes leave things instead of looking for them */
 	uint64_t seconds; /* a time limit for the sandbox itself; 0: its plan's */
+	bool hurried; /* no time for an eye in the client's kernel */
 	unsigned timeout_ms; /* for the whole run */
 	char **settings; /* further lines of the job, "set NAME VALUE" */
 };
@@ -59,11 +60,13 @@ struct run {
 	struct answer *answers; /* probe_count of them */
 	struct outside outside; /* read before the first probe */
 	struct machine machine; /* read then too, when the client is no process of the host's */
+	int environment; /* and its memory: 1 a variable of the launcher's lies there, 0 none; -1 unknown */
 	bool hello, ended; /* the client came; it finished all */
 	bool timed_out, flooded;
 	size_t damaged, lost; /* lines */
 	uint64_t started_usec, ended_usec;
 	uint64_t memory_peak, cpu_used_usec;
+	uint64_t boot_usec; /* of a guest that the target's backend booted */
 	uint64_t
 		cpu_wall_usec; /* how long that took by our clock: the target's may be slow, or lie */
 	const char *current; /* probe under way */

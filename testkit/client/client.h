@@ -91,6 +91,12 @@ uint64_t now_ms(void);
 
 /* fork; the child has no timer of its own but dies with the probe. */
 long process_fork(void);
+/*
+ * Is it a stream socket of this process? A kernel that decodes a call's number otherwise gives some
+ * number too.
+ */
+bool is_stream_socket(long fd);
+
 /* Waits for a child; its wait status or a negative errno. */
 long process_wait(long pid);
 __attribute__((noreturn)) void process_exit(int code);

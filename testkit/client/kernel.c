@@ -157,6 +157,15 @@ static void kernel_int80(struct result *result)
 	result_from(result, pid);
 }
 
+bool is_stream_socket(long fd)
+{
+	int type = 0;
+	int size = sizeof(type);
+
+	return sys(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 &&
+		type == SOCK_STREAM;
+}
+
 static void kernel_int80_socket(struct result *result)
 {
 	static uint32_t arguments[3] = {AF_UNIX, SOCK_STREAM, 0};
@@ -164,6 +173,10 @@ static void kernel_int80_socket(struct result *result)
 
 	if (!SYS_HAVE_INT80) {
 		result_absent(result, 0);
+		return;
+	}
+	if (fd >= 0 && !is_stream_socket(fd)) {
+		result_absent(result, -EIO); /* decoded as something else */
 		return;
 	}
 	result_from(result, fd);

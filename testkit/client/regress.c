@@ -118,7 +118,7 @@ static void socketcall_vsock(struct result *result)
 	static uint32_t arguments[3] = {40 /* AF_VSOCK */, SOCK_STREAM, 0};
 	long fd = sys_int80(102, 1, (long)(uintptr_t)arguments, 0);
 
-	if (!SYS_HAVE_INT80 || fd == -EAFNOSUPPORT) {
+	if (!SYS_HAVE_INT80 || fd == -EAFNOSUPPORT || (fd >= 0 && !is_stream_socket(fd))) {
 		result_absent(result, 0);
 		return;
 	}
