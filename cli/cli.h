@@ -61,6 +61,7 @@ struct cli_options {
 	uint32_t without; /* enum plan_layer bits */
 	bool json;
 	bool quiet;
+	bool verbose;
 	bool probes;
 	const char *format; /* or NULL; borrowed from the command line */
 };

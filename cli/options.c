@@ -26,6 +26,7 @@ enum own_option {
 	OPTION_FORMAT,
 	OPTION_PROBES,
 	OPTION_QUIET,
+	OPTION_VERBOSE,
 	OPTION_END,
 };
 
@@ -43,6 +44,8 @@ static const struct {
 		"plan: text, json, oci, seccomp-json, sbpl or argv"},
 	[OPTION_PROBES - MAX_KEYS] = {"probes", NULL, "caps: the probes that decide each"},
 	[OPTION_QUIET - MAX_KEYS] = {"quiet", NULL, "do not warn about caveats"},
+	[OPTION_VERBOSE - MAX_KEYS] = {"verbose", NULL,
+		"run: at the end, say how long the start took and what was used"},
 };
 static_assert(ARRAY_SIZE(own_options) == OPTION_END - MAX_KEYS, "one row an option");
 
@@ -312,6 +315,7 @@ static int apply(const struct line *line, struct cli_options *options)
 		}
 		options->json |= given->option == OPTION_JSON;
 		options->quiet |= given->option == OPTION_QUIET;
+		options->verbose |= given->option == OPTION_VERBOSE;
 		options->probes |= given->option == OPTION_PROBES;
 		options->has_spec |= given->option < MAX_KEYS || given->option == OPTION_PROFILE;
 		if (r != 0) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backends/backend.h"
+#include "base/io.h"
 #include "base/proc.h"
 #include "cli/choices.h"
 #include "cli/export.h"
@@ -137,13 +138,38 @@ static int exit_code(int r, const struct sandbox_exit *ended, const struct plan 
 	return proc_exit_code(ended->status);
 }
 
-static int run(const struct compiled *compiled)
+/* What it took, for who asked. 0 where nobody counts. */
+static void tell_usage(uint64_t start_usec, struct sandbox *sandbox)
+{
+	struct sandbox_usage usage = {0};
+	char text[160] = "";
+	size_t used = 0;
+
+	sandbox->backend->usage(sandbox, &usage);
+	used = (size_t)snprintf(text, sizeof(text), "started in %.2f s", (double)start_usec / 1e6);
+	if (usage.boot_usec > 0) {
+		used += (size_t)snprintf(text + used, sizeof(text) - used,
+			", of it the guest's boot %.2f s", (double)usage.boot_usec / 1e6);
+	}
+	if (usage.cpu_usec > 0) {
+		used += (size_t)snprintf(text + used, sizeof(text) - used,
+			"; processor time %.2f s", (double)usage.cpu_usec / 1e6);
+	}
+	if (usage.memory_peak > 0) {
+		(void)snprintf(text + used, sizeof(text) - used, "; at most %llu MiB of memory",
+			(unsigned long long)((usage.memory_peak + (1 << 20) - 1) >> 20));
+	}
+	cli_warn("%s", text);
+}
+
+static int run(const struct compiled *compiled, bool verbose)
 {
 	const struct backend *backend = compiled->backend;
 	cleanup(relay_fini) struct relay relay;
 	struct sandbox *sandbox = NULL;
 	struct sandbox_exit ended = {0};
 	struct err err = {0};
+	uint64_t began = io_now_usec();
 	int r = 0;
 
 	relay_init(&relay);
@@ -154,8 +180,12 @@ static int run(const struct compiled *compiled)
 	if (r < 0) {
 		return cli_fail(CLI_LAUNCH, "%s", err.msg);
 	}
+	began = io_now_usec() - began;
 	r = relay_run(&relay, sandbox, compiled->plan->timeout, &ended);
 	sandbox->leaving = true;
+	if (verbose) {
+		tell_usage(began, sandbox);
+	}
 	backend->destroy(sandbox);
 	return exit_code(r, &ended, compiled->plan);
 }
@@ -176,7 +206,7 @@ int command_run(int argc, char **argv)
 	if (r == 0) {
 		warn_of_fallback(&options, &compiled);
 		warn(&options, compiled.plan);
-		r = run(&compiled);
+		r = run(&compiled, options.verbose);
 	}
 	plan_free(compiled.plan);
 	return r;

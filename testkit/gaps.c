@@ -40,7 +40,9 @@ static bool is_environment_unread(const struct run *run)
 {
 	bool known = false;
 
-	if (run->outside.found) {
+	if (run->outside.elsewhere) {
+		known = run->environment >= 0;
+	} else if (run->outside.found) {
 		(void)outside_environment_has(run->outside.pid, "cloche", &known);
 	}
 	return run->outside.found && !known;
@@ -52,7 +54,7 @@ static bool is_tree_unread(const struct run *run)
 	char path[40];
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/root/.", run->outside.pid);
-	return run->outside.found && access(path, F_OK) < 0;
+	return run->outside.found && !run->outside.elsewhere && access(path, F_OK) < 0;
 }
 
 static bool are_limits_unread(const struct run *run)
