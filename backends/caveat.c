@@ -188,26 +188,25 @@ const struct caveat_info caveat_table[] = {
 		"sessions does",
 		NULL},
 	{"gvisor.filter_inside", CAPABILITY_KERNEL_FILTER, CAVEAT_INFO,
-		"the list of system calls is kept by the session's own kernel, where the host "
-		"cannot "
-		"see it: it is not promised",
+		"the list of system calls is kept by the session's own kernel, which does not show "
+		"it: that it is there is read in that kernel, and what it refuses is known by "
+		"trying",
 		NULL},
 	{"gvisor.no_filter", CAPABILITY_PROC_NO_EXEC, CAVEAT_MISSING,
 		"this runsc does not take a list of system calls: programs can be started",
 		"install a runsc that has --oci-seccomp"},
-	{"gvisor.priv_inside", CAPABILITY_PRIV_NONE, CAVEAT_INFO,
-		"capabilities and their absence are the session kernel's own business: on the host "
-		"nothing can be read about them",
-		NULL},
+	{"gvisor.device_nodes", CAPABILITY_DEV_MINIMAL, CAVEAT_WEAKER,
+		"runsc opens device nodes that lie in readable places, whatever the mount says: "
+		"dev.minimal is not promised",
+		"keep device nodes out of what readable lists"},
 	{"gvisor.memory_whole", CAPABILITY_RES_MEMORY, CAVEAT_INFO,
 		"the memory limit holds for the session and its kernel together (about 40 MiB), "
 		"and "
 		"reaching it ends the session",
 		"set memory 64 MiB above what programs need"},
 	{"gvisor.tasks_inside", CAPABILITY_RES_PIDS, CAVEAT_INFO,
-		"tasks are counted by the session's own kernel; the host's control group, which "
-		"also "
-		"holds that kernel's threads, allows more; not promised",
+		"tasks are counted by the session's own kernel, for its one user; the host's "
+		"control group, which also holds that kernel's threads, allows more",
 		NULL},
 	{"gvisor.overlay_unsized", CAPABILITY_RES_DISK, CAVEAT_MISSING,
 		"throw-away writes to the working directory are bounded by the memory limit alone",
@@ -224,10 +223,6 @@ const struct caveat_info caveat_table[] = {
 	{"gvisor.paths_again", NONE, CAVEAT_INFO,
 		"runsc looks up the plan's paths by name once more after they were checked",
 		"let only root change directories above listed paths"},
-	{"gvisor.unseen.disk", CAPABILITY_RES_DISK, CAVEAT_WEAKER,
-		"the size of the places for throw-away writes is set, but the testkit has no eyes "
-		"yet to see from outside that it holds: it is not promised",
-		"use native"},
 	{"gvisor.exit_status", NONE, CAVEAT_INFO,
 		"a program ended by a signal is reported as exit status 128 + signal", NULL},
 
@@ -299,37 +294,6 @@ const struct caveat_info caveat_table[] = {
 	{"vm.root.cached", CAPABILITY_FS_READ_HOST, CAVEAT_INFO,
 		"a readable file that the host changes during the session may be seen as it was",
 		NULL},
-	{"vm.cpu.not_measured", CAPABILITY_RES_CPU, CAVEAT_WEAKER,
-		"processor time is limited by control groups around and inside the guest; what the "
-		"testkit measures in a guest does not show it, so it is not promised",
-		"use native where the limit must be promised"},
-	{"vm.memory.not_measured", CAPABILITY_RES_MEMORY, CAVEAT_WEAKER,
-		"memory is limited by the machine's size and a control group inside; the testkit "
-		"has "
-		"no evidence of it from outside, so it is not promised",
-		"use native where the limit must be promised"},
-	{"vm.pids.not_measured", CAPABILITY_RES_PIDS, CAVEAT_WEAKER,
-		"tasks are limited by a control group inside the guest; the testkit has no "
-		"evidence of "
-		"it from outside, so it is not promised",
-		"use native where the limit must be promised"},
-	{"vm.disk.not_measured", CAPABILITY_RES_DISK, CAVEAT_WEAKER,
-		"throw-away writes are limited by the sizes of file systems in the guest's memory; "
-		"the "
-		"testkit has no evidence of it from outside, so it is not promised",
-		"use native where the limit must be promised"},
-	{"vm.env.not_measured", CAPABILITY_ENV_SCRUB, CAVEAT_WEAKER,
-		"variables are removed before the session's arguments go into the guest; the "
-		"testkit has no evidence of it from outside, so it is not promised",
-		"use native where the removal must be promised"},
-	{"vm.filter.not_measured", CAPABILITY_KERNEL_FILTER, CAVEAT_WEAKER,
-		"system calls are filtered by the guest's kernel; the testkit has no evidence of "
-		"it from outside, so it is not promised",
-		"use native where the filter must be promised"},
-	{"vm.priv.not_measured", CAPABILITY_PRIV_NONE, CAVEAT_WEAKER,
-		"powers are dropped inside the guest; the testkit has no evidence of it from "
-		"outside, so it is not promised",
-		"use native where their absence must be promised"},
 	{"vm.memory.default", CAPABILITY_RES_MEMORY, CAVEAT_INFO,
 		"no memory limit is asked for: the guest has 512 MiB all the same", "set memory"},
 

@@ -9,7 +9,8 @@
 #include "backends/gvisor.h"
 #include "base/cleanup.h"
 
-#define HOST_TASKS 128 /* threads of runsc itself, generously */
+#define HOST_TASKS 192 /* threads of runsc itself, generously */
+#define HOST_TASKS_EACH 6 /* and for each task inside; five were seen with ptrace */
 #define HELP_MS 10000
 
 const char *const gvisor_files[] = {"/lib64", "/usr/lib64", "/etc/alternatives", "/etc/ld.so.cache",
@@ -59,5 +60,5 @@ const struct host_gvisor *gvisor_facts(const struct host *host)
 
 uint64_t gvisor_host_tasks(uint64_t tasks)
 {
-	return 2 * tasks + HOST_TASKS;
+	return HOST_TASKS_EACH * tasks + HOST_TASKS;
 }

@@ -217,14 +217,13 @@ static int note_spec(const struct spec *spec, const struct host *host,
 		{!facts->systrap, "gvisor.ptrace"},
 		{!facts->systrap && view->statx, "gvisor.statx_preload"},
 		{!facts->systrap && !view->statx, "gvisor.statx"},
-		{true, "gvisor.filter_inside"},
-		{true, "gvisor.priv_inside"},
+		{has_filter(host, plan), "gvisor.filter_inside"},
+		{true, "gvisor.device_nodes"},
 		{true, "gvisor.paths_again"},
 		{true, "gvisor.exit_status"},
 		{spec->memory > 0, "gvisor.memory_whole"},
 		{spec->pids > 0, "gvisor.tasks_inside"},
 		{spec->memory == 0, "res.disk.memfd"},
-		{spec->disk > 0, "gvisor.unseen.disk"},
 		{capability_set_has(spec->require, CAPABILITY_DENIAL_LOG),
 			"denial_log.unavailable"},
 		{plan->without != 0, "layer.removed"},
@@ -234,9 +233,8 @@ static int note_spec(const struct spec *spec, const struct host *host,
 }
 
 /*
- * The promises, each with everything it rests on, and only those the testkit has seen kept from
- * outside. What gVisor's own kernel keeps where no eye of the host reaches (kernel.filter, priv.none,
- * res.pids, res.disk) is not here.
+ * The promises, each with everything it rests on, and only those the testkit has seen kept: by the
+ * host, or by its eye in gVisor's own kernel. User namespaces are kept by the filter alone there.
  */
 static const struct promise promises[] = {
 	{CAPABILITY_KERNEL_ISOLATION, 0, 0},
@@ -253,7 +251,12 @@ static const struct promise promises[] = {
 	{CAPABILITY_IPC_RESTRICT, 0, PROMISE_OWN_MOUNTS},
 	{CAPABILITY_RES_CPU, PLAN_LAYER_CGROUP, PROMISE_CPU_GROUP},
 	{CAPABILITY_RES_MEMORY, PLAN_LAYER_CGROUP, PROMISE_MEMORY_GROUP},
+	{CAPABILITY_RES_PIDS, PLAN_LAYER_RLIMITS, 0},
+	{CAPABILITY_RES_DISK, PLAN_LAYER_DISK | PLAN_LAYER_READ_ONLY,
+		PROMISE_NOTHING_PERSISTS | PROMISE_OWN_MOUNTS | PROMISE_SIZED_PLACES},
 	{CAPABILITY_RES_TIME, PLAN_LAYER_TIME, 0},
+	{CAPABILITY_KERNEL_FILTER, PLAN_LAYER_FILTER, PROMISE_FILTERED},
+	{CAPABILITY_PRIV_NONE, PLAN_LAYER_CAPS | PLAN_LAYER_FILTER, PROMISE_FILTERED},
 	{CAPABILITY_PROC_ISOLATION, 0, 0},
 	{CAPABILITY_TTY_ISOLATE, PLAN_LAYER_FILTER, PROMISE_OWN_MOUNTS},
 	{CAPABILITY_HOST_CONCEAL, 0, PROMISE_LISTED_VIEW | PROMISE_OWN_MOUNTS},
@@ -267,6 +270,7 @@ static uint32_t find_grounds(const struct spec *spec, const struct host *host,
 	return promise_grounds(spec, plan) |
 		(view->broad ? PROMISE_BROAD_VIEW : PROMISE_LISTED_VIEW) |
 		(view->no_overlay ? 0 : PROMISE_THROW_AWAY) |
+		(view->overlay_root || view->overlay_all ? 0 : PROMISE_SIZED_PLACES) |
 		(view->persistent ? 0 : PROMISE_NOTHING_PERSISTS) |
 		(has_filter(host, plan) ? PROMISE_FILTERED : 0);
 }
@@ -313,7 +317,8 @@ const struct backend backend_gvisor = {
 	.enforces = {HAS(NET_DISABLE) | HAS(FS_READ_HOST) | HAS(FS_READ_SCOPE) | HAS(FS_READ_DENY) |
 		HAS(FS_WRITE_DENY) | HAS(FS_WRITE_SCOPE) | HAS(FS_WRITE_EPHEMERAL) |
 		HAS(ENV_SCRUB) | HAS(PROC_NO_EXEC) | HAS(RES_CPU) | HAS(RES_MEMORY) |
-		HAS(KERNEL_ISOLATION) | HAS(IPC_RESTRICT) | HAS(RES_TIME) | HAS(PROC_ISOLATION) |
+		HAS(RES_PIDS) | HAS(RES_DISK) | HAS(KERNEL_ISOLATION) | HAS(IPC_RESTRICT) |
+		HAS(RES_TIME) | HAS(PROC_ISOLATION) | HAS(KERNEL_FILTER) | HAS(PRIV_NONE) |
 		HAS(TTY_ISOLATE) | HAS(HOST_CONCEAL) | HAS(SESSION_FRESH)},
 	.probe = gvisor_probe,
 	.compile = gvisor_compile,

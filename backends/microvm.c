@@ -454,14 +454,6 @@ static int note(const struct spec *spec, const struct host *host, struct plan *p
 		{!host->guest.kvm, "vm.no_kvm"},
 		{true, "vm.root.cached"},
 		{spec->memory == 0, "vm.memory.default"},
-		{spec->cpu_milli > 0, "vm.cpu.not_measured"},
-		{spec->memory > 0, "vm.memory.not_measured"},
-		{spec->pids > 0, "vm.pids.not_measured"},
-		{true, "vm.disk.not_measured"},
-		{strv_length(spec->env_allow) > 0 || strv_length(spec->env_deny) > 0,
-			"vm.env.not_measured"},
-		{!(plan->without & PLAN_LAYER_FILTER), "vm.filter.not_measured"},
-		{true, "vm.priv.not_measured"},
 		{plan->jail->uid_map[0].own, "id.single_uid"},
 		{host->root && host->id_count == 0, "userns.no_range"},
 	};
@@ -471,10 +463,9 @@ static int note(const struct spec *spec, const struct host *host, struct plan *p
 }
 
 /*
- * What the session's own plan keeps, the guest's kernel keeps; but kernel.filter, priv.none,
- * env.scrub, host.conceal and the limits but time are not promised, as nobody outside of the guest can see
- * whether they hold. A socket or FIFO of the host that can
- * be seen cannot be reached: the guest opens one of its own, and QEMU opens plain files only.
+ * What the session's own plan keeps, the guest's kernel keeps, where the testkit's eye reads it; what
+ * a kernel of its own adds is here. A socket or FIFO of the host that can be seen cannot be reached:
+ * the guest opens one of its own, and QEMU opens plain files only.
  */
 static void choose_uses(const struct spec *spec, struct plan *plan)
 {
@@ -703,8 +694,10 @@ const struct backend backend_microvm = {
 	.kernel = PLAN_KERNEL_GUEST,
 	.enforces = {HAS(NET_DISABLE) | HAS(FS_READ_HOST) | HAS(FS_READ_SCOPE) | HAS(FS_READ_DENY) |
 		HAS(FS_WRITE_DENY) | HAS(FS_WRITE_SCOPE) | HAS(FS_WRITE_EPHEMERAL) |
-		HAS(PROC_NO_EXEC) | HAS(KERNEL_ISOLATION) | HAS(IPC_RESTRICT) | HAS(RES_TIME) |
-		HAS(PROC_ISOLATION) | HAS(DEV_MINIMAL) | HAS(TTY_ISOLATE) | HAS(SESSION_FRESH)},
+		HAS(ENV_SCRUB) | HAS(PROC_NO_EXEC) | HAS(KERNEL_ISOLATION) | HAS(IPC_RESTRICT) |
+		HAS(RES_CPU) | HAS(RES_MEMORY) | HAS(RES_PIDS) | HAS(RES_DISK) | HAS(RES_TIME) |
+		HAS(PROC_ISOLATION) | HAS(KERNEL_FILTER) | HAS(PRIV_NONE) | HAS(DEV_MINIMAL) |
+		HAS(TTY_ISOLATE) | HAS(HOST_CONCEAL) | HAS(SESSION_FRESH)},
 	.probe = microvm_probe,
 	.compile = microvm_compile,
 	.start = microvm_start,

@@ -152,15 +152,20 @@ static void emit_mounts(struct emitter *out, const struct plan *plan)
 	emit_close(out, ']');
 }
 
-static void emit_process_capabilities(struct emitter *out)
+/* None; with the layer left out, what `runc spec` gives. */
+static void emit_process_capabilities(struct emitter *out, const struct plan *plan)
 {
 	static const char *const sets[] = {
 		"ambient", "bounding", "effective", "inheritable", "permitted"};
+	static const char *const usual[] = {
+		"CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE", NULL};
+	char *const *list =
+		plan->without & PLAN_LAYER_CAPS ? (char *const *)(uintptr_t)usual : NULL;
 
 	emit_open(out, '{');
 	for (size_t i = 0; i < ARRAY_SIZE(sets); i++) {
 		emit_key(out, sets[i]);
-		emit_list(out, NULL);
+		emit_list(out, list);
 	}
 	emit_close(out, '}');
 }
@@ -201,7 +206,7 @@ static void emit_process(struct emitter *out, const struct oci_config *config)
 	emit_key(out, "args");
 	emit_foreign_list(out, plan->argv);
 	emit_key(out, "capabilities");
-	emit_process_capabilities(out);
+	emit_process_capabilities(out, plan);
 	emit_key(out, "cwd");
 	emit_foreign(out, plan->dir);
 	emit_key(out, "env");

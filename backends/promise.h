@@ -29,6 +29,7 @@ enum promise_ground {
 	PROMISE_NOTHING_PERSISTS = 1 << 10, /* no write reaches the host's disk */
 	PROMISE_THROW_AWAY = 1 << 11, /* writes can be taken by a layer that is dropped */
 	PROMISE_FILTERED = 1 << 12, /* the tool takes a filter */
+	PROMISE_SIZED_PLACES = 1 << 13, /* no place that takes writes is without a size */
 };
 
 /* A row: capability is promised when it is asked for, no layer is left out and all grounds hold. */
