@@ -18,13 +18,19 @@ static bool is_elsewhere(const struct run *run)
 
 static bool is_filter_unread(const struct run *run)
 {
-	return run->outside.found && run->outside.seccomp != 0 && !run->outside.dumped;
+	return run->outside.pid > 0 && run->outside.seccomp != 0 && !run->outside.dumped;
+}
+
+/* Another kernel than Linux has no call for it. */
+static bool is_filter_unshown(const struct run *run)
+{
+	return run->outside.elsewhere && run->outside.seccomp != 0 && !run->outside.dumped;
 }
 
 static bool are_namespaces_unread(const struct run *run)
 {
 	for (size_t i = 0; i < OUTSIDE_NAMESPACES; i++) {
-		if (run->outside.found && !run->outside.namespaces[i]) {
+		if (run->outside.pid > 0 && !run->outside.namespaces[i]) {
 			return true;
 		}
 	}
@@ -99,6 +105,8 @@ static const struct {
 	{is_elsewhere,
 		"state inside: another kernel has it, and only that kernel's limits and "
 		"memory were read"},
+	{is_filter_unshown,
+		"the system-call filter: the kernel that serves the session shows none"},
 	{is_filter_unread,
 		"the system-call filter: reading it takes CAP_SYS_ADMIN here (root); "
 		"calls were decided by trying them"},
