@@ -195,6 +195,10 @@ const struct caveat_info caveat_table[] = {
 	{"gvisor.no_filter", CAPABILITY_PROC_NO_EXEC, CAVEAT_MISSING,
 		"this runsc does not take a list of system calls: programs can be started",
 		"install a runsc that has --oci-seccomp"},
+	{"gvisor.priv_inside", CAPABILITY_PRIV_NONE, CAVEAT_INFO,
+		"capabilities and their absence are the session kernel's own business: on the host "
+		"nothing can be read about them",
+		NULL},
 	{"gvisor.device_nodes", CAPABILITY_DEV_MINIMAL, CAVEAT_WEAKER,
 		"runsc opens device nodes that lie in readable places, whatever the mount says: "
 		"dev.minimal is not promised",
@@ -223,6 +227,10 @@ const struct caveat_info caveat_table[] = {
 	{"gvisor.paths_again", NONE, CAVEAT_INFO,
 		"runsc looks up the plan's paths by name once more after they were checked",
 		"let only root change directories above listed paths"},
+	{"gvisor.unseen.disk", CAPABILITY_RES_DISK, CAVEAT_WEAKER,
+		"the size of the places for throw-away writes is set, but the testkit has not seen "
+		"that it holds: it is not promised",
+		"use native"},
 	{"gvisor.exit_status", NONE, CAVEAT_INFO,
 		"a program ended by a signal is reported as exit status 128 + signal", NULL},
 

@@ -26,7 +26,7 @@ const struct host_gvisor *gvisor_facts(const struct host *host);
 /* Runsc itself takes about 40 MiB of a limit. */
 #define GVISOR_MEMORY_LEAST (96ULL << 20)
 
-/* What a session of so many tasks is on the host: up to two each, beside the threads of runsc. */
+/* What a session of so many tasks is on the host: up to six each, beside the threads of runsc. */
 uint64_t gvisor_host_tasks(uint64_t tasks);
 
 /* What the view decided. */
