@@ -85,6 +85,8 @@ static int read_target(struct reading *reading, const struct node *value, void *
 	if (!is_text(reading, value, "a target is a text")) {
 		return 0;
 	}
+	/* It may be here twice, which has been complained about. */
+	free(reading->manifest->target);
 	reading->manifest->target = strdup(value->text);
 	return reading->manifest->target ? 0 : -ENOMEM;
 }
