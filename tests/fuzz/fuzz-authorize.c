@@ -10,19 +10,6 @@
 
 #include "sshd/authorize.h"
 
-/* Every byte: what is refused must leave nothing behind, in the padding neither. */
-static bool is_untouched(const struct authorize_answer *answer)
-{
-	const unsigned char *byte = (const unsigned char *)answer;
-
-	for (size_t i = 0; i < sizeof(*answer); i++) {
-		if (byte[i]) {
-			return false;
-		}
-	}
-	return true;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_text(const char *text, size_t room)
