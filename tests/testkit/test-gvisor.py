@@ -2,9 +2,12 @@
 without a layer is caught."""
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 
+CLOCHE = os.path.join(os.environ["CLOCHE_BUILD"], "cli", "cloche")
 HOST = os.path.join(os.environ["CLOCHE_BUILD"], "testkit", "cloche-testkit-host")
 ASKED = ["--net=disable", "--readable=/usr", "--read-deny=/root/.none", "--write=none", "--memory=256M",
          "--pids=40", "--disk=16M", "--cpus=0.5", "--env-deny=SECRET*", "--no-exec", "--timeout=60"]
@@ -40,11 +43,26 @@ def check(number, name, good, text=""):
     return good
 
 
+def run_as_user():
+    """Without root: a command that is another user's of the host, and 0 inside. Its limit on tasks is
+    runsc's own, its exit code arrives, and what it cannot have is said."""
+    with tempfile.TemporaryDirectory(prefix="cloche-gvisor.") as place:
+        os.chmod(place, 0o755)
+        program = shutil.copy(CLOCHE, place)
+        result = subprocess.run(
+            ["runuser", "-u", "nobody", "--", program, "run", "--backend=gvisor", "--readable=/usr", "--pids=40",
+             "--", "/bin/bash", "-c", "id -u; ulimit -u; grep -E 'CapEff|Seccomp:' /proc/self/status; exit 7"],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+    lines = result.stdout.split()
+    good = (result.returncode, lines) == (7, ["0", "40", "CapEff:", "0" * 16, "Seccomp:", "2"])
+    return good and "res.pids.no_cgroup" in result.stderr, result
+
+
 def main():
     if os.geteuid() != 0:
         print("1..0 # SKIP takes root, as the canaries do")
         return 0
-    print("1..%d" % (4 + len(BROKEN)))
+    print("1..%d" % (5 + len(BROKEN)))
     code, report, errors = measure(*ASKED)
     found = capabilities(report)
     wrong = {name: item["verdict"] for name, item in found.items()
@@ -63,6 +81,8 @@ def main():
         found = {name: capabilities(report).get(name, {}).get("verdict") for name in names}
         good &= check(number, f"without {layer}, seen broken: {', '.join(names)}",
                       code == 1 and set(found.values()) == {"FAIL"}, (code, found, errors))
+    worked, result = run_as_user()
+    good &= check(5 + len(BROKEN), "without root a command runs, is 0 inside, and keeps its limits", worked, result)
     return 0 if good else 1
 
 
