@@ -591,6 +591,9 @@ static int host(struct options *options)
 	}
 	become_host();
 	r = r < 0 ? r : ground_init(&ground, canary_parent(&inside), client, &err);
+	if (r == 0 && inside.eye) {
+		(void)snprintf(ground.eye, sizeof(ground.eye), "%s", inside.eye);
+	}
 	if (r == 0) {
 		r = inside.ablate ? ablate_target(&inside, &ground, streams, &err)
 				  : measure_and_report(&inside, &ground, &err);

@@ -174,6 +174,15 @@ static int set_client(struct options *options, const char *value, struct err *er
 	return 0;
 }
 
+static int set_eye(struct options *options, const char *value, struct err *err)
+{
+	if (value[0] != '/' || strlen(value) > 80) {
+		return err_refuse(err, EINVAL, "--eye is an absolute path of at most 80 bytes");
+	}
+	options->eye = value;
+	return 0;
+}
+
 static int set_canaries(struct options *options, const char *value, struct err *err)
 {
 	if (value[0] != '/') {
@@ -263,6 +272,7 @@ static const struct {
 	{"client", 0, "FILE", "the client to run", set_client},
 	{"canary-dir", 0, "DIR", "where the canaries lie; a place that the target can see",
 		set_canaries},
+	{"eye", 0, "FILE", "a copy of cloche-testkit-eye where a login can read it", set_eye},
 	{"without", 0, "LAYER,...", "leave layers of the plan out; what is declared stays",
 		set_without},
 	{"help", 'h', NULL, "show this", set_help},

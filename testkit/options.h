@@ -31,7 +31,7 @@ struct options {
 	const char *targets[REPORT_MAX_COLUMNS]; /* NULL: the one its manifest names */
 	const char *manifests[REPORT_MAX_COLUMNS]; /* of the target in the same place, or NULL */
 	size_t target_count;
-	const char *profile, *config, *identity, *client, *only, *canaries, *peer;
+	const char *profile, *config, *identity, *client, *only, *canaries, *eye, *peer;
 	const char *learn, *baseline, *sign;
 	struct output outputs[OPTIONS_MAX_OUTPUTS];
 	size_t output_count;
