@@ -195,11 +195,27 @@ static bool is_writable_place(const struct target *target, const char *path)
 	return target->spec.allow_temp && strcmp(path, "/tmp") == 0;
 }
 
-static bool has_file_system(const struct outside *ours, const struct outside_mount *mount)
+static bool has_file_system(
+	const struct outside *ours, const struct outside_mount *mount, const char *target)
 {
 	for (size_t i = 0; i < ours->mount_count; i++) {
 		if (ours->mounts[i].major == mount->major &&
-			ours->mounts[i].minor == mount->minor) {
+			ours->mounts[i].minor == mount->minor &&
+			strcmp(ours->mounts[i].target, target) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The host had it before the sandbox came, and has it still: no engine's mount for the sandbox is that. */
+static bool is_of_host(
+	const struct outside *before, const struct outside *now, const struct outside_mount *mount)
+{
+	for (size_t i = 0; i < before->mount_count; i++) {
+		if (before->mounts[i].major == mount->major &&
+			before->mounts[i].minor == mount->minor &&
+			has_file_system(now, mount, before->mounts[i].target)) {
 			return true;
 		}
 	}
@@ -223,7 +239,8 @@ static void mount_flags(struct look *look, const char *arg)
 		if (!mount->writable || !room_keeps_files(mount->type)) {
 			continue;
 		}
-		seen = has_file_system(&ours, mount) && room_is_reachable(theirs, mount) &&
+		seen = is_of_host(look->context->own, &ours, mount) &&
+			room_is_reachable(theirs, mount) &&
 			!is_writable_place(look->context->target, mount->target);
 		if (seen) {
 			look_detail(look, "%.120s is writable", mount->target);
