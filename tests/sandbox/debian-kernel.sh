@@ -2,9 +2,10 @@
 # Runs tests on the kernel that Debian 12 users have: Landlock ABI 2, cgroup v2 alone, in QEMU without
 # hardware help. The machine is an initramfs made of busybox and the given programs.
 #
-#	debian-kernel.sh ATTACKER TEST...
+#	debian-kernel.sh ATTACKER CLIENT PROGRAM...
 #
-# A test called test-attacks gets ATTACKER as its argument. The kernel comes from the package
+# A test called test-attacks gets ATTACKER as its argument. test-claims is told which kernel this is,
+# and cloche-testkit-host measures with CLIENT whether what is declared there holds. The kernel comes from the package
 # linux-image-cloud-amd64, which is unpacked into a cache and not installed.
 set -euo pipefail
 
@@ -47,7 +48,8 @@ truncate -s 48M "$root/disk"
 mke2fs -q -t ext4 "$root/disk" # idmapped mounts of tmpfs came with 6.3
 
 cp "$1" "$root/tests/attacker"
-shift
+cp "$2" "$root/tests/client"
+shift 2
 commands=
 for program; do
 	name=$(basename "$program")
@@ -55,8 +57,15 @@ for program; do
 	ldd "$program" | awk '/=> \// {print $3}' | while read -r library; do
 		cp -Lu "$library" "$root/usr/lib/"
 	done
-	argument=
-	if [ "$name" = test-attacks ]; then argument=/tests/attacker; fi
+	case $name in
+	test-attacks) argument=/tests/attacker ;;
+	test-claims) argument="2 2" ;;
+	cloche-testkit-host)
+		argument="--target native --quick --client /tests/client"
+		argument+=" --memory 64M --pids 32 --cpus 0.5 --timeout 1h 2>/dev/null"
+		;;
+	*) argument= ;;
+	esac
 	commands+="echo \"== $name\"; /tests/$name $argument; echo \"RESULT $name \$?\""$'\n'
 done
 cp -L /lib64/ld-linux-x86-64.so.2 "$root/usr/lib64/"
@@ -75,7 +84,7 @@ for module in overlay loop af_alg vsock; do insmod /\$module.ko; done
 echo 2 >/proc/sys/kernel/perf_event_paranoid # Debian's 3 keeps everybody out; the filter must do it
 mount -o loop /disk /var/lib
 ifconfig lo up
-export LD_LIBRARY_PATH=/usr/lib
+export LD_LIBRARY_PATH=/usr/lib NO_COLOR=1
 $commands
 echo RESULT machine 0
 poweroff -f
