@@ -66,6 +66,9 @@ struct backend {
 	enum plan_kernel kernel; /* whose kernel serves its sessions, at best */
 
 	bool keeps_home; /* spec.home_source can be had */
+	/* It reads and writes a regular file from its start on, wherever the caller was in it: start()
+	 * refuses one as a standard stream. */
+	bool no_file_streams;
 
 	/* Can this host run it now? On refusal err says what is missing and the fix. Changes
 	 * nothing, but that the answer of a tool may be remembered (answers.h). */

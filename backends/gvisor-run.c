@@ -67,12 +67,28 @@ static int check_paths(const struct plan *plan, struct err *err)
 	for (size_t i = 0; i < plan->mount_count; i++) {
 		const struct plan_mount *mount = &plan->mounts[i];
 		bool cover = mount->kind == PLAN_MOUNT_TMPFS && mount->mode == 0 &&
-			strncmp(mount->target, "/dev/", 5) != 0;
+			strncmp(mount->target, "/dev/", 5) != 0 && !(mount->flags & PLAN_FOLLOW);
 		bool bind = mount->kind == PLAN_MOUNT_BIND && !(mount->flags & PLAN_FOLLOW);
 		int r = cover || bind ? check_path(bind ? mount->source : mount->target, bind, err)
 				      : 0;
 		if (r < 0) {
 			return r;
+		}
+	}
+	return 0;
+}
+
+/* Runsc keeps offsets of its own in a regular file, and they begin at 0. */
+static int check_streams(const struct sandbox_stdio *io, struct err *err)
+{
+	struct stat stat;
+
+	for (int i = 0; !io->pty && i < 3; i++) {
+		if (io->fds[i] >= 0 && fstat(io->fds[i], &stat) == 0 && S_ISREG(stat.st_mode)) {
+			return err_refuse(err, EINVAL,
+				"standard stream %d is a regular file, which runsc would use from "
+				"its start on; give it a pipe",
+				i);
 		}
 	}
 	return 0;
@@ -370,8 +386,9 @@ int gvisor_start(const struct plan *plan, const struct host *host, const struct 
 	struct sandbox **ret_sandbox, struct err *err)
 {
 	struct gvisor *gvisor = NULL;
-	int r = check_paths(plan, err);
+	int r = check_streams(io, err);
 
+	r = r < 0 ? r : check_paths(plan, err);
 	if (r < 0) {
 		return r;
 	}

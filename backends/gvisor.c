@@ -314,6 +314,7 @@ const struct backend backend_gvisor = {
 	.name = "gvisor",
 	.summary = "a kernel in user space (runsc) serves the session's system calls",
 	.kernel = PLAN_KERNEL_USER,
+	.no_file_streams = true,
 	.enforces = {HAS(NET_DISABLE) | HAS(FS_READ_HOST) | HAS(FS_READ_SCOPE) | HAS(FS_READ_DENY) |
 		HAS(FS_WRITE_DENY) | HAS(FS_WRITE_SCOPE) | HAS(FS_WRITE_EPHEMERAL) |
 		HAS(ENV_SCRUB) | HAS(PROC_NO_EXEC) | HAS(RES_CPU) | HAS(RES_MEMORY) |

@@ -23,6 +23,7 @@ struct flow {
 	int from, to;
 	bool own_to; /* ours, and to be closed at the end of from */
 	bool ended; /* nothing comes any more */
+	int full; /* errno: the disk took no more of it */
 	size_t start, end;
 	uint8_t data[FLOW_SIZE];
 };
@@ -78,7 +79,26 @@ static int make_pipe(struct relay *relay, int fd, struct err *err)
 	return 0;
 }
 
-static int open_stream(struct relay *relay, int fd, struct err *err)
+/* Both outputs in one file: they share a pipe, which keeps their order. */
+static bool is_same_output(const struct relay *relay, int fd, const struct stat *file)
+{
+	struct stat other;
+
+	return fd == 2 && relay->inner[1] >= 0 && fstat(1, &other) == 0 &&
+		other.st_dev == file->st_dev && other.st_ino == file->st_ino;
+}
+
+static int open_file(struct relay *relay, int fd, const struct stat *file, struct err *err)
+{
+	if (is_same_output(relay, fd, file)) {
+		relay->io.fds[fd] = relay->io.fds[1];
+		return 0;
+	}
+	relay->file_input |= fd == 0;
+	return make_pipe(relay, fd, err);
+}
+
+static int open_stream(struct relay *relay, int fd, bool no_files, struct err *err)
 {
 	struct stat stat;
 
@@ -89,6 +109,9 @@ static int open_stream(struct relay *relay, int fd, struct err *err)
 	if (S_ISDIR(stat.st_mode)) {
 		return err_refuse(err, EINVAL,
 			"descriptor %d is a directory: the command could leave by it", fd);
+	}
+	if (S_ISREG(stat.st_mode) && no_files) {
+		return open_file(relay, fd, &stat, err);
 	}
 	if (S_ISREG(stat.st_mode) || S_ISFIFO(stat.st_mode) ||
 		(S_ISCHR(stat.st_mode) && is_harmless_device(stat.st_rdev))) {
@@ -118,7 +141,7 @@ static int open_signals(struct relay *relay, struct err *err)
 	return relay->signals < 0 ? err_set(err, errno, "making a signal descriptor") : 0;
 }
 
-int relay_open(struct relay *relay, struct err *err)
+int relay_open(struct relay *relay, bool no_files, struct err *err)
 {
 	int r = open_signals(relay, err);
 
@@ -133,7 +156,7 @@ int relay_open(struct relay *relay, struct err *err)
 		return 0;
 	}
 	for (int fd = 0; fd < 3; fd++) {
-		r = open_stream(relay, fd, err);
+		r = open_stream(relay, fd, no_files, err);
 		if (r < 0) {
 			return r;
 		}
@@ -170,6 +193,7 @@ static void flow_write(struct flow *flow)
 	if (n > 0) {
 		flow->start += (size_t)n;
 	} else if (errno != EAGAIN && errno != EINTR) {
+		flow->full = errno == ENOSPC || errno == EDQUOT ? errno : 0;
 		flow->ended = true;
 		flow->start = flow->end = 0;
 	}
@@ -195,6 +219,7 @@ static void add_flow(struct loop *loop, int from, int to, bool own_to)
 	flow->to = to;
 	flow->own_to = own_to;
 	flow->ended = false;
+	flow->full = 0;
 	flow->start = flow->end = 0;
 }
 
@@ -346,7 +371,24 @@ static int run_loop(struct loop *loop)
 	do {
 		r = step(loop);
 	} while (r > 0);
+	/* The command may have ended by then and not know. */
+	for (size_t i = 0; r == 0 && i < loop->count; i++) {
+		r = -loop->flows[i].full;
+	}
 	return r < 0 ? r : loop->result;
+}
+
+/* The next reader of the same file is to find what the command has not read. */
+static void give_back(const struct loop *loop)
+{
+	int waiting = 0;
+
+	for (size_t i = 0; loop->relay->file_input && i < loop->count; i++) {
+		const struct flow *flow = &loop->flows[i];
+		if (is_input(flow) && ioctl(loop->relay->inner[0], FIONREAD, &waiting) == 0) {
+			(void)lseek(0, -(off_t)(flow->end - flow->start) - waiting, SEEK_CUR);
+		}
+	}
 }
 
 int relay_run(
@@ -357,8 +399,9 @@ int relay_run(
 	bool raw = false;
 	int r = 0;
 
-	/* The command has its copies: ours would keep its end of the pipes open. */
-	for (int fd = 0; fd < 3; fd++) {
+	/* The command has its copies: ours would keep its end of the pipes open. Of a file's pipe it
+	 * tells what was not taken. */
+	for (int fd = relay->file_input ? 1 : 0; fd < 3; fd++) {
 		close_fdp(&relay->inner[fd]);
 	}
 	if (!loop) {
@@ -378,6 +421,7 @@ int relay_run(
 		raw = tcsetattr(0, TCSADRAIN, &bare) == 0;
 	}
 	r = run_loop(loop);
+	give_back(loop);
 	if (raw) {
 		(void)tcsetattr(0, TCSADRAIN, &before);
 	}

@@ -14,13 +14,17 @@ struct relay {
 	int inner
 		[3]; /* ends the sandbox gets; ours to close after the start; -1: the caller's own */
 	int outer[3]; /* our ends of the same pipes; -1: none */
+	bool file_input; /* 0 is a regular file: what nobody took of it is given back */
 	int signals; /* where signals for the command arrive; blocked from relay_open() on */
 };
 
 void relay_init(struct relay *relay);
 
-/* Decides what the command gets for 0, 1 and 2, and makes pipes. 0 or negative errno with err. */
-int relay_open(struct relay *relay, struct err *err);
+/*
+ * Decides what the command gets for 0, 1 and 2, and makes pipes; no_files: for regular files as well.
+ * 0 or negative errno with err.
+ */
+int relay_open(struct relay *relay, bool no_files, struct err *err);
 
 /*
  * Runs until the command has ended and what it had written is passed on. With relay->io.pty the

@@ -173,7 +173,7 @@ static int run(const struct compiled *compiled, bool verbose)
 	int r = 0;
 
 	relay_init(&relay);
-	r = relay_open(&relay, &err);
+	r = relay_open(&relay, backend->no_file_streams, &err);
 	if (r == 0) {
 		r = backend->start(compiled->plan, &compiled->host, &relay.io, &sandbox, &err);
 	}

@@ -110,7 +110,7 @@ struct cloche_sandbox;
 
 /*
  * Runs the plan's command in a fresh sandbox. fds are its standard input, output and error: borrowed,
- * -1 for /dev/null. Returns when the program has been exec'd; on failure nothing is left running.
+ * -1 for /dev/null. The gvisor backend refuses regular files. Returns when the program has been exec'd; on failure nothing is left running.
  */
 int cloche_start(const struct cloche_plan *plan, const struct cloche_host *host, const int fds[3],
 	struct cloche_sandbox **ret_sandbox, struct cloche_error *error);
