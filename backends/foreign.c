@@ -314,3 +314,16 @@ int foreign_ask_once(char *const argv[], int timeout_ms, char *output, size_t ou
 	}
 	return r;
 }
+
+const char *const foreign_usr_links[] = {
+	"/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", NULL};
+
+const char *foreign_usr(const struct host *host, const char *path)
+{
+	for (size_t i = 0; host->merged_usr && foreign_usr_links[i]; i++) {
+		if (spec_path_is_below(path, foreign_usr_links[i])) {
+			return "/usr";
+		}
+	}
+	return "";
+}

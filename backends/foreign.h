@@ -81,6 +81,15 @@ int foreign_ask(
 int foreign_ask_once(char *const argv[], int timeout_ms, char *output, size_t output_size);
 
 /*
+ * On a host with merged /usr: "/usr" for what is or lies below /bin, /sbin, /lib, /lib32, /lib64 or
+ * /libx32, which are links there; what to put before path for the place itself. Else "".
+ */
+const char *foreign_usr(const struct host *host, const char *path);
+
+/* Those links, NULL-terminated. */
+extern const char *const foreign_usr_links[];
+
+/*
  * text from outside (an argument, a variable, a path) for a place where placeholders are filled in:
  * what looks like one comes out as it was. Caller frees. NULL: no memory.
  */

@@ -13,9 +13,9 @@
 #define HOST_TASKS_EACH 6 /* and for each task inside; five were seen with ptrace */
 #define HELP_MS 10000
 
-const char *const gvisor_files[] = {"/lib64", "/usr/lib64", "/etc/alternatives", "/etc/ld.so.cache",
-	"/etc/bash.bashrc", "/etc/localtime", "/etc/resolv.conf", "/etc/ssl", "/etc/services",
-	NULL};
+const char *const gvisor_files[] = {"/lib64", "/usr/lib64", "/lib32", "/usr/lib32", "/libx32",
+	"/usr/libx32", "/etc/alternatives", "/etc/ld.so.cache", "/etc/bash.bashrc",
+	"/etc/localtime", "/etc/resolv.conf", "/etc/ssl", "/etc/services", NULL};
 
 static struct host_gvisor cached;
 static pthread_once_t asked = PTHREAD_ONCE_INIT;

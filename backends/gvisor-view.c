@@ -69,21 +69,39 @@ static bool host_has(const struct builder *b, const char *path)
 	return true;
 }
 
-/* What programs need to start. On a merged system /bin and its like are links into /usr. */
+/* The place itself: on a merged system /bin and its like are links into /usr. */
+static char *place_of(struct builder *b, const char *path)
+{
+	char *place = NULL;
+
+	if (asprintf(&place, "%s%s", foreign_usr(b->host, path), path) < 0) {
+		b->failed = true;
+		return NULL;
+	}
+	return place;
+}
+
+/* Shows path where it is named, unless it is one of those that a host need not have. */
+static bool bind_place(struct builder *b, const char *path, uint32_t flags)
+{
+	cleanup_free char *place = place_of(b, path);
+
+	if (!place || !host_has(b, place)) {
+		return false;
+	}
+	add_bind(b, place, path, PLAN_READ_ONLY | flags);
+	return true;
+}
+
+/* What programs need to start. */
 static void bind_runtime(struct builder *b)
 {
-	static const struct {
-		const char *target, *merged;
-	} runtime[] = {{"/usr", "/usr"}, {"/bin", "/usr/bin"}, {"/sbin", "/usr/sbin"},
-		{"/lib", "/usr/lib"}, {"/lib64", "/usr/lib64"}};
+	static const char *const runtime[] = {"/usr", "/bin", "/sbin", "/lib", "/lib64"};
 	bool added = false;
 
 	for (size_t i = 0; i < ARRAY_SIZE(runtime); i++) {
-		const char *source = b->host->merged_usr ? runtime[i].merged : runtime[i].target;
-		if (!spec_path_is_covered(runtime[i].target, b->spec->readable) &&
-			host_has(b, source)) {
-			add_bind(b, source, runtime[i].target, PLAN_READ_ONLY | PLAN_FOLLOW);
-			added = true;
+		if (!spec_path_is_covered(runtime[i], b->spec->readable)) {
+			added |= bind_place(b, runtime[i], PLAN_FOLLOW);
 		}
 	}
 	if (added) {
@@ -148,7 +166,7 @@ static void make_scoped(struct builder *b)
 		make_etc(b);
 	}
 	for (size_t i = 0; b->spec->readable && b->spec->readable[i]; i++) {
-		add_bind(b, b->spec->readable[i], b->spec->readable[i], PLAN_READ_ONLY);
+		(void)bind_place(b, b->spec->readable[i], 0);
 	}
 }
 
@@ -243,6 +261,32 @@ static void make_overlay(struct builder *b)
 	note(b, b->view->no_overlay ? "gvisor.overlay_scoped" : "gvisor.overlay_unsized");
 }
 
+/* Of what is below /usr a scoped view has a second place, which is no link there. */
+static void deny_alias(struct builder *b, const char *link, const char *denied)
+{
+	char usr[16];
+
+	(void)snprintf(usr, sizeof(usr), "/usr%s", link);
+	if (spec_path_is_below(denied, usr)) {
+		add_tmpfs(b, denied + strlen("/usr"), 0, SMALL, PLAN_READ_ONLY | PLAN_FOLLOW);
+	} else if (spec_path_is_below(usr, denied)) {
+		add_tmpfs(b, link, 0, SMALL, PLAN_READ_ONLY | PLAN_FOLLOW);
+	}
+}
+
+static void deny(struct builder *b, const char *path)
+{
+	cleanup_free char *place = place_of(b, path);
+
+	if (!place) {
+		return;
+	}
+	add_tmpfs(b, place, 0, SMALL, PLAN_READ_ONLY);
+	for (size_t i = 0; b->host->merged_usr && !b->view->broad && foreign_usr_links[i]; i++) {
+		deny_alias(b, foreign_usr_links[i], place);
+	}
+}
+
 static void make_denials(struct builder *b)
 {
 	if (strv_length(b->spec->read_deny) == 0) {
@@ -250,7 +294,7 @@ static void make_denials(struct builder *b)
 	}
 	for (size_t i = 0; b->spec->read_deny[i] && !(b->plan->without & PLAN_LAYER_READ_DENY);
 		i++) {
-		add_tmpfs(b, b->spec->read_deny[i], 0, SMALL, PLAN_READ_ONLY);
+		deny(b, b->spec->read_deny[i]);
 	}
 	note(b, "fs.read_deny.by_path");
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backends/foreign.h"
 #include "backends/linux/kernel.h"
 #include "backends/linux/landlock.h"
 #include "backends/promise.h"
@@ -104,15 +105,7 @@ static uint64_t writing(const struct builder *b)
 /* On a merged system these are links into /usr, and a link is cheaper than a mount. */
 static const char *usr_link(const struct host *host, const char *path)
 {
-	static const char *const merged[] = {
-		"/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"};
-
-	for (size_t i = 0; host->merged_usr && i < ARRAY_SIZE(merged); i++) {
-		if (strcmp(path, merged[i]) == 0) {
-			return merged[i] + 1;
-		}
-	}
-	return NULL;
+	return *foreign_usr(host, path) && !strchr(path + 1, '/') ? path + 1 : NULL;
 }
 
 /* System directories hold programs; anything else may hold a socket somebody listens on. */

@@ -58,11 +58,43 @@ def run_as_user():
     return good and "res.pids.no_cgroup" in result.stderr, result
 
 
+def check_files():
+    """Files as standard streams are written and read where the caller is in them, which runsc itself
+    does not do, and what the command has not read is left to the next."""
+    with tempfile.TemporaryFile(buffering=0) as out, tempfile.TemporaryFile(buffering=0) as lines:
+        def run(program, stdin=subprocess.DEVNULL):
+            return subprocess.run([CLOCHE, "run", "--backend=gvisor", "--readable=/usr", "--", "/bin/sh", "-c",
+                                   program], stdin=stdin, stdout=out, stderr=subprocess.DEVNULL,
+                                  timeout=120).returncode
+        out.write(b"first\n")
+        codes = [run("echo second; head -c 200000 /dev/zero | tr '\\0' x; echo; exit 3")]
+        out.write(b"third\n")
+        lines.write(b"a\nb\nc\n")
+        lines.seek(2)
+        codes.append(run("read line; echo $line", lines))
+        rest = lines.read()
+        out.seek(0)
+        seen = out.read().replace(b"x" * 200000, b"many")
+    return (codes, seen, rest) == ([3, 0], b"first\nsecond\nmany\nthird\nb\n", b"c\n"), (codes, seen[:200], rest)
+
+
+def check_second_name():
+    """What is denied below /usr is denied below /bin too, where a host has both as one; and the
+    built-in lab, whose list names both, opens."""
+    lab = subprocess.run([CLOCHE, "run", "--profile=lab", "--backend=gvisor", "--", "/bin/true"],
+                         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+    result = subprocess.run(
+        [CLOCHE, "run", "--backend=gvisor", "--readable=/usr", "--read-deny=/usr/bin/nl", "--", "/bin/sh", "-c",
+         "for f in /usr/bin/nl /bin/nl /bin/cat; do $f /dev/null 2>/dev/null; echo $?; done"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+    return (lab.returncode, result.stdout.split()) == (0, ["126", "126", "0"]), (lab, result)
+
+
 def main():
     if os.geteuid() != 0:
         print("1..0 # SKIP takes root, as the canaries do")
         return 0
-    print("1..%d" % (5 + len(BROKEN)))
+    print("1..%d" % (7 + len(BROKEN)))
     code, report, errors = measure(*ASKED)
     found = capabilities(report)
     wrong = {name: item["verdict"] for name, item in found.items()
@@ -83,6 +115,10 @@ def main():
                       code == 1 and set(found.values()) == {"FAIL"}, (code, found, errors))
     worked, result = run_as_user()
     good &= check(5 + len(BROKEN), "without root a command runs, is 0 inside, and keeps its limits", worked, result)
+    worked, result = check_files()
+    good &= check(6 + len(BROKEN), "files as standard streams are used from where they are", worked, result)
+    worked, result = check_second_name()
+    good &= check(7 + len(BROKEN), "a place with two names is denied and listed by both", worked, result)
     return 0 if good else 1
 
 
