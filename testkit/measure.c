@@ -14,6 +14,8 @@
 
 #define MIB (UINT64_C(1) << 20)
 #define TIME_OVER_MS 600 /* what the client tries to live beyond its limit */
+#define TIME_WAITED                                                                                \
+	5 /* seconds; a limit that is not ours to set is waited for when it is no longer */
 
 /* A pair of sessions in one target: the first leaves things, the second looks and does the rest. */
 struct pass {
@@ -158,26 +160,63 @@ static int look_with_peer(struct pass *pass, const struct outside *before, struc
 	return r;
 }
 
-/* A kernel of the session's own starts within that time, too. */
-static unsigned time_limit_of(const struct target *target)
+/* Who else starts the client sets its limit, too: a server for its logins, a launcher. */
+static bool has_own_limit(const struct target *target)
 {
-	return target->plan && target->plan->kernel == PLAN_KERNEL_USER ? 4 : 1;
+	return target->kind == TARGET_SSH || target->kind == TARGET_EXEC;
 }
 
-/* A session with a short time limit, and the one probe that tries to outlive it. */
+/*
+ * How many seconds the session with a time limit has. 0, with why as what became of it, where that
+ * is somebody else's to say and is not known, or is too long to be waited for.
+ */
+static unsigned time_limit_of(const struct target *target, struct outcome *why)
+{
+	const struct plan *plan = target->plan;
+	uint64_t declared = plan ? target->spec.timeout : 0;
+
+	if (!has_own_limit(target)) {
+		/* A kernel of the session's own starts within that time, too. */
+		return plan && plan->kernel == PLAN_KERNEL_USER ? 4 : 1;
+	}
+	if (declared > 0 && declared <= TIME_WAITED) {
+		return (unsigned)declared;
+	}
+	/* Asked for and not answered: what was never asked for is not in a report. */
+	*why = (struct outcome){.claim = CLAIM_NOT_RUN, .missing = true};
+	if (declared) {
+		(void)snprintf(why->detail, sizeof(why->detail),
+			"not tried: %llu s are declared, which cannot be shortened from here, and "
+			"no more than %d s are waited for",
+			(unsigned long long)declared, TIME_WAITED);
+	} else {
+		(void)snprintf(why->detail, sizeof(why->detail),
+			"not tried: this target has a limit of its own, which is not known here");
+	}
+	return 0;
+}
+
+/*
+ * A session with a short time limit, and the one probe that tries to outlive it. A login's time
+ * begins before its client has come, which then gets its usual patience.
+ */
 static int outlive(struct pass *pass, struct err *err)
 {
 	cleanup_free struct outcome *outcomes = calloc(probe_count, sizeof(outcomes[0]));
 	cleanup(strv_freep) char **settings = NULL;
-	const unsigned seconds = time_limit_of(pass->target);
+	size_t index = probe_index(probe_find("R.time"));
+	const unsigned seconds = time_limit_of(pass->target, &pass->outcomes[index]);
 	const unsigned budget = seconds * 1000 + TIME_OVER_MS;
 	struct run_options options = {
 		.mask = PROBE_TIME, .match = PROBE_TIME, .timeout_ms = budget + 1000};
 	struct canary canary = {0};
 	struct run run = {0};
-	size_t index = probe_index(probe_find("R.time"));
 	int r = 0;
 
+	if (seconds == 0) {
+		return 0;
+	}
+	options.timeout_ms += has_own_limit(pass->target) ? patience(pass) : 0;
 	if (!outcomes ||
 		strv_appendf(&settings, "set budget.time %u", pass->control ? 20 : budget) < 0 ||
 		strv_appendf(&settings, "set timeout %u", budget + 500) < 0) {

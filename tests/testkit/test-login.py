@@ -107,6 +107,25 @@ def ours():
         check(report["client"]["finished"], report["client"])
 
 
+@case("a login's time limit is waited for where it is short, and not judged by another where it is long")
+def time_limits():
+    base = {"write": "ephemeral"}
+    with Cloche(profiles={"lab": {**base, "timeout": "2h"}, "short": {**base, "timeout": "2s"}}) as server:
+        config = server.configure()
+        # Of short: a login that has two hours where two seconds are declared.
+        for profile, found in (("lab", ("UNKNOWN", "INCONCLUSIVE", 3)), ("short", ("OPEN", "FAIL", 1))):
+            report, code = measure(server, "--probe", "R.time", "--config", config, "--profile", profile)
+            detail = [item["detail"] for item in report["probes"] if item["id"] == "R.time"]
+            equal((observed(report, "R.time")["R.time"], verdicts(report)["res.time"], code), found,
+                  f"{profile} ({detail})")
+            check(profile == "short" or "7200 s are declared" in detail[0], detail)
+        report, code = measure(server, "--probe", "R.time", "--declare", "res.time")
+        equal((verdicts(report), code), ({"res.time": "INCONCLUSIVE"}, 3), "a limit that nobody told")
+    with Cloche(profiles={"lab": {**base, "timeout": "2s"}}) as server:
+        report, code = measure(server, "--probe", "R.time", "--config", server.configure(), "--profile", "lab")
+        equal((verdicts(report)["res.time"], code), ("PASS", 3), "the login that keeps it, of which no more is tried")
+
+
 def observed(report, prefix):
     return {item["id"]: item["observed"] for item in report["probes"] if item["id"].startswith(prefix)}
 
