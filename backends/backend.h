@@ -154,6 +154,12 @@ extern const struct backend backend_microvm;
 const struct backend *backend_find(const struct backend *const list[], const char *name);
 
 /*
+ * Whether a spec may name name as its backend: one of list, or "auto". 0, or -ENOTSUP with err naming
+ * the nearest or, where none is near, all.
+ */
+int backend_check_name(const struct backend *const list[], const char *name, struct err *err);
+
+/*
  * Compiles spec for one backend, without asking whether it can run here, and refuses a plan that
  * fails require or refuse_on, that lacks a restriction asked for and does not say so, or that
  * promises more than the backend can keep. The spec must be valid. The caller frees *ret_plan. 0 or

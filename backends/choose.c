@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/parse.h"
+
 const struct backend *backend_find(const struct backend *const list[], const char *name)
 {
 	for (size_t i = 0; list[i]; i++) {
@@ -117,12 +119,35 @@ static bool is_named(const struct spec *spec)
 	return spec->backend && strcmp(spec->backend, "auto") != 0;
 }
 
-/* "there is no backend 'x'; there are native, ..." */
-static int refuse_unknown(const struct backend *const list[], const char *name, struct err *err)
+static const char *nearest_name(const struct backend *const list[], const char *name)
 {
+	const char *nearest = NULL;
+	size_t best = 4;
+
+	for (size_t i = 0; list[i]; i++) {
+		size_t distance = parse_edit_distance(name, list[i]->name, best);
+		if (distance < best && distance < strlen(list[i]->name)) {
+			best = distance;
+			nearest = list[i]->name;
+		}
+	}
+	return nearest;
+}
+
+int backend_check_name(const struct backend *const list[], const char *name, struct err *err)
+{
+	const char *nearest = NULL;
 	char names[256] = "";
 	size_t used = 0;
 
+	if (strcmp(name, "auto") == 0 || backend_find(list, name)) {
+		return 0;
+	}
+	nearest = nearest_name(list, name);
+	if (nearest) {
+		return err_refuse(err, ENOTSUP, "there is no backend '%s'; did you mean '%s'?",
+			name, nearest);
+	}
 	for (size_t i = 0; list[i] && used < sizeof(names); i++) {
 		used += (size_t)snprintf(
 			names + used, sizeof(names) - used, "%s%s", i ? ", " : "", list[i]->name);
@@ -225,10 +250,7 @@ static int check_request(
 {
 	int r = spec_validate(spec, err);
 
-	if (r == 0 && is_named(spec) && !backend_find(list, spec->backend)) {
-		return refuse_unknown(list, spec->backend, err);
-	}
-	return r;
+	return r == 0 && spec->backend ? backend_check_name(list, spec->backend, err) : r;
 }
 
 int backend_weigh(const struct backend *const list[], const struct spec *spec,

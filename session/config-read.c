@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "backends/backend.h"
 #include "base/cleanup.h"
 #include "base/parse.h"
 #include "base/strv.h"
@@ -175,6 +176,18 @@ static int add_item(
 	return r;
 }
 
+static int set_one(struct spec *spec, const struct spec_key *key, const char *text, struct err *err)
+{
+	int r = spec_set(spec, key, text, err);
+
+	/* To the model it is any name: who there is, only programs with backends in them know. */
+	if (r == 0 && strcmp(key->name, "backend") == 0) {
+		r = backend_check_name(backends, text, err);
+		return r < 0 ? err_wrap(err, "%s", key->name) : 0;
+	}
+	return r;
+}
+
 static void set_spec(struct loading *loading, const struct target *target,
 	const struct spec_key *key, const struct node *name, const struct node *value)
 {
@@ -185,7 +198,7 @@ static void set_spec(struct loading *loading, const struct target *target,
 		return;
 	}
 	if (!list) {
-		if (spec_set(target->spec, key, value->text, &err) < 0) {
+		if (set_one(target->spec, key, value->text, &err) < 0) {
 			(void)refuse_value(loading, target, name, value, &err);
 		}
 		return;

@@ -135,6 +135,8 @@ static void choice_goes_by_what_plans_keep(void **state)
 			"absent: the tool is not installed", with_all, 0},
 		{"{\"args\":[\"x\"],\"backend\":\"nonesuch\"}", NULL,
 			"there is no backend 'nonesuch'; there are: absent, silent", with_all, 0},
+		{"{\"args\":[\"x\"],\"backend\":\"honset\"}", NULL,
+			"there is no backend 'honset'; did you mean 'honest'?", with_all, 0},
 		{"{\"args\":[\"x\"],\"memory\":\"1G\"}", NULL,
 			"absent: the tool is not installed; apt install it; silent: lacks "
 			"res.memory and does not say so",

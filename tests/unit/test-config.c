@@ -368,6 +368,11 @@ static void mistakes_are_named_with_their_place(void **state)
 		{"sevrer: {}\n" USERS, "did you mean \"server\"?"},
 		{"profiles: {p: {memroy: 1G}}\n" USERS, "did you mean \"memory\"?"},
 		{"profiles: {p: {read-deny: [/x]}}\n" USERS, "did you mean \"read_deny\"?"},
+		{"profiles:\n  p:\n    backend: bubblwrap\n" USERS,
+			"t.yaml:3:14: error: backend: there is no backend 'bubblwrap'; did you "
+			"mean 'bubblewrap'?\n"},
+		{"profiles: {p: {backend: zzzzzz}}\n" USERS,
+			"there is no backend 'zzzzzz'; there are: native, "},
 		{"profiles: {p: {zzzzzz: 1}}\n" USERS, "unknown key \"zzzzzz\" in a profile\n"},
 		{"profiles: {p: {args: [sh]}}\n" USERS, "unknown key \"args\""},
 		{"users: {a: {profile: tight, shell: /bin/sh}}\n",
