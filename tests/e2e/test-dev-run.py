@@ -117,6 +117,27 @@ def bad_port():
         dev.stop()
 
 
+@case("a second ./dev run of a clone, whether it starts or not, leaves the first one's line as it was")
+def two_of_a_clone():
+    with DevRun() as dev:
+        line = dev.line()
+        second = run([*dev.argv()[:-1], str(free_port())])
+        check(second.code != 0 and b"another server" in second.out + second.err, f"control: {second}")
+        equal(dev.ssh(line, "echo in").text, "in", "the first one's line")
+        dev.stop()
+    if os.geteuid() != 0:
+        return
+    with DevRun(owner=pwd.getpwnam("games").pw_uid) as dev:  # there each has a directory of its own
+        line = dev.line()
+        second = Terminal([*dev.argv()[:-1], str(free_port())], 40, 200, dev.children)
+        second.expect(r"\n  (ssh [^\r\n]+)", 90)
+        equal(dev.ssh(line, "echo in").text, "in", "the first one's line, beside another")
+        second.send("\x03")
+        second.wait(15)
+        second.close()
+        dev.stop()
+
+
 @case("killing ./dev run ends the server too")
 def terminated():
     with DevRun() as dev:
