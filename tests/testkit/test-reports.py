@@ -474,6 +474,19 @@ def receipts_are_signed_and_pinned():
     assert host("verify", place("forged.receipt", forged), code=1) == ""
 
 
+def plan_of(name, *words):
+    """The plan's digest in the receipt of one short run."""
+    host("--target", "native", "--probe", "F.create", "--declare", "fs.write.deny", *words, "--sign", keys()[0],
+         "-F", "receipt", "-o", place(name))
+    return re.search(r"plan ([0-9a-f]{64})", host("verify", place(name), code=3))[1]
+
+
+def a_plan_is_the_same_in_every_run():
+    plans = [plan_of(f"plan-{i}.receipt", *words)
+             for i, words in enumerate([[], [], ["--pids=7"]])]
+    assert plans[0] == plans[1] != plans[2], plans
+
+
 def ssh_keygen_agrees():
     ours, _ = keys()
     with open(ours + ".pub") as file:
@@ -499,7 +512,8 @@ def receipts_are_compared():
     key = ["verify", "--key", keys()[0] + ".pub"]
     told = host(*key, bad, good, code=1)
     assert "net.disable: declared, PASS -> declared, FAIL  (worse)" in told
-    assert "N.tcp4: SHUT, PASS -> OPEN, FAIL  (worse)" in told and "  plan: " in told
+    assert "N.tcp4: SHUT, PASS -> OPEN, FAIL  (worse)" in told
+    assert "  plan: " not in told  # a layer left out of it is not a plan declared otherwise
     told = host(*key, good, bad)
     assert "net.disable: declared, FAIL -> declared, PASS\n" in told
     assert told.endswith("0 for the worse\n")
@@ -548,7 +562,7 @@ TESTS = [list_is_filtered, explain_says_everything,
          colour_is_for_terminals, what_was_learned_is_expected,
          openings_run_out_and_cover_no_others, a_baseline_leaves_what_is_new,
          what_cannot_be_known_is_refused, receipts_are_signed_and_pinned, ssh_keygen_agrees,
-         receipts_are_compared, keys_that_cannot_sign_are_refused, outputs_that_cannot_be_are_refused]
+         a_plan_is_the_same_in_every_run, receipts_are_compared, keys_that_cannot_sign_are_refused, outputs_that_cannot_be_are_refused]
 
 
 def main():
