@@ -47,7 +47,7 @@ class DevRun:
         return [pid for pid in descendants(os.getpid()) if pid not in self.children]
 
     def line(self):
-        return self.terminal.expect(r"\n  (ssh [^\r\n]+)", 90).group(1).decode()
+        return self.terminal.expect(r"\n  (ssh [^\r\n]+)\r\n", 90).group(1).decode()
 
     def ssh(self, line, command):
         return run([*shlex.split(line), "-F", "none", "-o", "BatchMode=yes", command],
@@ -130,7 +130,7 @@ def two_of_a_clone():
     with DevRun(owner=pwd.getpwnam("games").pw_uid) as dev:  # there each has a directory of its own
         line = dev.line()
         second = Terminal([*dev.argv()[:-1], str(free_port())], 40, 200, dev.children)
-        second.expect(r"\n  (ssh [^\r\n]+)", 90)
+        second.expect(r"\n  (ssh [^\r\n]+)\r\n", 90)
         equal(dev.ssh(line, "echo in").text, "in", "the first one's line, beside another")
         second.send("\x03")
         second.wait(15)
