@@ -265,7 +265,7 @@ static int parse(char *text, struct outside *ret)
 
 int eye_parse(const char *text, size_t size, struct outside *ret)
 {
-	cleanup_free char *copy = size <= EYE_MAX ? strndup(text, size) : NULL;
+	cleanup_free char *copy = size > 0 && size <= EYE_MAX ? strndup(text, size) : NULL;
 	int r = 0;
 
 	outside_read(0, ret);

@@ -104,6 +104,7 @@ static void other_texts_are_refused(void **state)
 	(void)state;
 	assert_int_equal(eye_parse(good, strlen(good), &outside), 0);
 	outside_fini(&outside);
+	assert_int_equal(eye_parse(NULL, 0, &outside), -EBADMSG); /* it could not be sent */
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		char *text = replaced(good, cases[i].from, cases[i].to);
 		if (eye_parse(text, strlen(text), &outside) != -EBADMSG) {
