@@ -2,6 +2,7 @@
 """A profile that names a backend, through the stock client: what every backend owes a session. The
 backend's name comes in CLOCHE_BACKEND; each one is a line of this folder's meson.build. Claims do not differ by
 backend; patience does."""
+import concurrent.futures
 import os
 import re
 import signal
@@ -83,16 +84,20 @@ def is_gone(own):
 
 @case(f"{BACKEND}: a command's output, errors, input and exit status")
 def commands():
-    with serve() as server:
-        result = server.ssh("cat; echo out; echo err >&2; exit 7", input=b"in\n")
+    data = os.urandom(1 << 20)
+    with serve() as server, concurrent.futures.ThreadPoolExecutor(2) as side_by_side:
+        def ask(command, **more):
+            return side_by_side.submit(server.ssh, command, **more)
+
+        streams = ask("cat; echo out; echo err >&2; exit 7", input=b"in\n")
+        absent, status, killed = ask("/no/such/program"), ask("exit 143"), ask("kill -TERM $$")
+        back = ask("cat", input=data)
+        result = streams.result()
         equal((result.code, result.out, result.err), (7, b"in\nout\n", b"err\n"), "what came back")
-        equal(server.ssh("/no/such/program").code, 127, "a program that is not there")
-        equal(server.ssh("exit 143").code, 143, "an exit status like a signal's")
-        killed = server.ssh("kill -TERM $$")
-        equal(killed.code, 255 if TELLS_SIGNALS else 143, f"death by a signal: {killed}")
-        data = os.urandom(1 << 20)
-        result = server.ssh("cat", input=data)
-        check((result.code, result.out) == (0, data), "a megabyte did not come back")
+        equal(absent.result().code, 127, "a program that is not there")
+        equal(status.result().code, 143, "an exit status like a signal's")
+        equal(killed.result().code, 255 if TELLS_SIGNALS else 143, f"death by a signal: {killed.result()}")
+        check((back.result().code, back.result().out) == (0, data), "a megabyte did not come back")
 
 
 @case(f"{BACKEND}: it is that backend which runs, confined, with no descriptor besides")
