@@ -322,18 +322,6 @@ static const struct config_key *find_server_key(const char *name, struct err *er
 	return key;
 }
 
-static bool is_utf8(const char *text)
-{
-	while (*text) {
-		size_t length = parse_utf8_length(text);
-		if (length == 0) {
-			return false;
-		}
-		text += length;
-	}
-	return true;
-}
-
 /* Sets a key of paths, where relative ones count from the working directory. */
 static int set_paths(
 	const struct config_key *key, struct config *scratch, const char *text, struct err *err)
@@ -378,7 +366,7 @@ int config_override(struct config *config, const char *assignment, struct err *e
 	if (!name) {
 		return err_set(err, ENOMEM, "reading an option");
 	}
-	if (length == 0 || !is_utf8(assignment)) {
+	if (length == 0 || !parse_is_utf8(assignment)) {
 		return err_refuse(err, EINVAL, "'%s' is not of the form key=value", assignment);
 	}
 	key = find_server_key(name, err);
