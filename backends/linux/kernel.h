@@ -83,6 +83,24 @@ static inline long kernel_clone3_run(
 #endif
 }
 
+/*
+ * sched_setscheduler(2), setpriority(2): the caller runs as an ordinary process again, whatever started
+ * us. A real-time server (chrt -r) would hand its place before everybody to what runs inside, and
+ * the kernel lets no real-time process into a cpu group of v1 (EINVAL). Only ever gives up something,
+ * so it needs no power.
+ */
+static inline int kernel_ordinary_priority(void)
+{
+	int nobody_special = 0; /* struct sched_param */
+
+	if (syscall(SYS_sched_getscheduler, 0) != SCHED_OTHER &&
+		syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &nobody_special) < 0) {
+		return -1;
+	}
+	/* The call itself answers with 20 less the nice value; 0 below is PRIO_PROCESS. */
+	return syscall(SYS_getpriority, 0, 0) > 20 ? (int)syscall(SYS_setpriority, 0, 0, 0) : 0;
+}
+
 /* PIDFD_GET_INFO of pidfd_open(2), whose exit status came with Linux 6.15 */
 #define KERNEL_PIDFD_INFO_EXIT (UINT64_C(1) << 3)
 struct kernel_pidfd_info {

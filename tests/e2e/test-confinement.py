@@ -6,9 +6,10 @@ import os
 import pwd
 import re
 import socket
+import subprocess
 import tempfile
 
-from lib import (Cloche, Skip, case, check, eventually, equal, finish, main, parents, read_line,
+from lib import (BUILD, Cloche, Skip, case, check, eventually, equal, finish, main, parents, read_line,
                  sandbox_processes, status_of)
 
 
@@ -45,6 +46,17 @@ def ephemeral():
         equal(server.ssh(look).text, "", "seen beside")
         finish(held)
         check(not os.path.exists("/tmp/left-behind"), "written on the host")
+
+
+@case("a server with a real-time or raised priority gives neither to a session")
+def priority():
+    for backend in ("native", "bubblewrap"):
+        for how in (["chrt", "--rr", "1"], ["nice", "-n", "-5"]):
+            result = subprocess.run(
+                [*how, os.path.join(BUILD, "cli", "cloche"), "run", f"--backend={backend}", "--", "sh", "-c",
+                 "cut -d ' ' -f 19,41 /proc/self/stat"],
+                capture_output=True, text=True, timeout=60, check=False)
+            equal(result.stdout, "0 0\n", f"{backend} under {how}: nice value and policy ({result.stderr})")
 
 
 @case("the host's files, secrets and names are not there")

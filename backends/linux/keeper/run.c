@@ -145,6 +145,9 @@ static void become(const struct birth *birth, pid_t keeper, int status)
 {
 	sigset_t none;
 
+	if (kernel_ordinary_priority() < 0) {
+		fail(status, "giving up a priority");
+	}
 	for (size_t i = 0; i < birth->group_count; i++) {
 		if (write(birth->groups[i], "0", 1) != 1) {
 			fail(status, "entering the control groups");
