@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "backends/backend.h"
 #include "base/io.h"
@@ -66,6 +67,26 @@ static int compile(const struct cli_options *options, struct compiled *ret)
 		return cli_fail(CLI_USAGE, "%s", err.msg);
 	}
 	return r < 0 ? refuse(options, ret, &err) : 0;
+}
+
+/* A plan does not look at the host's files. What its start would refuse of them is said beforehand. */
+static void warn_of_owners(const struct plan *plan)
+{
+	struct stat owner;
+
+	for (size_t i = 0; plan && i < plan->mount_count; i++) {
+		const struct plan_mount *mount = &plan->mounts[i];
+		if (!(mount->flags & PLAN_IDMAP) || stat(mount->source, &owner) < 0 ||
+			(mount->kind == PLAN_MOUNT_OVERLAY && owner.st_uid == 0)) {
+			continue;
+		}
+		if (owner.st_uid == 0 || owner.st_gid == 0) {
+			cli_warn("this plan cannot be run here: %s belongs to root or root's "
+				 "group; give it to another user and group (chown), or use write: "
+				 "ephemeral",
+				mount->source);
+		}
+	}
 }
 
 /* A backend that is named shows its plan whether it can run here or not; the latter is said. */
@@ -229,6 +250,10 @@ int command_plan(int argc, char **argv)
 	}
 	r = cli_export_check(format);
 	r = r ? r : preview(&options, &compiled);
+	if (r == 0 && !options.quiet) {
+		warn_of_owners(compiled.plan);
+		warn_of_owners(compiled.plan->jail);
+	}
 	r = r ? r : cli_export(format, compiled.plan, &options.spec, &compiled.host);
 	plan_free(compiled.plan);
 	return cli_flush() ? r : CLI_FAILED;

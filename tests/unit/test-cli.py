@@ -365,6 +365,31 @@ def _():
             equal(file.read(), "x\n", "what was written")
 
 
+@case("plan says of a writable path that run would refuse it, and why")
+def _():
+    with open_directory() as path:
+        os.mkdir(os.path.join(path, "out"))
+        words = ["--readable", ".", "--writable", "out", "--", "true"]
+        code, out, err = run("plan", *words, cwd=path)
+        equal((code, "belongs to root" in err), (0, os.geteuid() == 0), f"plan: {err}")
+        code, _, err = run("run", *words, cwd=path)
+        equal((code, "belongs to root" in err), (125, True) if os.geteuid() == 0 else (0, False), f"run: {err}")
+        os.chmod(os.path.join(path, "out"), 0o777)
+        if os.geteuid() == 0:
+            os.chown(os.path.join(path, "out"), 65534, 65534)
+        code, out, err = run("plan", *words, cwd=path)
+        equal((code, "belongs to root" in err), (0, False), f"plan of another owner's: {err}")
+
+
+@case("without a kit for guests, plan says what is missing and how to get it")
+def _():
+    with open_directory() as path:
+        code, out, err = run("plan", "--backend", "microvm", "--", "true",
+                             env={**os.environ, "CLOCHE_GUEST_DIR": f"{path}/none"})
+    equal((code, out), (125, ""), "plan")
+    check(f"{path}/none: No such file" in err and "cloche-make-guest" in err, err)
+
+
 @case("--without says what it leaves out, and the plan promises less")
 def _():
     code, _, err = run("run", "--without", "uts,net", "--", "true")

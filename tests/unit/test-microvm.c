@@ -186,6 +186,22 @@ static void kit_is_part_of_the_digest(void **state)
 	spec_fini(&spec);
 }
 
+static void without_a_kit_there_is_no_plan(void **state)
+{
+	struct plan *plan = NULL;
+	struct err err = {0};
+	struct host host;
+	struct spec spec;
+
+	simple_spec(&spec);
+	host_init_ideal(&host, 7);
+	host.guest = (struct host_guest){.missing = "/somewhere: nothing"};
+	assert_int_equal(backend_microvm.compile(&spec, &host, 0, &plan, &err), -ENOTSUP);
+	assert_non_null(strstr(err.msg, "/somewhere: nothing"));
+	assert_non_null(strstr(err.msg, "cloche-make-guest"));
+	spec_fini(&spec);
+}
+
 static void network_and_images_are_refused(void **state)
 {
 	struct spec spec;
@@ -375,6 +391,7 @@ int main(void)
 		cmocka_unit_test(writable_places_are_mapped_in_the_jail),
 		cmocka_unit_test(no_kvm_is_said),
 		cmocka_unit_test(kit_is_part_of_the_digest),
+		cmocka_unit_test(without_a_kit_there_is_no_plan),
 		cmocka_unit_test(network_and_images_are_refused),
 		cmocka_unit_test(agent_arrives_at_the_same_plan),
 		cmocka_unit_test(hostile_frames_are_refused),
