@@ -84,7 +84,7 @@ for module in overlay loop af_alg vsock; do insmod /\$module.ko; done
 echo 2 >/proc/sys/kernel/perf_event_paranoid # Debian's 3 keeps everybody out; the filter must do it
 mount -o loop /disk /var/lib
 ifconfig lo up
-export LD_LIBRARY_PATH=/usr/lib NO_COLOR=1
+export LD_LIBRARY_PATH=/usr/lib NO_COLOR=1 CLOCHE_TRANSLATED=1
 $commands
 echo RESULT machine 0
 poweroff -f
@@ -98,9 +98,14 @@ EOT
 chmod +x "$work/initramfs/init" "$root/start"
 (cd "$work/initramfs" && find . | cpio -o -H newc 2>/dev/null | gzip -1) >"$work/initrd"
 
+# One machine at a time, as tests/e2e/guests.py has it: what is measured in one has its bounds.
+if [ -n "${CLOCHE_BUILD:-}" ]; then
+	exec 9>"$CLOCHE_BUILD/machine.lock"
+	flock 9
+fi
 timeout "${CLOCHE_VM_TIMEOUT:-500}" qemu-system-x86_64 -accel tcg -smp 1 -m 2048 -nographic -no-reboot \
 	-nic none -kernel "$kernel" -initrd "$work/initrd" \
-	-append 'console=ttyS0 quiet panic=-1 loglevel=3' </dev/null >"$work/log" 2>&1 || true
+	-append 'console=ttyS0 quiet panic=-1 loglevel=3 cryptomgr.notests=1' </dev/null >"$work/log" 2>&1 || true
 tr -d '\r' <"$work/log" >"$work/lines"
 grep -v 'RUN  \|  OK ' "$work/lines" || true
 

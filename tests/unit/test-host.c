@@ -61,7 +61,8 @@ static void probe_is_cheap(void **state)
 		best = took < best ? took : best;
 	}
 	print_message("%llu us\n", (unsigned long long)best);
-	assert_true(best < 3000); /* 300 in a plain build; sanitizers are slow */
+	/* 300 in a plain build; sanitizers are slow, and a machine that is translated is slower. */
+	assert_true(best < (getenv("CLOCHE_TRANSLATED") ? 30000 : 3000));
 }
 
 /* Where the proofs fail, hints must not have been the reason to claim: deep only takes away. */
