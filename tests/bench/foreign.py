@@ -26,7 +26,17 @@ FILTER_FD, FIRST_FD, PORT_FD = 10, 11, 10
 PR_SET_CHILD_SUBREAPER = 36
 # Whoever loses its parent becomes our child: settle() waits for it.
 ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-SESSION, STARTED, FAILED, STREAM_END, EXITED = 1, 6, 7, 8, 9
+
+
+def frame_types():
+    """The numbers of a guest's frames, as backends/vm/protocol.h has them."""
+    header = os.path.join(os.path.dirname(__file__), "../../backends/vm/protocol.h")
+    body = re.search(r"enum vm_type \{(.*?)\};", open(header).read(), re.DOTALL)[1]
+    names = re.findall(r"^\s*VM_([A-Z_]+)", body, re.MULTILINE)
+    return {name: number for number, name in enumerate(names, 1)}
+
+
+FRAMES = frame_types()
 
 
 def children():
@@ -48,13 +58,16 @@ def spent(argv, files=()):
     opened = {0: "/dev/null", **dict(files)}
     actions = [(os.POSIX_SPAWN_OPEN, fd, path, os.O_RDONLY, 0) for fd, path in opened.items()]
     actions.append((os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0))
-    begin = time.perf_counter()
-    pid = os.posix_spawnp(argv[0], argv, os.environ, file_actions=actions)
-    _, status = os.waitpid(pid, 0)
-    end = time.perf_counter()
-    settle(before)
-    if status:
-        raise RuntimeError(f"{argv} ended with {status}")
+    with tempfile.TemporaryFile() as said:
+        actions.append((os.POSIX_SPAWN_DUP2, said.fileno(), 2))
+        begin = time.perf_counter()
+        pid = os.posix_spawnp(argv[0], argv, os.environ, file_actions=actions)
+        _, status = os.waitpid(pid, 0)
+        end = time.perf_counter()
+        settle(before)
+        if status:
+            said.seek(0)
+            raise RuntimeError(f"{argv} ended with {status}: {said.read().decode(errors='replace')}")
     return end - begin
 
 
@@ -185,14 +198,14 @@ def boot(argv, session):
         begin = time.perf_counter()
         pid = os.posix_spawn(argv[0], argv, os.environ, file_actions=actions)
         control = pairs[0][0]
-        control.sendall(struct.pack("<IIQQ", SESSION, len(session), 0, 0) + session)
+        control.sendall(struct.pack("<IIQQ", FRAMES["SESSION"], len(session), 0, 0) + session)
         try:
             while True:
                 kind, size, number, _ = struct.unpack("<IIQQ", receive(control, 24))
                 text = receive(control, size)
-                if kind == EXITED:
+                if kind == FRAMES["EXITED"]:
                     break
-                if kind == FAILED:
+                if kind == FRAMES["FAILED"]:
                     raise RuntimeError(f"the guest failed: {text}")
             end = time.perf_counter()
         finally:

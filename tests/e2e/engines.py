@@ -23,8 +23,7 @@ def archive():
     with open(path + ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not os.path.exists(path):
-            subprocess.run([f"{SOURCE}/tools/make-image", path], check=True, stdin=subprocess.DEVNULL,
-                           stdout=subprocess.DEVNULL)
+            must(f"{SOURCE}/tools/make-image", path, seconds=900)
     return path
 
 
@@ -38,8 +37,8 @@ def tool(*argv, seconds=120):
         return code, out.read()
 
 
-def must(*argv):
-    code, text = tool(*argv)
+def must(*argv, seconds=120):
+    code, text = tool(*argv, seconds=seconds)
     if code != 0:
         raise AssertionError(f"{' '.join(argv)} ended with {code}: {text[-2000:]}")
     return text
