@@ -235,6 +235,10 @@ void evidence_collect(const struct evidence_context *context, struct outcome *re
 			.missing = !state && !answer->answered};
 		const struct evidence_table *table = NULL;
 		const struct evidence_row *row = find_row(&probe_table[i], &table);
+		if (ret[i].missing && context->run->alone) {
+			look_detail(&look, "not tried: no client could be brought there");
+			continue;
+		}
 		if (row) {
 			row->look(&look, row->arg);
 		}

@@ -6,9 +6,19 @@
 #include "base/cleanup.h"
 #include "base/strv.h"
 
+static bool is_alone(const struct run *run)
+{
+	return run->alone;
+}
+
+static bool is_unfound_alone(const struct run *run)
+{
+	return run->alone && !run->outside.found;
+}
+
 static bool is_unfound(const struct run *run)
 {
-	return !run->outside.found && run->machine.kernel != MACHINE_OTHER;
+	return !run->alone && !run->outside.found && run->machine.kernel != MACHINE_OTHER;
 }
 
 static bool is_elsewhere(const struct run *run)
@@ -99,6 +109,12 @@ static const struct {
 	bool (*is_missing)(const struct run *run);
 	const char *text;
 } gaps[] = {
+	{is_alone,
+		"whatever takes somebody inside: no client could be brought there (--verbose says "
+		"what was tried)"},
+	{is_unfound_alone,
+		"state of the session's processes: none of the host's comes from its connection or "
+		"its launcher, as far as may be seen"},
 	{is_unfound,
 		"state of the session's processes: none is among the host's by the client's name; "
 		"the target may hide it, or run elsewhere"},
@@ -133,7 +149,7 @@ int gaps_find(const struct run *run, char ***lines)
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && run->hello && i < ARRAY_SIZE(gaps); i++) {
+	for (size_t i = 0; r == 0 && (run->hello || run->alone) && i < ARRAY_SIZE(gaps); i++) {
 		if (gaps[i].is_missing(run)) {
 			r = strv_append(lines, gaps[i].text);
 		}

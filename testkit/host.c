@@ -9,13 +9,11 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <grp.h>
-#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -33,6 +31,8 @@
 #include "testkit/options.h"
 #include "testkit/outer.h"
 #include "testkit/past.h"
+#include "testkit/privilege.h"
+#include "testkit/progress.h"
 #include "testkit/receipt.h"
 #include "testkit/report.h"
 
@@ -93,11 +93,6 @@ struct column {
 	struct target target;
 	struct measurement measurement;
 };
-
-static bool is_event_format(const struct output *output)
-{
-	return output->format == report_format_find("ndjson");
-}
 
 static int open_outputs(struct options *options, struct err *err)
 {
@@ -213,45 +208,6 @@ static int print_report(const struct options *options, const struct column *colu
 	return r;
 }
 
-/* ---- what happens meanwhile ---- */
-
-struct watcher {
-	const struct options *options;
-	const char *target;
-	bool terminal;
-	size_t asked, answered;
-};
-
-static void show_progress(struct watcher *watcher, const struct run_event *event)
-{
-	char name[40];
-
-	if (event->probe) {
-		watcher->answered++;
-	} else {
-		watcher->asked = event->asked;
-		watcher->answered = 0;
-	}
-	(void)fprintf(stderr, "\r\033[K%s, %s: %zu of %zu %.32s",
-		log_escape(watcher->target, name, sizeof(name)),
-		event->control ? "control" : "inside", watcher->answered, watcher->asked,
-		event->probe ? event->probe : "");
-}
-
-static void take_event(const struct run_event *event, void *context)
-{
-	struct watcher *watcher = context;
-
-	for (size_t i = 0; i < watcher->options->output_count; i++) {
-		if (is_event_format(&watcher->options->outputs[i])) {
-			report_event(event, watcher->options->outputs[i].file);
-		}
-	}
-	if (watcher->terminal) {
-		show_progress(watcher, event);
-	}
-}
-
 /* Whether the target's promises come from a plan of ours. */
 static bool has_plan(const struct options *options, const struct target *target)
 {
@@ -362,6 +318,28 @@ static int learn(const struct options *options, const struct column *column)
 	return 0;
 }
 
+/* How the client comes to a target that leaves that to us, said in the report and to those who ask. */
+static int bring_client(const struct options *options, struct target *target, const char *name,
+	const struct ground *ground, struct err *err)
+{
+	const struct deliver_options how = {.only = options->deliver, .at = options->client_at};
+	const struct delivery *delivery = &target->delivery;
+	int r = deliver_is_needed(target) ? deliver_client(target, ground, &how, err) : 0;
+
+	STRV_FOREACH (failure, options->verbose ? delivery->failures : NULL) {
+		log_info("%s: no client by %s", name, *failure);
+	}
+	if (r == 0 && delivery->rung && options->verbose) {
+		log_info("%s: the client comes by %s", name, delivery->rung);
+	}
+	if (r == 0 && deliver_is_needed(target) &&
+		strv_appendf(&target->additions, "client: %s",
+			delivery->rung ? delivery->rung : "none could be brought there") < 0) {
+		r = err_set(err, ENOMEM, "measuring");
+	}
+	return r;
+}
+
 /* The second session's target, which is not held to anything. */
 static int prepare_peer(const struct options *options, struct target *target, struct target *ret,
 	const struct ground *ground, struct err *err)
@@ -372,6 +350,7 @@ static int prepare_peer(const struct options *options, struct target *target, st
 	if (r == 0 && ret->kind == TARGET_PLAN) {
 		r = prepare(options, ret, ground, &ignored, err);
 	}
+	r = r < 0 ? r : bring_client(options, ret, options->peer, ground, err);
 	if (r == 0 && strv_appendf(&target->additions, "second session: %s", options->peer) < 0) {
 		r = err_set(err, ENOMEM, "measuring");
 	}
@@ -381,9 +360,9 @@ static int prepare_peer(const struct options *options, struct target *target, st
 static int measure_target(const struct options *options, struct column *column,
 	struct ground *ground, struct err *err)
 {
-	struct watcher watcher = {
+	struct progress progress = {
 		.options = options, .target = column->name, .terminal = isatty(STDERR_FILENO) == 1};
-	const struct run_watch watch = {take_event, &watcher};
+	const struct run_watch watch = {progress_take, &progress};
 	struct measure_options how = {
 		.quick = options->quick,
 		.only = options->only,
@@ -399,6 +378,7 @@ static int measure_target(const struct options *options, struct column *column,
 
 	column->target.without = options->without;
 	r = r < 0 ? r : prepare(options, &column->target, ground, &declared, err);
+	r = r < 0 ? r : bring_client(options, &column->target, column->name, ground, err);
 	if (r == 0 && options->peer) {
 		r = prepare_peer(options, &column->target, &peer, ground, err);
 		how.peer = &peer;
@@ -407,9 +387,7 @@ static int measure_target(const struct options *options, struct column *column,
 		declared = column->manifest.promises;
 	}
 	r = r < 0 ? r : measure(&column->target, ground, declared, &how, &column->measurement, err);
-	if (watcher.terminal) {
-		(void)fputs("\r\033[K", stderr);
-	}
+	progress_end(&progress);
 	if (r == 0 && column->measurement.code == EXIT_SETUP &&
 		column->measurement.client.fault[0]) {
 		log_error("%s", column->measurement.client.fault);
@@ -433,6 +411,19 @@ static int join_codes(int code, int other)
 	return 0;
 }
 
+/* A plan is carried out by this process, and compiling one asks the host for what it can do. */
+static bool takes_all_powers(const struct options *options, const struct column *columns)
+{
+	bool takes = options->profile || options->config;
+
+	for (size_t i = 0; i <= options->target_count; i++) {
+		const char *name = i < options->target_count ? columns[i].name : options->peer;
+		takes |= name && strcmp(name, "none") != 0 && strncmp(name, "exec:", 5) != 0 &&
+			strncmp(name, "ssh://", 6) != 0;
+	}
+	return takes;
+}
+
 static int measure_and_report(struct options *options, struct ground *ground, struct err *err)
 {
 	cleanup_free struct column *columns = calloc(options->target_count, sizeof(columns[0]));
@@ -442,6 +433,9 @@ static int measure_and_report(struct options *options, struct ground *ground, st
 			: err_set(err, ENOMEM, "measuring");
 
 	r = r < 0 ? r : open_outputs(options, err);
+	if (r == 0 && !takes_all_powers(options, columns)) {
+		r = privilege_reduce(err);
+	}
 
 	for (size_t i = 0; r == 0 && i < options->target_count; i++) {
 		r = measure_target(options, &columns[i], ground, err);
@@ -520,18 +514,6 @@ static void on_signal(int signo)
 	run_interrupt();
 }
 
-/* A capability in the inheritable set gives nobody anything by itself, and should not be handed on. */
-static void mark_inheritable(void)
-{
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
-
-	if (syscall(SYS_capget, &header, data) == 0) {
-		data[CAP_LEASE / 32].inheritable |= UINT32_C(1) << CAP_LEASE % 32;
-		(void)syscall(SYS_capset, &header, data);
-	}
-}
-
 /* Marks of ours that a launcher should take off: a session, a group, ignored signals. */
 static void become_host(void)
 {
@@ -549,7 +531,7 @@ static void become_host(void)
 	(void)sigaction(SIGINT, &action, NULL);
 	if (geteuid() == 0) {
 		(void)setgroups(1, &group);
-		mark_inheritable();
+		privilege_mark();
 	}
 }
 

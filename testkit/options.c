@@ -10,6 +10,7 @@
 #include "base/strv.h"
 #include "session/config.h"
 #include "session/policy.h"
+#include "testkit/deliver.h"
 #include "testkit/probes.h"
 
 #define MAX_KEYS 64
@@ -174,6 +175,37 @@ static int set_client(struct options *options, const char *value, struct err *er
 	return 0;
 }
 
+static int set_client_at(struct options *options, const char *value, struct err *err)
+{
+	if (!deliver_takes_path(value)) {
+		return err_refuse(err, EINVAL,
+			"--client-at is an absolute path of letters, digits and ._+- that a shell "
+			"leaves alone");
+	}
+	options->client_at = value;
+	return 0;
+}
+
+static int set_deliver(struct options *options, const char *value, struct err *err)
+{
+	char names[80];
+
+	if (!deliver_knows(value)) {
+		return err_refuse(err, EINVAL, "--deliver is one of %s, not '%s'",
+			deliver_names(names, sizeof(names)), value);
+	}
+	options->deliver = value;
+	return 0;
+}
+
+static int set_verbose(struct options *options, const char *value, struct err *err)
+{
+	(void)value;
+	(void)err;
+	options->verbose = true;
+	return 0;
+}
+
 static int set_eye(struct options *options, const char *value, struct err *err)
 {
 	if (value[0] != '/' || strlen(value) > 80) {
@@ -270,6 +302,14 @@ static const struct {
 		"login, say; without it the target again",
 		set_peer},
 	{"client", 0, "FILE", "the client to run", set_client},
+	{"client-at", 0, "PATH", "where a login or a shell finds the client already",
+		set_client_at},
+	{"deliver", 0, "WAY",
+		"how the client comes there, instead of trying all: present, sftp, cat, base64, "
+		"printf, memfd or ld.so",
+		set_deliver},
+	{"verbose", 'v', NULL, "say on standard error how the client came, and what failed before",
+		set_verbose},
 	{"canary-dir", 0, "DIR", "where the canaries lie; a place that the target can see",
 		set_canaries},
 	{"eye", 0, "FILE", "a copy of cloche-testkit-eye where a login can read it", set_eye},

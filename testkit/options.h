@@ -33,9 +33,10 @@ struct options {
 	size_t target_count;
 	const char *profile, *config, *identity, *client, *only, *canaries, *eye, *peer;
 	const char *learn, *baseline, *sign;
+	const char *deliver, *client_at; /* a rung of the ladder; where a login has the client already */
 	struct output outputs[OPTIONS_MAX_OUTPUTS];
 	size_t output_count;
-	bool quick, brief, list, help, version, ablate;
+	bool quick, brief, list, help, version, ablate, verbose;
 	struct capability_set declare;
 	bool declares;
 	uint32_t without;

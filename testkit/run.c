@@ -10,9 +10,12 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "testkit/beside.h"
+#include "testkit/session.h"
 
 #define TICK_MS 2 /* while a probe is sampled */
 #define SETTLE_MS 4 /* for what is still on its way when the client has ended */
+#define ALONE_MS 10000 /* for a session to begin that no client of ours is in */
+#define ALONE_STEP_MS 50
 
 static volatile sig_atomic_t interrupted;
 
@@ -360,6 +363,16 @@ static void look(struct run *run, bool hurried)
 		run->outside.pid > 0 ? run->outside.gid : 65533, &ignored);
 }
 
+static void ask(struct run *run, const struct run_options *options, struct run_event *begin)
+{
+	for (const struct probe *probe = probe_table; probe->id; probe++) {
+		if (is_asked(probe, options) && !is_pointless(probe, run->target)) {
+			run->answers[probe_index(probe)].asked = true;
+			begin->asked++;
+		}
+	}
+}
+
 static bool send_job(struct run *run, const struct run_options *options, uint64_t until)
 {
 	struct buf *job = &run->canary->settings;
@@ -369,11 +382,10 @@ static bool send_job(struct run *run, const struct run_options *options, uint64_
 	STRV_FOREACH (line, options->settings) {
 		buf_printf(job, "%s\n", *line);
 	}
-	for (const struct probe *probe = probe_table; probe->id; probe++) {
-		if (is_asked(probe, options) && !is_pointless(probe, run->target)) {
-			run->answers[probe_index(probe)].asked = true;
-			buf_printf(job, "run %s\n", probe->id);
-			begin.asked++;
+	ask(run, options, &begin);
+	for (size_t i = 0; i < probe_count; i++) {
+		if (run->answers[i].asked) {
+			buf_printf(job, "run %s\n", probe_table[i].id);
 		}
 	}
 	tell(run, &begin);
@@ -402,6 +414,65 @@ static void settle(struct run *run)
 	(void)pump(run, &never, io_now_usec() + SETTLE_MS * 1000);
 	run->timed_out = timed_out;
 	canary_settle(run->canary);
+}
+
+/* What only stays says so when it runs: a shell by its line, an sftp server by whatever it answers. */
+static bool await_word(struct run *run, uint64_t until)
+{
+	const bool any = !run->target->delivery.command;
+	struct buf said = {0};
+	bool found = false;
+	bool open = true;
+
+	while (!found && open && said.size < RUN_MAX_OUTPUT && io_now_usec() < until &&
+		!interrupted) {
+		struct pollfd wait = {.fd = run->running.out, .events = POLLIN};
+		char data[4096];
+		ssize_t n = poll(&wait, 1, 200) > 0 ? read(wait.fd, data, sizeof(data)) : -1;
+		open = !wait.revents || n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
+		buf_put(&said, data, n > 0 ? (size_t)n : 0);
+		found = said.size > 0 &&
+			(any || memmem(said.data, said.size, DELIVER_STAYS, strlen(DELIVER_STAYS)));
+	}
+	buf_fini(&said);
+	return found;
+}
+
+/* Two looks in a row that find the same process: what starts something else is on its way. */
+static pid_t await_session(struct run *run, uint64_t until)
+{
+	pid_t before = -1;
+
+	if (!await_word(run, until)) {
+		return 0;
+	}
+	while (io_now_usec() < until && !interrupted) {
+		pid_t now = session_find(run->running.pid, run->target->kind == TARGET_SSH);
+		if (now == before) {
+			return now;
+		}
+		before = now;
+		(void)poll(NULL, 0, ALONE_STEP_MS);
+	}
+	return 0;
+}
+
+/* No client: what it would have tried is missing, and what the host sees is all there is. */
+static void watch_alone(struct run *run, const struct run_options *options)
+{
+	struct run_event begin = {.control = options->control};
+	pid_t pid = 0;
+
+	fault(run, "nothing brings the client there: only what the host sees from outside counts");
+	ask(run, options, &begin);
+	tell(run, &begin);
+	run->alone = true;
+	run->started_usec = io_now_usec();
+	pid = await_session(run, run->started_usec + ALONE_MS * 1000);
+	if (pid > 0) {
+		outside_read(pid, &run->outside);
+	}
+	run->ended_usec = io_now_usec();
 }
 
 static void converse(struct run *run, const struct run_options *options)
@@ -449,7 +520,11 @@ int run_client(const struct target *target, struct canary *canary,
 	}
 	(void)io_set_nonblocking(ret->running.in, true);
 	(void)io_set_nonblocking(ret->running.out, true);
-	converse(ret, options);
+	if (deliver_is_needed(target) && !target->delivery.rung) {
+		watch_alone(ret, options);
+	} else {
+		converse(ret, options);
+	}
 	return 0;
 }
 

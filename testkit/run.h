@@ -62,6 +62,7 @@ struct run {
 	struct machine machine; /* read then too, when the client is no process of the host's */
 	int environment; /* and its memory: 1 a variable of the launcher's lies there, 0 none; -1 unknown */
 	bool hello, ended; /* the client came; it finished all */
+	bool alone; /* none could be brought there: outside is all there is */
 	bool timed_out, flooded;
 	size_t damaged, lost; /* lines */
 	uint64_t started_usec, ended_usec;

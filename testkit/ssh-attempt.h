@@ -43,6 +43,9 @@ bool ssh_reached(const struct ssh_attempt *attempt);
  */
 char **ssh_words(const struct ssh_attempt *attempt, char *const options[], const char *command);
 
+/* sftp(1) reading commands from its input, for the same login. NULL: no memory; the caller frees it. */
+char **ssh_sftp_words(const struct target *target);
+
 /* both: standard error goes where standard output goes. 0 or negative errno; ssh_end() ends it. */
 int ssh_start(char *const words[], bool both, struct ssh_program *ret);
 

@@ -116,33 +116,6 @@ void ssh_try_terminal(struct ssh_attempt *attempt)
 	}
 }
 
-/* The same options in sftp's words. */
-static char **sftp_words(const struct ssh_attempt *attempt)
-{
-	char **words = NULL;
-	char *const *from = attempt->target->argv;
-	size_t count = strv_length(from);
-	int r = strv_append(&words, "sftp");
-
-	r = r < 0 ? r : strv_append(&words, "-q");
-	r = r < 0 ? r : strv_append(&words, "-b");
-	r = r < 0 ? r : strv_append(&words, "-");
-	for (size_t i = 1; r == 0 && i + 2 < count; i++) {
-		if (strcmp(from[i], "-T") == 0 || strcmp(from[i], "--") == 0) {
-			continue;
-		}
-		if (strcmp(from[i], "-p") == 0) {
-			r = strv_appendf(&words, "-oPort=%s", from[++i]);
-		} else if (strcmp(from[i], "-l") == 0) {
-			r = strv_appendf(&words, "-oUser=%s", from[++i]);
-		} else {
-			r = strv_append(&words, from[i]);
-		}
-	}
-	r = r < 0 ? r : strv_append(&words, from[count - 2]);
-	return r == 0 ? words : strv_free(words);
-}
-
 void ssh_try_sftp_read(struct ssh_attempt *attempt)
 {
 	char token[CANARY_TOKEN];
@@ -159,7 +132,7 @@ void ssh_try_sftp_read(struct ssh_attempt *attempt)
 	if (ssh_is_control(attempt)) {
 		(void)snprintf(own, sizeof(own), "%s", path);
 	} else {
-		words = sftp_words(attempt);
+		words = ssh_sftp_words(attempt->target);
 		(void)snprintf(batch, sizeof(batch), "get %s %s\n", path, own);
 		(void)ssh_run(attempt, words, batch, false);
 	}
@@ -182,7 +155,7 @@ void ssh_try_sftp_write(struct ssh_attempt *attempt)
 		cleanup_close int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 		ssh_claim(attempt, fd >= 0);
 	} else {
-		words = sftp_words(attempt);
+		words = ssh_sftp_words(attempt->target);
 		(void)snprintf(batch, sizeof(batch), "mkdir %s\n", path);
 		(void)ssh_run(attempt, words, batch, false);
 		ssh_claim(attempt, attempt->code == 0);

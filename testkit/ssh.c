@@ -54,19 +54,32 @@ bool ssh_reached(const struct ssh_attempt *attempt)
 char **ssh_words(const struct ssh_attempt *attempt, char *const options[], const char *command)
 {
 	char **words = NULL;
-	size_t count = strv_length(attempt->target->argv);
+	char *const *from = attempt->target->argv;
 	int r = strv_append(&words, "ssh");
 
 	for (size_t i = 0; r == 0 && options && options[i]; i++) {
 		r = strv_append(&words, options[i]);
 	}
-	for (size_t i = 1; r == 0 && i + 1 < count; i++) {
+	for (size_t i = 1; r == 0 && from[i]; i++) {
 		/* A terminal is asked for by those who want one. */
-		r = strcmp(attempt->target->argv[i], "-T") == 0
-			? 0
-			: strv_append(&words, attempt->target->argv[i]);
+		r = strcmp(from[i], "-T") == 0 ? 0 : strv_append(&words, from[i]);
 	}
 	r = r == 0 && command ? strv_append(&words, command) : r;
+	return r == 0 ? words : strv_free(words);
+}
+
+char **ssh_sftp_words(const struct target *target)
+{
+	static const char *const first[] = {"sftp", "-q", "-b", "-"};
+	char **words = NULL;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(first); i++) {
+		r = strv_append(&words, first[i]);
+	}
+	for (size_t i = 1; r == 0 && target->argv[i]; i++) {
+		r = strcmp(target->argv[i], "-T") == 0 ? 0 : strv_append(&words, target->argv[i]);
+	}
 	return r == 0 ? words : strv_free(words);
 }
 

@@ -40,37 +40,16 @@ static int parse_exec(const char *text, struct target *ret, struct err *err)
 		return err_set(err, ENOMEM, "reading the target");
 	}
 	STRV_FOREACH (word, ret->argv) {
-		found |= strstr(*word, "{client}") != NULL;
+		found |= strstr(*word, "{client}") || strstr(*word, "{shell}");
 	}
 	if (!found) {
 		return err_refuse(err, EINVAL,
 			"exec: needs a command line with {client} where the client's path belongs, "
-			"such as 'exec:bwrap --ro-bind / / {client}'");
+			"such as 'exec:bwrap --ro-bind / / {client}', or {shell} where a shell's "
+			"command does");
 	}
 	return 0;
 }
-
-/*
- * What the login runs: takes the client from its standard input into the first place that can hold
- * it, starts it from the first that can run it, and leaves no file. Where nothing of the kind is
- * left perl, or python without it, makes a file in memory. The first line of the input is the client's size.
- */
-static const char delivery[] =
-	"trap '' USR1; IFS= read -r n; f=; trap 'rm -f \"$f\" \"$p\"' EXIT HUP TERM; "
-	"for d in \"$HOME\" /tmp /var/tmp /dev/shm /run; do p=$d/.ctk$$; "
-	"(umask 077; : >\"$p\") 2>/dev/null || continue; "
-	"if [ -z \"$f\" ]; then f=$p; head -c \"$n\" >\"$f\"; else cat \"$f\" >\"$p\"; fi; "
-	"chmod 700 \"$p\"; \"$p\" exec 2>/dev/null; "
-	"if [ $? = 42 ]; then \"$p\"; exit; fi; [ \"$p\" = \"$f\" ] || rm -f \"$p\"; done; "
-	"if command -v perl >/dev/null 2>&1; then perl -e 'my($n,$p)=@ARGV;my "
-	"$i=*STDIN;if($p){open($i,\"<\",$p)||exit 126}my $b=\"\";"
-	"while(length($b)<$n){sysread($i,$b,$n-length($b),length($b))||exit 126}"
-	"my $x=\"ctk\";my $f=syscall(319,$x,0);$f>=0||exit 126;open(my $h,\">&=\",$f);"
-	"my $o=0;while($o<$n){$o+=syswrite($h,$b,$n-$o,$o)}exec {\"/proc/self/fd/$f\"} \"client\"' "
-	"\"$n\" \"$f\"; else python3 -c 'import os,sys\nn,p=int(sys.argv[1]),sys.argv[2]\n"
-	"i=os.open(p,os.O_RDONLY) if p else 0\nb=b\"\"\nwhile len(b)<n:\n d=os.read(i,n-len(b))\n"
-	" d or sys.exit(126)\n b+=d\nm=os.memfd_create(\"ctk\",0)\nos.write(m,b)\n"
-	"os.execv(\"/proc/self/fd/%d\"%m,[\"client\"])' \"$n\" \"$f\"; fi";
 
 static int parse_ssh(const char *text, const char *identity, struct target *ret, struct err *err)
 {
@@ -86,11 +65,16 @@ static int parse_ssh(const char *text, const char *identity, struct target *ret,
 	}
 	const char *const fixed[] = {"ssh", "-T", "-o", "BatchMode=yes", "-o",
 		"StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o",
-		"LogLevel=ERROR", "-p", port, "-l", user};
+		"LogLevel=ERROR"};
 	for (size_t i = 0; i < ARRAY_SIZE(fixed); i++) {
 		if (strv_append(&ret->argv, fixed[i]) < 0) {
 			return err_set(err, ENOMEM, "reading the target");
 		}
+	}
+	/* In the words that sftp(1) has too. */
+	if (strv_appendf(&ret->argv, "-oPort=%s", port) < 0 ||
+		strv_appendf(&ret->argv, "-oUser=%s", user) < 0) {
+		return err_set(err, ENOMEM, "reading the target");
 	}
 	if (identity &&
 		(strv_append(&ret->argv, "-i") < 0 || strv_append(&ret->argv, identity) < 0 ||
@@ -98,8 +82,7 @@ static int parse_ssh(const char *text, const char *identity, struct target *ret,
 			strv_append(&ret->argv, "IdentitiesOnly=yes") < 0)) {
 		return err_set(err, ENOMEM, "reading the target");
 	}
-	if (strv_append(&ret->argv, "--") < 0 || strv_append(&ret->argv, host) < 0 ||
-		strv_append(&ret->argv, delivery) < 0) {
+	if (strv_append(&ret->argv, "--") < 0 || strv_append(&ret->argv, host) < 0) {
 		return err_set(err, ENOMEM, "reading the target");
 	}
 	return 0;
@@ -135,6 +118,7 @@ int target_parse(const char *text, const char *identity, struct target *ret, str
 
 void target_fini(struct target *target)
 {
+	deliver_fini(target);
 	target->argv = strv_free(target->argv);
 	target->additions = strv_free(target->additions);
 	target->plan = plan_free(target->plan);
@@ -348,15 +332,16 @@ static int start_child(const struct target *target, const struct canary *canary,
 }
 
 /* A word of the command line with what stands in braces put in. The caller frees it. */
-static char *fill_in(const char *word, const struct ground *ground)
+static char *fill_in(const char *word, const struct target *target, const struct ground *ground)
 {
 	const struct {
 		const char *name, *parent, *sub;
 	} places[] = {{"{client}", ground->client, ""}, {"{scope}", ground->root, "/scope"},
-		{"{read}", ground->root, "/read"}, {"{deny}", ground->root, "/deny"}};
+		{"{read}", ground->root, "/read"}, {"{deny}", ground->root, "/deny"},
+		{"{shell}", target->delivery.command, ""}};
 	char *text = strdup(word);
 
-	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(places) && places[i].parent; i++) {
 		for (char *mark = NULL; text && (mark = strstr(text, places[i].name));) {
 			char *filled = NULL;
 			if (asprintf(&filled, "%.*s%s%s%s", (int)(mark - text), text,
@@ -371,41 +356,48 @@ static char *fill_in(const char *word, const struct ground *ground)
 	return text;
 }
 
-static int start_exec(const struct target *target, const struct canary *canary, struct running *ret,
-	struct err *err)
+static int login_words(const struct target *target, char ***ret)
 {
-	cleanup(strv_freep) char **argv = NULL;
+	const char *command = target->delivery.command;
+	int r = strv_append(ret, target->argv[0]);
 
-	STRV_FOREACH (word, target->argv) {
-		char *filled = fill_in(*word, canary->ground);
-		if (!filled || strv_consume(&argv, filled) < 0) {
-			return err_set(err, ENOMEM, "building the command line");
-		}
+	/* -s: a subsystem of the server's instead of a command. */
+	r = r < 0 || command ? r : strv_append(ret, "-s");
+	for (char **word = target->argv + 1; r == 0 && *word; word++) {
+		r = strv_append(ret, *word);
 	}
-	return start_child(target, canary, argv, false, ret, err);
+	return r < 0 ? r : strv_append(ret, command ? command : "sftp");
 }
 
-/* The client's bytes go first, by the login's own shell. */
-static int start_ssh(const struct target *target, const struct canary *canary, struct running *ret,
-	struct err *err)
+int target_words(const struct target *target, const struct ground *ground, char ***ret)
 {
-	cleanup_free char *program = NULL;
-	char line[32];
-	size_t size = 0;
-	int r = io_read_file(AT_FDCWD, canary->ground->client, 8 << 20, &program, &size);
+	int r = target->kind == TARGET_SSH ? login_words(target, ret) : 0;
+
+	for (char **word = target->argv; r == 0 && target->kind == TARGET_EXEC && *word; word++) {
+		char *filled = fill_in(*word, target, ground);
+		r = filled ? strv_consume(ret, filled) : -ENOMEM;
+	}
+	return r;
+}
+
+/* A launcher or a login. Where a delivery brings the client, its bytes go first. */
+static int start_words(const struct target *target, const struct canary *canary,
+	struct running *ret, struct err *err)
+{
+	const struct delivery *delivery = &target->delivery;
+	cleanup(strv_freep) char **argv = NULL;
+	int r = target_words(target, canary->ground, &argv);
 
 	if (r < 0) {
-		return err_set(err, -r, "reading %s", canary->ground->client);
+		return err_set(err, -r, "building the command line");
 	}
-	r = start_child(target, canary, target->argv, false, ret, err);
-	if (r < 0) {
-		return r;
+	r = start_child(target, canary, argv, false, ret, err);
+	if (r == 0 && delivery->size > 0) {
+		r = io_write_all(ret->in, delivery->input, delivery->size);
+		/* One that ends before it has all of the client is one where no client comes up. */
+		r = r < 0 && r != -EPIPE ? err_set(err, -r, "sending the client") : 0;
 	}
-	int length = snprintf(line, sizeof(line), "%zu\n", size);
-	r = io_write_all(ret->in, line, (size_t)length);
-	r = r < 0 ? r : io_write_all(ret->in, program, size);
-	/* A login that ends before it has all of the client is one where no client comes up. */
-	return r < 0 && r != -EPIPE ? err_set(err, -r, "sending the client") : 0;
+	return r;
 }
 
 /* Standard error of the sandbox is the launcher's terminal, so that it is there to be misused. */
@@ -470,10 +462,8 @@ int target_start(const struct target *target, const struct canary *canary, uint6
 		r = start_plan(target, canary, seconds, ret, err);
 		break;
 	case TARGET_EXEC:
-		r = start_exec(target, canary, ret, err);
-		break;
 	case TARGET_SSH:
-		r = start_ssh(target, canary, ret, err);
+		r = start_words(target, canary, ret, err);
 		break;
 	}
 	if (r < 0) {

@@ -9,17 +9,19 @@
 #include "backends/backend.h"
 #include "base/strv.h"
 #include "testkit/canary.h"
+#include "testkit/deliver.h"
 
 enum target_kind {
 	TARGET_NONE, /* no confinement but an unprivileged user: also what controls run in */
 	TARGET_PLAN, /* a plan of ours, by its backend */
-	TARGET_EXEC, /* a launcher's command line with {client} in it */
+	TARGET_EXEC, /* a launcher's command line with {client} or {shell} in it */
 	TARGET_SSH, /* a login */
 };
 
 struct target {
 	enum target_kind kind;
-	char **argv; /* TARGET_EXEC, and the ssh command line */
+	char **argv; /* TARGET_EXEC; of a login ssh, its options and the host */
+	struct delivery delivery; /* how the client comes, where that is ours to find out */
 	/* TARGET_PLAN */
 	struct spec spec; /* as declared, with the canaries' places added */
 	struct plan *plan; /* of that spec */
@@ -55,6 +57,12 @@ int target_prepare(struct target *target, const struct spec *spec, const char *b
 	const struct ground *ground, struct err *err);
 
 void target_fini(struct target *target);
+
+/*
+ * The command line of a launcher or a login with everything put in, in *ret, which the caller frees
+ * with strv_free() whatever is returned. 0 or -ENOMEM.
+ */
+int target_words(const struct target *target, const struct ground *ground, char ***ret);
 
 /*
  * Starts the client, in the process group of the canaries' companion. seconds: a time limit for

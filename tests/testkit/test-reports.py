@@ -354,6 +354,23 @@ def colour_is_for_terminals():
     assert "FAIL" in text and "\033" not in text
 
 
+def progress_is_for_terminals():
+    ours, theirs = pty.openpty()
+    words = [HOST, "--target", "none", "--target", "exec:/usr/bin/env {client}", "--probe", "X.self"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=theirs) as started:
+        os.close(theirs)
+        report_text = started.stdout.read().decode()
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    for line in ("none, control: 1 of 1 X.self", "none, inside: 1 of 1 X.self",
+                 "exec:/usr/bin/env {client}, inside: 1 of 1 X.self"):
+        assert f"\r\033[K{line}" in shown, shown
+    # It is taken away again, and the report has none of it.
+    assert shown.endswith("\r\033[K") and " of 1 " not in report_text
+    piped = subprocess.run(words[:3] + words[5:], capture_output=True, text=True, timeout=60, check=False)
+    assert piped.stderr == "", piped.stderr
+
+
 # ---- what is known before ----
 
 OPEN = "exec:/usr/bin/env {client}"
@@ -559,7 +576,7 @@ TESTS = [list_is_filtered, explain_says_everything,
          text_shows_them_side_by_side, markdown_rows_have_equal_cells, the_page_fetches_nothing,
          the_page_filters, the_page_runs_nothing_of_others, the_page_works_without_its_script,
          the_page_has_a_light_and_a_dark_face, the_page_prints_with_its_evidence,
-         colour_is_for_terminals, what_was_learned_is_expected,
+         colour_is_for_terminals, progress_is_for_terminals, what_was_learned_is_expected,
          openings_run_out_and_cover_no_others, a_baseline_leaves_what_is_new,
          what_cannot_be_known_is_refused, receipts_are_signed_and_pinned, ssh_keygen_agrees,
          a_plan_is_the_same_in_every_run, receipts_are_compared, keys_that_cannot_sign_are_refused, outputs_that_cannot_be_are_refused]
