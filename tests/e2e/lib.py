@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import pty
+import random
 import re
 import select
 import shutil
@@ -22,6 +23,9 @@ import sys
 import tempfile
 import termios
 import time
+
+from hoststate import (Host, cgroup_directories, descendants, describe, parents, reap, stand_apart,  # noqa: F401
+                       status_of)
 
 BUILD = os.path.abspath(os.environ.get("CLOCHE_BUILD", "build-test"))
 SOURCE = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
@@ -35,6 +39,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 os.environ.pop("SSH_AUTH_SOCK", None)
 os.environ.pop("DISPLAY", None)
+stand_apart()
 
 
 class Skip(Exception):
@@ -100,134 +105,15 @@ def eventually(predicate, what, seconds=PATIENCE):
         time.sleep(0.02)
 
 
-# --- what the host looks like -----------------------------------------------------------------
-
-
-def parents():
-    """pid -> (parent, state) of every process."""
-    result = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(OSError):
-                with open(f"/proc/{name}/stat", "rb") as stat:
-                    fields = stat.read().rpartition(b")")[2].split()
-                result[int(name)] = (int(fields[1]), fields[0].decode())
-    return result
-
-
-def descendants(root, zombies=False):
-    table = parents()
-    children = {}
-    for pid, (parent, _) in table.items():
-        children.setdefault(parent, []).append(pid)
-    found, queue = [], [root]
-    while queue:
-        for pid in children.get(queue.pop(), []):
-            if zombies or table[pid][1] != "Z":
-                found.append(pid)
-            queue.append(pid)
-    return found
-
-
-def reap(own):
-    """Collects orphans handed to us as subreaper; own are pids that Popen objects wait for."""
-    for pid, (parent, state) in parents().items():
-        if parent == os.getpid() and state == "Z" and pid not in own:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
-
-
-def describe(pid):
-    def read(name):
-        try:
-            with open(f"/proc/{pid}/{name}", "rb") as file:
-                return file.read().replace(b"\0", b" ").decode(errors="replace").strip()
-        except OSError:
-            return "?"
-    return f"{pid} ({read('comm')}) {read('cmdline')[:120]}"
-
-
-def status_of(pid):
-    with open(f"/proc/{pid}/status") as status:
-        return dict(line.rstrip("\n").split(":\t", 1) for line in status if ":\t" in line)
-
-
-def cgroup_directories():
-    found = set()
-    for top, directories, _ in os.walk("/sys/fs/cgroup"):
-        if "/cloche/" in top + "/":
-            found.add(top)
-    return found
-
-
-def cgroup_is_abandoned(path):
-    """Is nobody alive in it, and does nobody hold the lock that its maker keeps? Other servers may be
-    at work on this host, out of our sight in a pid namespace."""
-    for top, _, _ in os.walk(path):
-        with contextlib.suppress(OSError):
-            with open(os.path.join(top, "cgroup.procs")) as procs:
-                if procs.read().strip():
-                    return False
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
-
-
-def mounts():
-    with open("/proc/self/mountinfo") as info:
-        return {line.split()[4] for line in info}
-
-
-def debris():
-    """Named objects of the host a server could leave behind."""
-    found = set()
-    for top in ("/run/netns",):
-        with contextlib.suppress(OSError):
-            found |= {os.path.join(top, name) for name in os.listdir(top)}
-    # Only names a server would choose: the directories of other tests come and go.
-    for top in ("/run", "/tmp", "/var/tmp", "/var/lib"):
-        found |= {path for path in (f"{top}/cloche", f"{top}/cloche-sshd", f"{top}/cloche-sshd.pid",
-                                    f"{top}/cloche/empty") if os.path.lexists(path)}
-    with open("/proc/net/dev") as devices:
-        found |= {"interface " + line.split(":")[0].strip() for line in devices if ":" in line}
-    return found
-
-
-def is_of_another_engine(path):
-    """A mount below the place of an engine of containers (engines.py) that another test has started."""
-    return path.startswith("/tmp/cloche-engine-") and not path.startswith(os.environ.get("CLOCHE_ENGINE", "//") + "/")
-
-
-class Host:
-    """The state of the host before a server was started."""
-
-    def __init__(self):
-        self.cgroups, self.mounts, self.debris = cgroup_directories(), mounts(), debris()
-
-    def left(self, own_directory):
-        """What is there now and was not. Others may run servers too: only their debris is ours."""
-        new = [path for path in cgroup_directories() - self.cgroups
-               if os.path.basename(path) != "cloche" and cgroup_is_abandoned(path)]
-        new += [f"mount {path}" for path in mounts() - self.mounts if not is_of_another_engine(path)]
-        new += [path for path in debris() - self.debris if own_directory not in path]
-        return new
-
-
 # --- servers ----------------------------------------------------------------------------------
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """One that no client's end is given by chance before a server takes it: below those."""
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", random.randrange(10000, 32768)))
+            return probe.getsockname()[1]
 
 
 def listening(port):
@@ -260,7 +146,7 @@ class Result:
         return f"exit {self.code}, stdout {self.out[-400:]!r}, stderr {self.err[-600:]!r}"
 
 
-def run(argv, input=b"", timeout=60, env=None, **more):
+def run(argv, input=b"", timeout=150, env=None, **more):
     """Runs argv with bytes for its input; the time limit is a failure, not a hang."""
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, env=env, **more) as process:
@@ -652,6 +538,28 @@ class Cloche(Server):
         return events
 
 
+class SharedDirectory:
+    """A directory that servers of several tests need: made by the first of them and taken away by the last,
+    unless it was the host's."""
+
+    def __init__(self, path):
+        self.path = path
+        # Says whether it was made by one of us, and is held for as long as one needs it.
+        self.lock = open(os.path.join(BUILD, os.path.basename(path) + ".lock"), "a+")
+        fcntl.flock(self.lock, fcntl.LOCK_SH)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, 0o755)
+            self.lock.write("made")
+            self.lock.flush()
+
+    def release(self):
+        with self.lock, contextlib.suppress(OSError):
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.getsize(self.lock.name):
+                os.rmdir(self.path)
+                self.lock.truncate(0)
+
+
 class OpenSshd(Server):
     """Debian's sshd with the same keys, to run the same script against."""
 
@@ -663,10 +571,7 @@ class OpenSshd(Server):
             raise AssertionError("openssh-server is missing; ./dev test installs it")
         import pwd
         self.user = pwd.getpwuid(os.getuid()).pw_name
-        self.made = None
-        if os.getuid() == 0 and not os.path.isdir("/run/sshd"):
-            os.mkdir("/run/sshd", 0o755)
-            self.made = "/run/sshd"
+        self.shared = SharedDirectory("/run/sshd") if os.getuid() == 0 else None
         self.write("authorized_keys", self.public + "\n")
         self.write("sshd_config", f"""
 ListenAddress 127.0.0.1:{self.port}
@@ -688,9 +593,8 @@ AcceptEnv LANG LC_*
 
     def remove(self):
         super().remove()
-        if self.made:
-            with contextlib.suppress(OSError):
-                os.rmdir(self.made)
+        if self.shared:
+            self.shared.release()
 
 
 def connections(server):
