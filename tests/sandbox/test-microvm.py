@@ -32,7 +32,7 @@ MARK = os.path.basename(HERE)
 if platform.machine() != "x86_64":
     print("1..0 # SKIP the machine in QEMU is an x86-64 one")
     sys.exit(77)
-KIT = guests.kit(BUILD)
+KIT = guests.use(BUILD)
 ENV = {**os.environ, "CLOCHE_GUEST_DIR": KIT}
 
 
