@@ -1,5 +1,6 @@
 """The gvisor backend, measured: what its plan declares is observed, by what the host sees, and a plan
 without a layer is caught."""
+import contextlib
 import json
 import os
 import shutil
@@ -91,11 +92,53 @@ def check_second_name():
     return (lab.returncode, result.stdout.split()) == (0, ["126", "126", "0"]), (lab, result)
 
 
+def below(root):
+    """root and all that descends from it."""
+    parents = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb") as stat:
+            parents.setdefault(int(stat.read().rpartition(b")")[2].split()[1]), []).append(int(pid))
+    found = [root]
+    for pid in found:
+        found += parents.get(pid, [])
+    return found
+
+
+def field(pid, name):
+    """A number of /proc/PID/status; 0 where there is none, or nobody is there any more."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/status") as status:
+        return next((int(line.split()[1]) for line in status if line.startswith(name + ":")), 0)
+    return 0
+
+
+def tracers(pids):
+    """Who traces any of them: on the ptrace platform, and no other, runsc traces what it runs. The tracer is
+    named by its thread."""
+    return {field(thread, "Tgid") for thread in {field(pid, "TracerPid") for pid in pids} - {0}} & set(pids)
+
+
+def check_platform():
+    """The plan takes systrap where runsc's help knows it, else ptrace, and that is what runs."""
+    words = ["--backend=gvisor", "--readable=/usr", "--", "/bin/sh", "-c", "echo READY; read line"]
+    plan = json.loads(subprocess.run([CLOCHE, "plan", "--json", *words], capture_output=True, timeout=60,
+                                     check=True).stdout)
+    said = [word.partition("=")[2] for word in plan["command"] if word.startswith("--platform=")]
+    text = subprocess.run(["runsc", "flags"], capture_output=True, text=True, timeout=60)
+    known = "systrap" in text.stdout + text.stderr
+    with subprocess.Popen([CLOCHE, "run", *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as session:
+        ready = session.stdout.readline()
+        traced = [os.path.basename(os.readlink(f"/proc/{pid}/exe")) for pid in tracers(below(session.pid))]
+        session.stdin.close()
+        session.wait(60)
+    expected = (["systrap"], []) if known else (["ptrace"], ["runsc"])
+    return ready == b"READY\n" and (said, traced) == expected, (ready, said, traced, known)
+
+
 def main():
     if os.geteuid() != 0:
         print("1..0 # SKIP takes root, as the canaries do")
         return 0
-    print("1..%d" % (7 + len(BROKEN)))
+    print("1..%d" % (8 + len(BROKEN)))
     code, report, errors = measure(*ASKED, LIMITED)
     found = capabilities(report)
     wrong = {name: item["verdict"] for name, item in found.items()
@@ -120,6 +163,8 @@ def main():
     good &= check(6 + len(BROKEN), "files as standard streams are used from where they are", worked, result)
     worked, result = check_second_name()
     good &= check(7 + len(BROKEN), "a place with two names is denied and listed by both", worked, result)
+    worked, result = check_platform()
+    good &= check(8 + len(BROKEN), "runsc runs with the platform that the plan names", worked, result)
     return 0 if good else 1
 
 
