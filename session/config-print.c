@@ -269,6 +269,21 @@ static void print_rule(const struct config_rule *rule, FILE *out)
 	}
 }
 
+void config_print_one(const struct config *config, const struct config_profile *profile, FILE *out)
+{
+	/* Of the server's settings, the only one that a profile's meaning hangs on. */
+	if (config->homes) {
+		(void)fputs("server:\n  homes: ", out);
+		document_print_text(config->homes, out);
+		(void)fputs("\n", out);
+	}
+	(void)fputs("profiles:\n", out);
+	print_profile(profile, out);
+	(void)fputs("users:\n  nobody:\n    profile: ", out);
+	document_print_text(profile->name, out);
+	(void)fputc('\n', out);
+}
+
 void config_print(const struct config *config, FILE *out)
 {
 	(void)fputs("server:\n", out);

@@ -206,8 +206,8 @@ static bool has_passwords(const struct config *config)
 	return false;
 }
 
-/* Reads and parses what was opened. The text is wiped: it may hold password lines. */
-static int load_fd(int fd, const char *path, FILE *out, struct config *ret)
+/* The text is wiped: it may hold password lines. */
+int config_load_fd(int fd, const char *path, FILE *out, struct config *ret)
 {
 	struct config config = {0};
 	struct stat status;
@@ -260,7 +260,7 @@ int config_load(const char *path, FILE *out, struct config *ret)
 		}
 		return fd;
 	}
-	return load_fd(fd, path, out, ret);
+	return config_load_fd(fd, path, out, ret);
 }
 
 int config_load_builtin(const char *name, struct config *ret)

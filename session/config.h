@@ -28,7 +28,7 @@ struct config_profile {
 	char *share; /* "session": each has a sandbox of its own; "connection" */
 	char **forward; /* kinds of forwarding that are offered: local, remote, agent */
 	char **permit_open, **permit_listen; /* patterns, HOST:PORT; empty: nothing */
-	char **sessions; /* kinds that are offered: shell, exec, sftp */
+	char **sessions; /* kinds that are offered: shell, exec, sftp, probe */
 	char *sftp; /* "no", "read-only", "yes" */
 	char *sftp_server; /* path inside; NULL: where distributions put it */
 	char **sftp_allow, **sftp_deny; /* requests; an empty allow list means all */
@@ -93,6 +93,8 @@ struct config {
 	char **penalty_exempt; /* networks */
 	uint64_t max_sessions; /* channels a connection */
 	uint64_t max_connections, max_total_sessions, max_user_sessions;
+	uint64_t max_probes; /* measurements that users asked for, at once */
+	uint64_t probe_timeout; /* seconds */
 	uint64_t keepalive_interval, keepalive_count;
 	uint64_t drain; /* seconds sessions get after SIGTERM */
 	char *banner; /* text, or NULL */
@@ -130,6 +132,9 @@ int config_parse(const char *text, size_t size, const char *name, FILE *out, str
  */
 int config_load(const char *path, FILE *out, struct config *ret);
 
+/* The same from a descriptor that somebody has opened and stands for; name is for messages. */
+int config_load_fd(int fd, const char *name, FILE *out, struct config *ret);
+
 /*
  * Sets one server key, "key=value", as -o does. Names are written with '_' or '-'; lists are
  * separated by commas and replaced, or with "key+=value" added to; relative paths count from the
@@ -147,6 +152,12 @@ int config_load_builtin(const char *name, struct config *ret);
 
 /* Prints the effective configuration as YAML that config_parse() reads back the same. */
 void config_print(const struct config *config, FILE *out);
+
+/*
+ * Prints a configuration that config_parse() reads, with this profile alone, as it is, and a user that nobody
+ * is: no other profile, user, key or password. For processes that need a profile and are not to see the rest.
+ */
+void config_print_one(const struct config *config, const struct config_profile *profile, FILE *out);
 
 const struct config_profile *config_find_profile(const struct config *config, const char *name);
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "backends/plan.h"
 #include "base/cleanup.h"
@@ -80,8 +81,8 @@ int options_add_format(struct options *options, const char *value, struct err *e
 
 	if (!format) {
 		return err_refuse(err, EINVAL,
-			"--format is text, json, ndjson, tap, junit, sarif, markdown, html or "
-			"receipt, not '%s'",
+			"--format is text, json, ndjson, tap, junit, sarif, markdown, html, "
+			"receipt, caller or caller-json, not '%s'",
 			value);
 	}
 	if (options->output_count == ARRAY_SIZE(options->outputs)) {
@@ -275,7 +276,9 @@ static const struct {
 		"ssh://user@host:port; several give a column each",
 		set_target},
 	{"profile", 'p', "NAME", "measure this profile of the configuration", set_profile},
-	{"config", 'f', "FILE", "where profiles are; without it the built-in ones", set_config},
+	{"config", 'f', "FILE",
+		"where profiles are, - for standard input; without it the built-in ones",
+		set_config},
 	{"declare", 'd', "CAPABILITIES",
 		"what to hold the target to, instead of its plan's promises", set_declare},
 	{"manifest", 'm', "FILE",
@@ -285,7 +288,8 @@ static const struct {
 	{"baseline", 'b', "FILE", "a former report in JSON: fail only on what is new",
 		set_baseline},
 	{"format", 'F', "FORMAT",
-		"text, json, ndjson, tap, junit, sarif, markdown, html or receipt; may be repeated",
+		"text, json, ndjson, tap, junit, sarif, markdown, html, receipt, caller or "
+		"caller-json; may be repeated",
 		options_add_format},
 	{"output", 'o', "FILE", "where the format before goes, instead of standard output",
 		set_output},
@@ -508,7 +512,9 @@ static int spec_of_profile(const struct options *options, struct spec *ret, stru
 	const char *name = options->profile ? options->profile : "default";
 	const struct config_profile *profile = NULL;
 	struct config config = {0};
-	int r = config_load(options->config, stderr, &config);
+	int r = options->config && strcmp(options->config, "-") == 0
+		? config_load_fd(STDIN_FILENO, "standard input", stderr, &config)
+		: config_load(options->config, stderr, &config);
 
 	if (r < 0) {
 		return err_refuse(err, -r, "the configuration cannot be used");

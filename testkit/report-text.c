@@ -60,6 +60,17 @@ static void print_capability(const struct report_header *header,
 		result->unclear);
 }
 
+void report_put_capabilities(
+	const struct report_header *header, const struct measurement *measurement, FILE *out)
+{
+	(void)fprintf(out, "\n  %-20s %-8s %-9s %-16s %s\n", "CAPABILITY", "DECLARED", "OBSERVED",
+		"VERDICT", "LV  KEPT/BROKEN/?");
+	for (size_t i = 0; i < CAPABILITY_COUNT; i++) {
+		print_capability(
+			header, &measurement->judgement.capabilities[i], (enum capability)i, out);
+	}
+}
+
 static void print_probe(const struct report_header *header, const struct measurement *measurement,
 	size_t i, FILE *out)
 {
@@ -212,12 +223,7 @@ void report_text(
 		(void)fprintf(out, "client: %zu lines lost, %zu damaged\n",
 			measurement->client.lost, measurement->client.damaged);
 	}
-	(void)fprintf(out, "\n  %-20s %-8s %-9s %-16s %s\n", "CAPABILITY", "DECLARED", "OBSERVED",
-		"VERDICT", "LV  KEPT/BROKEN/?");
-	for (size_t i = 0; i < CAPABILITY_COUNT; i++) {
-		print_capability(
-			header, &measurement->judgement.capabilities[i], (enum capability)i, out);
-	}
+	report_put_capabilities(header, measurement, out);
 	print_probes(header, measurement, out);
 	print_known(measurement, out);
 	print_conditions(measurement, out);

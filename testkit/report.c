@@ -15,6 +15,8 @@ const struct report_format report_formats[] = {
 	{"markdown", report_write_markdown},
 	{"html", report_write_html},
 	{"receipt", report_write_receipt},
+	{"caller", report_write_caller},
+	{"caller-json", report_write_caller_json},
 	{NULL, NULL},
 };
 

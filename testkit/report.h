@@ -67,6 +67,10 @@ int report_write_markdown(const struct report *report, FILE *out);
 int report_write_receipt(const struct report *report, FILE *out); /* signed; in receipt.c */
 int report_write_html(const struct report *report, FILE *out); /* one file that fetches nothing */
 
+/* The first target alone, for somebody who is confined there: in report-caller.c. */
+int report_write_caller(const struct report *report, FILE *out);
+int report_write_caller_json(const struct report *report, FILE *out);
+
 /* One line of NDJSON for something that happens during a run. */
 void report_event(const struct run_event *event, FILE *out);
 
@@ -86,6 +90,10 @@ bool report_is_shown(const struct report_column *column, size_t i);
 
 /* The i-th probe belongs into the report of a target that was asked for. */
 bool report_shows(const struct report *report, size_t i);
+
+/* The table of capabilities, in 80 columns. */
+void report_put_capabilities(
+	const struct report_header *header, const struct measurement *measurement, FILE *out);
 
 /* Text from anywhere, safe between tags and in quoted attributes of XML and HTML. */
 void report_put_xml(const char *text, FILE *out);

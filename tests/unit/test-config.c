@@ -674,6 +674,50 @@ static void values_survive_printing(void **state)
 	config_fini(&two);
 }
 
+/* Of the first profile: what its own part of the whole says. */
+static char *print_profile(const struct config *config)
+{
+	struct config alone = *config;
+	char *text = NULL;
+
+	alone.profile_count = 1;
+	text = print(&alone);
+	char *users = strstr(text, "\nusers:");
+	assert_non_null(users);
+	*users = '\0';
+	memmove(text, strstr(text, "\nprofiles:"), strlen(strstr(text, "\nprofiles:")) + 1);
+	return text;
+}
+
+static void one_profile_is_printed_without_the_rest(void **state)
+{
+	struct config one = {0}, two = {0};
+	cleanup_free char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+
+	parse_good("server: {homes: /srv/homes, banner: secret}\n"
+		   "profiles:\n"
+		   "  \"p\": {inherit: lab, write: overlay, home_mode: persistent, env: "
+		   "[\"C=\\x01\"]}\n"
+		   "  secret: {inherit: tight}\n"
+		   "users: {secret: {profile: secret}}\n"
+		   "rules: [{name: secret, when: {}, refuse: yes}]\n",
+		&one);
+	assert_non_null(out);
+	config_print_one(&one, &one.profiles[0], out);
+	assert_int_equal(fclose(out), 0);
+	assert_null(strstr(text, "secret"));
+	parse_good(text, &two);
+	assert_int_equal(two.profile_count, 1);
+	assert_string_equal(two.profiles[0].spec.home_source, "/srv/homes/%u");
+	cleanup_free char *before = print_profile(&one);
+	cleanup_free char *after = print_profile(&two);
+	assert_string_equal(before, after);
+	config_fini(&one);
+	config_fini(&two);
+}
+
 /* ---- -o ---- */
 
 static void an_option_sets_one_key(void **state)
@@ -1043,6 +1087,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_said_where_nobody_listens),
 		cmocka_unit_test(what_is_printed_reads_back_the_same),
 		cmocka_unit_test(values_survive_printing),
+		cmocka_unit_test(one_profile_is_printed_without_the_rest),
 		cmocka_unit_test(an_option_sets_one_key),
 		cmocka_unit_test(a_bad_option_changes_nothing),
 		cmocka_unit_test(a_login_name_cannot_leave_its_directory),

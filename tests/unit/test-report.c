@@ -330,9 +330,42 @@ static void no_format_lets_control_bytes_out(void **state)
 	}
 }
 
+/* Whatever is known about the host: who is confined is told none of it. */
+static void a_caller_hears_of_verdicts_alone(void **state)
+{
+	static const char *const formats[] = {"caller", "caller-json"};
+	static const char secret[] = "/srv/canary of pid 4711, uid 1234";
+	struct scene *scene = *state;
+	struct measurement *measurement = &scene->measurement;
+
+	for (size_t i = 0; i < probe_count; i++) {
+		(void)snprintf(measurement->inside[i].detail, sizeof(measurement->inside[i].detail),
+			"%s", secret);
+	}
+	(void)snprintf(measurement->client.fault, sizeof(measurement->client.fault), "%s", secret);
+	assert_int_equal(strv_append(&measurement->gaps, secret), 0);
+	assert_int_equal(strv_append(&measurement->changes.left, secret), 0);
+	assert_int_equal(strv_append(&measurement->changes.meanwhile, secret), 0);
+	assert_int_equal(strv_append(&scene->target.additions, secret), 0);
+	scene->header.target = secret;
+	print_format(scene, "text");
+	assert_non_null(strstr(scene->text, "4711"));
+	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
+		print_format(scene, formats[i]);
+		assert_null(strstr(scene->text, "4711"));
+		assert_null(strstr(scene->text, "/srv"));
+		assert_non_null(strstr(scene->text, "proc.isolation"));
+		assert_non_null(strstr(scene->text, "P.kill"));
+		assert_null(strstr(scene->text, "N.tcp4"));
+		/* What was never promised is not mentioned. */
+		assert_null(strstr(scene->text, "ipc.restrict"));
+	}
+	scene->target.additions = strv_free(scene->target.additions);
+}
+
 static void json_forms_stay_json(void **state)
 {
-	static const char *const formats[] = {"json", "sarif"};
+	static const char *const formats[] = {"json", "sarif", "caller-json"};
 	struct scene *scene = *state;
 
 	make_hostile(scene);
@@ -506,6 +539,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(hostile_words_stay_words, set_scene, clear_scene),
 		cmocka_unit_test_setup_teardown(
 			no_format_lets_control_bytes_out, set_scene, clear_scene),
+		cmocka_unit_test_setup_teardown(
+			a_caller_hears_of_verdicts_alone, set_scene, clear_scene),
 		cmocka_unit_test_setup_teardown(json_forms_stay_json, set_scene, clear_scene),
 		cmocka_unit_test_setup_teardown(
 			what_is_known_is_in_every_format, set_scene, clear_scene),
