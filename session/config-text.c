@@ -69,6 +69,8 @@ const char config_default_text[] =
 	"    disk: 256M\n"
 	"    timeout: 12h\n"
 	"    idle_timeout: 30m\n"
+	"    # Also what `ssh -s HOST cloche-probe` asks for: the measurement of such a sandbox.\n"
+	"    sessions: [shell, exec, sftp, probe]\n"
 	"  # For keys with the option profile=\"lab\" or profile=\"tight\", and for -o.\n"
 	"  lab:\n"
 	"    inherit: lab\n"

@@ -177,7 +177,7 @@ int config_read_log_level(const char *text, char **ret, struct err *err)
 
 int config_read_kind(const char *text, char **ret, struct err *err)
 {
-	static const char *const kinds[] = {"shell", "exec", "sftp", NULL};
+	static const char *const kinds[] = {"shell", "exec", "sftp", "probe", NULL};
 
 	return read_word(kinds, text, ret, err);
 }

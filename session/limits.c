@@ -14,6 +14,7 @@ enum slot_state { SLOT_EMPTY, SLOT_UNAUTHENTICATED, SLOT_AUTHENTICATED };
 struct slot {
 	atomic_uint state; /* enum slot_state; user is valid once it says authenticated */
 	atomic_uint sessions;
+	atomic_uint probes; /* measurements */
 	atomic_uint notes[PENALTY_COUNT]; /* offences the listener has not taken yet */
 	struct source source; /* the listener's; written before the monitor is there */
 	char user[72];
@@ -71,6 +72,7 @@ int limits_take_slot(struct limits *limits, const struct source *source)
 		slot->user[0] = '\0';
 		slot->source = *source;
 		atomic_store(&slot->sessions, 0);
+		atomic_store(&slot->probes, 0);
 		atomic_store(&slot->state, SLOT_UNAUTHENTICATED);
 		if (i >= atomic_load(&limits->used)) {
 			atomic_store(&limits->used, i + 1);
@@ -84,6 +86,7 @@ uint32_t limits_drop_slot(struct limits *limits, size_t slot)
 {
 	assert(slot < limits->room);
 	atomic_store(&limits->slots[slot].state, SLOT_EMPTY);
+	atomic_store(&limits->slots[slot].probes, 0);
 	return atomic_exchange(&limits->slots[slot].sessions, 0);
 }
 
@@ -132,16 +135,19 @@ size_t limits_count_sessions(const struct limits *limits)
 	return count;
 }
 
+static bool is_of(const struct slot *slot, const char *user)
+{
+	return atomic_load(&slot->state) == SLOT_AUTHENTICATED &&
+		strncmp(slot->user, user, sizeof(slot->user)) == 0;
+}
+
 static size_t count_user_sessions(const struct limits *limits, const char *user)
 {
 	size_t count = 0;
 
 	for (size_t i = 0; i < atomic_load(&limits->used); i++) {
 		const struct slot *slot = &limits->slots[i];
-		if (atomic_load(&slot->state) == SLOT_AUTHENTICATED &&
-			strncmp(slot->user, user, sizeof(slot->user)) == 0) {
-			count += atomic_load(&slot->sessions);
-		}
+		count += is_of(slot, user) ? atomic_load(&slot->sessions) : 0;
 	}
 	return count;
 }
@@ -178,6 +184,37 @@ void limits_remove_session(struct limits *limits, size_t slot)
 {
 	assert(slot < limits->room);
 	atomic_fetch_sub(&limits->slots[slot].sessions, 1);
+}
+
+int limits_add_probe(
+	struct limits *limits, size_t slot, uint64_t max_total, const char **ret_reason)
+{
+	const char *user = limits->slots[slot].user;
+	size_t all = 0;
+	size_t own = 0;
+
+	assert(slot < limits->room);
+	/* As above: counted first. */
+	atomic_fetch_add(&limits->slots[slot].probes, 1);
+	for (size_t i = 0; i < atomic_load(&limits->used); i++) {
+		unsigned count = atomic_load(&limits->slots[i].probes);
+		all += count;
+		own += is_of(&limits->slots[i], user) ? count : 0;
+	}
+	if (own <= 1 && all <= max_total) {
+		return 0;
+	}
+	limits_remove_probe(limits, slot);
+	*ret_reason = own > 1
+		? "a measurement that you have asked for is under way"
+		: "the server measures for as many users as it may; try again in a moment";
+	return own > 1 ? -EUSERS : -EAGAIN;
+}
+
+void limits_remove_probe(struct limits *limits, size_t slot)
+{
+	assert(slot < limits->room);
+	atomic_fetch_sub(&limits->slots[slot].probes, 1);
 }
 
 /* ---- offences ---- */

@@ -52,6 +52,14 @@ int limits_add_session(struct limits *limits, size_t slot, uint64_t max_total, u
 void limits_remove_session(struct limits *limits, size_t slot);
 
 /*
+ * Monitor: one more measurement that a user has asked for, unless that makes more than max_total of all or a second
+ * one of this user. Returns as limits_add_session() does.
+ */
+int limits_add_probe(
+	struct limits *limits, size_t slot, uint64_t max_total, const char **ret_reason);
+void limits_remove_probe(struct limits *limits, size_t slot);
+
+/*
  * Monitor: a session of this connection has done something there is a penalty for. The listener,
  * which alone knows the penalties, is woken by limits_event_fd().
  */

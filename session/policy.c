@@ -249,6 +249,14 @@ static int check_kind(const struct policy_login *login, const struct policy_requ
 		kind, offered && *offered ? "; it offers: " : "", offered ? offered : "");
 }
 
+int policy_check_probe(const struct policy_login *login, struct err *err)
+{
+	return strv_contains(login->profile->sessions, "probe")
+		? 0
+		: err_refuse(err, ENOTSUP, "profile %s does not let its users measure it",
+			  login->profile->name);
+}
+
 static int fill_spec(const struct policy_login *login, const struct policy_request *request,
 	const char *forced, struct spec *spec, struct err *err)
 {

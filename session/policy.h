@@ -71,6 +71,11 @@ int policy_check_forward(const struct policy_login *login, enum policy_forward k
 bool policy_allows_pty(const struct policy_login *login);
 
 /*
+ * May this login have its kind of sandbox measured? 0, or -ENOTSUP with err in words for the user.
+ */
+int policy_check_probe(const struct policy_login *login, struct err *err);
+
+/*
  * The spec of a session: the profile's, with command, environment and names filled in. A forced
  * command of the key replaces whatever was asked. A kind of session that the profile does not offer is
  * refused, in words for the user. The caller owns *ret (spec_fini). 0, -ENOTSUP or -ENOMEM.

@@ -252,14 +252,10 @@ static int make_shared(const struct session_context *context, const struct sessi
 	return r < 0 ? r : session_shared_start(shared, backend, &plan, context->host, err);
 }
 
-int session_share(const struct session_context *context, struct err *err)
+int session_admit(const struct session_context *context, struct err *err)
 {
-	const struct session nobody = {.agent = -1};
 	const char *reason = NULL;
 
-	if (context->shared->sandbox) {
-		return 0;
-	}
 	if (!context->gate->open) {
 		return err_refuse(err, ENOTSUP, "%s", context->gate->reason);
 	}
@@ -267,10 +263,35 @@ int session_share(const struct session_context *context, struct err *err)
 	if (r < 0) {
 		return r;
 	}
-	/* It counts like a session, since it can be there without any. */
 	r = add_to_limits(context, &reason);
+	return r < 0 ? err_refuse(err, EUSERS, "%s", reason) : 0;
+}
+
+int session_compile(const struct session_context *context, const struct backend **ret_backend,
+	struct plan **ret_plan, struct err *err)
+{
+	const struct session nobody = {.agent = -1};
+	cleanup(plan_freep) struct plan *plan = NULL;
+	int r = make_plan(context, &nobody, POLICY_SANDBOX, NULL, ret_backend, &plan, err);
+
+	r = r < 0 ? r : check_gate(context->gate, plan, err);
+	if (r == 0) {
+		*ret_plan = take_ptr(&plan);
+	}
+	return r;
+}
+
+int session_share(const struct session_context *context, struct err *err)
+{
+	const struct session nobody = {.agent = -1};
+
+	if (context->shared->sandbox) {
+		return 0;
+	}
+	/* It counts like a session, since it can be there without any. */
+	int r = session_admit(context, err);
 	if (r < 0) {
-		return err_refuse(err, EUSERS, "%s", reason);
+		return r;
 	}
 	r = make_shared(context, &nobody, context->shared, err);
 	if (r < 0) {
@@ -348,24 +369,23 @@ static void begin_clock(const struct session_context *context, struct session *s
 	session->state = SESSION_RUNNING;
 }
 
-/* A list that is full is no reason to refuse what limits permit. */
-static void enter_roster(const struct session_context *context, struct session *session,
-	enum policy_kind kind, const struct plan *plan)
+int session_enter_roster(const struct session_context *context, uint32_t channel, const char *kind,
+	bool pty, const struct plan *plan)
 {
 	const struct policy_login *login = &context->login;
-	struct roster_row row = {.monitor = getpid(), .pty = session->pty, .started = time(NULL)};
+	struct roster_row row = {.monitor = getpid(), .pty = pty, .started = time(NULL)};
 
 	if (!context->roster) {
-		return;
+		return -1;
 	}
-	(void)snprintf(row.id, sizeof(row.id), "%s.%u", context->audit->conn, session->channel);
+	(void)snprintf(row.id, sizeof(row.id), "%s.%u", context->audit->conn, channel);
 	(void)snprintf(row.user, sizeof(row.user), "%s", login->name);
 	(void)snprintf(row.address, sizeof(row.address), "%s", login->address);
 	(void)snprintf(row.profile, sizeof(row.profile), "%s", login->profile->name);
 	(void)snprintf(row.backend, sizeof(row.backend), "%s", plan->backend);
-	(void)snprintf(row.kind, sizeof(row.kind), "%s", policy_kind_name(kind));
+	(void)snprintf(row.kind, sizeof(row.kind), "%s", kind);
 	(void)snprintf(row.plan, sizeof(row.plan), "%s", plan->digest);
-	session->place = roster_add(context->roster, context->slot, &row);
+	return roster_add(context->roster, context->slot, &row);
 }
 
 static int start_checked(const struct session_context *context, struct session *session,
@@ -388,7 +408,8 @@ static int start_checked(const struct session_context *context, struct session *
 		close_fdp(&session->agent);
 		session_shared_fini(&session->own);
 	} else {
-		enter_roster(context, session, kind, plan);
+		session->place = session_enter_roster(
+			context, session->channel, policy_kind_name(kind), session->pty, plan);
 		use_begin(session, plan);
 	}
 	return r < 0 ? err_wrap(err, "the sandbox could not be made") : 0;

@@ -27,7 +27,7 @@ struct session_gate {
 	bool open;
 	bool measured; /* false with open: the operator said not to measure */
 	char proof[17]; /* names the measurement in the audit log; "" without one */
-	struct capability_set uses; /* what was promised and observed */
+	struct capability_set uses; /* what was promised and, if measured, observed */
 	const struct backend *backend; /* whose plan that was; NULL: chosen for each session */
 	char reason[640]; /* why it is closed, for the user */
 };
@@ -104,6 +104,26 @@ int session_share(const struct session_context *context, struct err *err);
 
 /* Ends it, after the last session. */
 void session_unshare(const struct session_context *context);
+
+/*
+ * Of what counts as a session and is none: may it begin now? It is counted then, until the caller says
+ * limits_remove_session(). 0, or negative errno with err fit for the user.
+ */
+int session_admit(const struct session_context *context, struct err *err);
+
+/*
+ * The plan of this login's sandboxes, whatever command runs in them, on the backend that sessions get. The caller
+ * frees *ret_plan with plan_free(). 0, or negative errno with err fit for the user.
+ */
+int session_compile(const struct session_context *context, const struct backend **ret_backend,
+	struct plan **ret_plan, struct err *err);
+
+/*
+ * Lists it for the operator, until the caller says roster_remove(). Its place; negative when it is not listed: a
+ * list that is full is no reason to refuse what limits permit.
+ */
+int session_enter_roster(const struct session_context *context, uint32_t channel, const char *kind,
+	bool pty, const struct plan *plan);
 
 /*
  * Starts the command in a fresh sandbox, after the audit log has the plan. On success *ret_count

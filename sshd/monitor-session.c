@@ -236,26 +236,23 @@ static void answer_why(struct monitor *monitor, const struct session *session)
 	wire_fini(&reply);
 }
 
-/* A forced command stands in the place of every other. */
-static bool asks_why(const struct monitor *monitor, const struct wire *wire)
-{
-	const struct key_options *key = monitor->context.login.key;
-
-	return strcmp(wire->text, "cloche-why") == 0 && !(key && key->command);
-}
-
+/* Two subsystems are ours to answer. A forced command stands in the place of every other. */
 void monitor_on_subsystem(struct monitor *monitor, const struct wire *wire)
 {
+	const struct key_options *key = monitor->context.login.key;
+	bool why = strcmp(wire->text, "cloche-why") == 0;
 	struct session *session = NULL;
 
-	if (!asks_why(monitor, wire)) {
+	if ((!why && !monitor_probe_is_name(wire->text)) || (key && key->command)) {
 		start(monitor, wire, POLICY_SUBSYSTEM, wire->text);
 		return;
 	}
 	session = find_open(monitor, wire);
-	if (session) {
+	if (session && why) {
 		session->state = SESSION_OVER;
 		answer_why(monitor, session);
+	} else if (session) {
+		monitor_probe_start(monitor, session, wire->text);
 	}
 }
 
@@ -283,6 +280,7 @@ void monitor_on_close(struct monitor *monitor, const struct wire *wire)
 {
 	struct session *session = find_session(monitor, wire->channel);
 
+	monitor_probe_close(monitor, wire->channel);
 	if (forwards_close(&monitor->forwards, &monitor->context, wire->channel)) {
 		return;
 	}

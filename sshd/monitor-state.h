@@ -9,12 +9,13 @@
 #include "sshd/auth.h"
 #include "sshd/forward.h"
 #include "sshd/monitor.h"
+#include "sshd/monitor-probe.h"
 #include "sshd/wire.h"
 
 #define USEC UINT64_C(1000000)
 #define HANG_UP_MS 500
 
-#define FIXED_FDS 2 /* net and signals */
+#define FIXED_FDS 4 /* net, signals, and two of a measurement */
 
 struct monitor {
 	const struct monitor_options *options;
@@ -24,6 +25,7 @@ struct monitor {
 	struct session_shared shared;
 	struct refusals why; /* what was refused, for the user */
 	struct forwards forwards;
+	struct monitor_probe probe;
 	enum wire_state state;
 	char address[INET6_ADDRSTRLEN];
 	char version[128];

@@ -80,6 +80,7 @@ void monitor_end_sessions(struct monitor *monitor, const char *cause)
 	for (size_t i = 0; i < monitor->session_count; i++) {
 		session_end(monitor->sessions[i], cause, HANG_UP_MS, NULL);
 	}
+	monitor_probe_end(monitor, cause, "this connection is being ended");
 }
 
 void monitor_drop(struct monitor *monitor, const char *cause)

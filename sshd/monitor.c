@@ -138,6 +138,7 @@ static void look_at_roster(struct monitor *monitor)
 		session_look_at_roster(&monitor->context, session);
 		killed = killed || (session->cause && strcmp(session->cause, "killed") == 0);
 	}
+	monitor_probe_look_at_roster(monitor);
 	if (killed && policy_shares(monitor->context.login.profile)) {
 		monitor->cut = monitor->draining = true;
 		monitor_end_sessions(monitor, "killed");
@@ -161,6 +162,7 @@ static void on_signals(struct monitor *monitor)
 			session_end(monitor->sessions[i], "server_stop", STOP_MS,
 				"the server is stopping; this session ends");
 		}
+		monitor_probe_end(monitor, "server_stop", "the server is stopping");
 	}
 }
 
@@ -247,7 +249,7 @@ static bool any_running(const struct monitor *monitor)
 			return true;
 		}
 	}
-	return false;
+	return monitor->probe.pidfd >= 0;
 }
 
 /*
@@ -319,6 +321,9 @@ static int next_timeout(const struct monitor *monitor)
 	uint64_t next = monitor->deadline < monitor->trim_at ? monitor->deadline : monitor->trim_at;
 
 	next = monitor->settle_at < next ? monitor->settle_at : next;
+	if (monitor->probe.pidfd >= 0 && monitor->probe.end_at < next) {
+		next = monitor->probe.end_at;
+	}
 	for (size_t i = 0; i < monitor->session_count; i++) {
 		uint64_t wanted = session_deadline(monitor->sessions[i]);
 		next = wanted < next ? wanted : next;
@@ -338,6 +343,8 @@ static void turn(struct monitor *monitor)
 
 	fds[0] = (struct pollfd){.fd = monitor->socket, .events = POLLIN};
 	fds[1] = (struct pollfd){.fd = monitor->signals, .events = POLLIN};
+	fds[2] = (struct pollfd){.fd = monitor->probe.pidfd, .events = POLLIN};
+	fds[3] = (struct pollfd){.fd = monitor->probe.report, .events = POLLIN};
 	for (size_t i = 0; i < monitor->session_count; i++) {
 		fds[count++] = (struct pollfd){
 			.fd = session_event_fd(monitor->sessions[i]), .events = POLLIN};
@@ -363,6 +370,7 @@ static void turn(struct monitor *monitor)
 		on_socket(monitor);
 	}
 	step_sessions(monitor);
+	monitor_probe_step(monitor, io_now_usec());
 	step_forwards(monitor);
 	watch_clock(monitor);
 }
@@ -443,6 +451,7 @@ int monitor_run(const struct monitor_options *options)
 		log_error("connection refused: %s", strerror(-r));
 		return MONITOR_TROUBLE;
 	}
+	monitor_probe_init(&monitor.probe);
 	begin(&monitor);
 	while (monitor.socket >= 0 || any_running(&monitor)) {
 		turn(&monitor);

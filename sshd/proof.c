@@ -15,16 +15,14 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/proc.h"
-#include "base/strv.h"
-#include "cloche-config.h"
 #include "keys/keyfile.h"
 #include "session/homes.h"
 #include "session/policy.h"
+#include "sshd/testkit.h"
 
 #define MAX_REPORT (4 * 1024 * 1024)
 #define DEADLINE_USEC (UINT64_C(120) * 1000000)
-#define TESTKIT "cloche-testkit-host"
-#define PATH_SIZE 1024
+#define PATH_SIZE TESTKIT_PATH
 
 /* What one profile's measurement depends on. */
 struct subject {
@@ -36,41 +34,6 @@ struct subject {
 	const struct backend *backend;
 	struct capability_set uses;
 };
-
-/* The directory of our own program, without a slash at the end. */
-static int own_directory(char *path, size_t size)
-{
-	ssize_t n = readlink("/proc/self/exe", path, size - 1);
-
-	if (n <= 0) {
-		return -ENOENT;
-	}
-	path[n] = '\0';
-	char *slash = strrchr(path, '/');
-	if (!slash) {
-		return -ENOENT;
-	}
-	*slash = '\0';
-	return 0;
-}
-
-/* Beside us, in a build tree, or where it is installed. */
-static int find_testkit(char *path, size_t size)
-{
-	char own[PATH_SIZE / 2];
-
-	if (own_directory(own, sizeof(own)) == 0) {
-		for (size_t i = 0; i < 2; i++) {
-			(void)snprintf(
-				path, size, "%s/%s" TESTKIT, own, i == 0 ? "" : "../testkit/");
-			if (access(path, X_OK) == 0) {
-				return 0;
-			}
-		}
-	}
-	(void)snprintf(path, size, "%s/%s", CLOCHE_LIBEXECDIR, TESTKIT);
-	return access(path, X_OK) == 0 ? 0 : -ENOENT;
-}
 
 static void hash_file(crypto_generichash_state *state, const char *path)
 {
@@ -274,39 +237,22 @@ static int collect(int pipe_fd, int interrupt, struct buf *ret)
 static int run_testkit(const struct subject *subject, const struct proof_options *options,
 	struct buf *ret_report, int *ret_code)
 {
-	cleanup(strv_freep) char **argv = NULL;
-	cleanup_close int read_end = -1;
-	cleanup_close int write_end = -1;
-	cleanup_close int pidfd = -1;
-	const char *const fixed[] = {subject->testkit, "--target", subject->backend->name,
-		"--quick", "--format", "json", "--proof", "--profile", subject->profile->name};
-	char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-	char *env[] = {path, NULL};
-	int ends[2];
+	const struct testkit_job job = {
+		.program = subject->testkit,
+		.backend = subject->backend->name,
+		.profile = subject->profile->name,
+		.config = options->config_path,
+		.format = "json",
+		.input = -1,
+	};
+	cleanup_close int output = -1;
+	cleanup_close int pidfd = testkit_start(&job, &output);
 	int status = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(fixed); i++) {
-		if (strv_append(&argv, fixed[i]) < 0) {
-			return -ENOMEM;
-		}
-	}
-	if (options->config_path &&
-		(strv_append(&argv, "--config") < 0 ||
-			strv_append(&argv, options->config_path) < 0)) {
-		return -ENOMEM;
-	}
-	if (pipe2(ends, O_CLOEXEC) < 0) {
-		return -errno;
-	}
-	read_end = ends[0];
-	write_end = ends[1];
-	const int fds[] = {-1, write_end, STDERR_FILENO};
-	pidfd = proc_spawn(argv, env, fds, NULL);
 	if (pidfd < 0) {
 		return pidfd;
 	}
-	close_fdp(&write_end);
-	int r = collect(read_end, options->interrupt, ret_report);
+	int r = collect(output, options->interrupt, ret_report);
 	if (r < 0) {
 		(void)proc_signal(pidfd, SIGTERM);
 		if (proc_wait(pidfd, 3000, &status) < 0) {
@@ -333,7 +279,6 @@ static void open_gate(struct session_gate *gate, const struct subject *subject)
 {
 	gate->open = true;
 	gate->measured = true;
-	gate->uses = subject->uses;
 	(void)snprintf(gate->proof, sizeof(gate->proof), "%.16s", subject->key);
 }
 
@@ -402,11 +347,12 @@ static int prove(const struct config *config, const struct host *host,
 		return 0;
 	}
 	gate->backend = subject.backend;
+	gate->uses = subject.uses;
 	if (options->skip) {
 		gate->open = true;
 		return 0;
 	}
-	if (find_testkit(subject.testkit, sizeof(subject.testkit)) < 0) {
+	if (testkit_find(subject.testkit, sizeof(subject.testkit)) < 0) {
 		close_gate(gate, profile, TESTKIT " was not found, so it could not be measured");
 		return 0;
 	}

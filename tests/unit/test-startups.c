@@ -80,6 +80,33 @@ static void sessions_are_counted_by_all_and_by_user(void **state)
 	limits_free(limits);
 }
 
+static void measurements_are_one_a_user_and_few_in_all(void **state)
+{
+	static const char *const users[] = {"alice", "alice", "bob", "carol"};
+	const struct source here = {.family = 4, .bytes = {192, 0, 2, 1}};
+	struct limits *limits = NULL;
+	const char *reason = NULL;
+	size_t slots[ARRAY_SIZE(users)];
+
+	assert_int_equal(limits_new(8, &limits), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(users); i++) {
+		slots[i] = (size_t)limits_take_slot(limits, &here);
+		limits_set_user(limits, slots[i], users[i]);
+	}
+	assert_int_equal(limits_add_probe(limits, slots[0], 2, &reason), 0);
+	assert_int_equal(limits_add_probe(limits, slots[0], 2, &reason), -EUSERS);
+	assert_int_equal(limits_add_probe(limits, slots[1], 2, &reason), -EUSERS);
+	assert_int_equal(limits_add_probe(limits, slots[2], 2, &reason), 0);
+	assert_int_equal(limits_add_probe(limits, slots[3], 2, &reason), -EAGAIN);
+	/* What ended, and what a dead monitor had, makes room. */
+	limits_remove_probe(limits, slots[0]);
+	assert_int_equal(limits_add_probe(limits, slots[1], 2, &reason), 0);
+	(void)limits_drop_slot(limits, slots[2]);
+	assert_int_equal(limits_add_probe(limits, slots[3], 2, &reason), 0);
+	assert_int_equal(limits_count_sessions(limits), 0);
+	limits_free(limits);
+}
+
 static void what_a_dead_monitor_held_is_given_back(void **state)
 {
 	const struct source here = {.family = 4, .bytes = {192, 0, 2, 1}};
@@ -106,6 +133,7 @@ int main(void)
 		cmocka_unit_test(drops_grow_in_a_straight_line),
 		cmocka_unit_test(failures_answer_at_few_moments),
 		cmocka_unit_test(sessions_are_counted_by_all_and_by_user),
+		cmocka_unit_test(measurements_are_one_a_user_and_few_in_all),
 		cmocka_unit_test(what_a_dead_monitor_held_is_given_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
