@@ -24,16 +24,18 @@ static void print_limits(const struct spec *spec, FILE *out)
 	}
 }
 
-/* Only what was measured is called so; who runs without measuring is told elsewhere. */
+/* Only what was measured is called so; who runs without measuring is told so elsewhere as well. */
 static void print_auto(
 	const struct config_profile *profile, const struct session_gate *gate, FILE *out)
 {
 	char names[1024];
 
 	(void)fprintf(out, "cloche: profile %s", profile->name);
+	(void)capability_set_format(gate->uses, names, sizeof(names));
 	if (gate->measured) {
-		(void)fprintf(out, "; promised and observed (proof %s): %s", gate->proof,
-			capability_set_format(gate->uses, names, sizeof(names)));
+		(void)fprintf(out, "; promised and observed (proof %s): %s", gate->proof, names);
+	} else {
+		(void)fprintf(out, "; promised, not measured: %s", names);
 	}
 	print_limits(&profile->spec, out);
 }

@@ -55,7 +55,8 @@ def auto():
               f"showed {shown!r}")
     with Cloche(profiles={"lab": lab(motd="auto")}) as server:
         shown = screen(server)
-        check("profile lab" in shown and "observed" not in shown and "was not measured" in shown.replace("\r\n", " "),
+        check("profile lab" in shown and "observed" not in shown and "was not measured" in shown.replace("\r\n", " ") and
+              "promised, not measured: " in shown and "net.disable" in shown,
               f"unmeasured: {shown!r}")
 
 
