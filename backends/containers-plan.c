@@ -75,6 +75,22 @@ static int refuse_environment(const struct spec *spec, struct err *err)
 	return 0;
 }
 
+/*
+ * Docker's daemon mounts its init at /sbin/docker-init, and /sbin is /usr/sbin in most images. Over a
+ * directory of the host it finds no place for it. (Seen with 20.10; podman's is in /run.)
+ */
+static bool hides_init(const struct engine *engine, const struct spec *spec)
+{
+	static const char *const places[] = {"/usr/sbin", "/sbin"};
+	bool hidden = false;
+
+	for (size_t i = 0; !engine->podman && i < ARRAY_SIZE(places); i++) {
+		hidden |= spec_path_is_covered(places[i], spec->readable) ||
+			spec_path_is_covered(places[i], spec->writable);
+	}
+	return hidden;
+}
+
 int containers_refuse(
 	const struct engine *engine, const struct spec *spec, uint32_t without, struct err *err)
 {
@@ -87,6 +103,11 @@ int containers_refuse(
 			"use root: image"},
 		{spec->root_path != NULL,
 			"root_path: this backend knows images by name or id; use image"},
+		{hides_init(engine, spec),
+			"readable: docker puts its init in the image's /usr/sbin, which a "
+			"directory of "
+			"the host's would hide; list less, such as /usr/bin and /usr/lib, or use "
+			"podman"},
 		{spec->no_exec,
 			"no_exec: the filter that keeps it would also keep the engine from "
 			"starting the command; use native or gvisor"},

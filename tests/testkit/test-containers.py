@@ -106,6 +106,15 @@ def check_image(engine):
            "podman: a name stands for the image that has it now", f"{ids} {wanted}")
 
 
+def check_readable():
+    """What would hide docker's init is refused before the daemon is asked; podman has it elsewhere."""
+    for backend, option, starts in (("docker", "--readable=/usr", False), ("docker-runsc", "--readable=/usr/sbin", False),
+                                    ("docker", "--readable=/usr/bin", True)):
+        code, text = cloche(backend, option, "--", "/bin/true")
+        good = code == 0 if starts else code == 125 and "hide" in text and "Error response" not in text
+        report(good, f"{backend} {option} is {'started' if starts else 'refused in words'}", f"{code} {text}")
+
+
 def check_runtime(engine):
     """A runtime of that name that is none: it would run on this kernel."""
     path = engine.write("runsc", LIE)
@@ -124,7 +133,11 @@ def main():
             print(f"# {name}: ready after {time.monotonic() - begin:.1f} s", flush=True)
             check(name, ROWS)
             check(RUNTIMES[name], RUNTIME_ROWS)
+            if name == "docker":
+                check_readable()
             if name == "podman":
+                code, text = cloche("podman", "--readable=/usr", "--", "/bin/true")
+                report(code == 0, "podman --readable=/usr is started", f"{code} {text}")
                 check_quick(name)
                 check_image(engine)
                 check_runtime(engine)
