@@ -151,8 +151,12 @@ int canary_meet(struct canary *canary, uid_t uid, gid_t gid, struct err *err)
 	char token[CANARY_TOKEN];
 	char path[160];
 	uint16_t random = 0;
-	cleanup_close int token_fd = memfd_create("token", MFD_CLOEXEC);
+	cleanup_close int token_fd = -1;
 
+	if (canary->bare) {
+		return 0;
+	}
+	token_fd = memfd_create("token", MFD_CLOEXEC);
 	for (size_t i = 0; i < ARRAY_SIZE(mine); i++) {
 		(void)snprintf(path, sizeof(path), "%s/%s", canary->read, mine[i]);
 		(void)!lchown(path, uid, gid);

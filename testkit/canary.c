@@ -42,12 +42,8 @@ char *canary_token(const struct canary *canary, const char *id, char *out)
 static void make_sysv(struct canary *canary)
 {
 	char token[CANARY_TOKEN];
-	uint32_t key = 0;
 	void *at = NULL;
 
-	io_random(&key, sizeof(key));
-	canary->ipc_key = (key_t)(key & 0x3ffffffe) + 1;
-	canary_note_traces(canary);
 	canary->shm = shmget(canary->ipc_key, 4096, IPC_CREAT | IPC_EXCL | 0666);
 	canary->msg = msgget(canary->ipc_key, IPC_CREAT | IPC_EXCL | 0666);
 	canary->sem = semget(canary->ipc_key, 1, IPC_CREAT | IPC_EXCL | 0666);
@@ -167,11 +163,12 @@ static void empty(struct canary *canary)
 	canary->shm = canary->msg = canary->sem = canary->mq = -1;
 }
 
-int canary_init(struct canary *canary, struct ground *ground, const char *fresh, struct err *err)
+/* Names alone: nothing is planted yet. */
+static int begin(struct canary *canary, struct ground *ground, const char *fresh, struct err *err)
 {
 	uint8_t random[8];
+	uint32_t key = 0;
 	char hex[17];
-	int r = 0;
 
 	empty(canary);
 	canary->ground = ground;
@@ -183,15 +180,38 @@ int canary_init(struct canary *canary, struct ground *ground, const char *fresh,
 	io_random(random, sizeof(random));
 	(void)snprintf(canary->leave, sizeof(canary->leave), "ck%.16s", io_hex(random, 8, hex));
 	(void)snprintf(canary->fresh, sizeof(canary->fresh), "%s", fresh);
-	r = canary_make_places(canary, err);
-	if (r < 0) {
-		return r;
-	}
+	io_random(&key, sizeof(key));
+	canary->ipc_key = (key_t)(key & 0x3ffffffe) + 1;
 	canary->page = mmap(NULL, sizeof(*canary->page), PROT_READ | PROT_WRITE,
 		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (canary->page == MAP_FAILED) {
 		canary->page = NULL;
 		return err_set(err, errno, "mapping the victim's page");
+	}
+	canary_note_traces(canary);
+	return 0;
+}
+
+int canary_init_bare(
+	struct canary *canary, struct ground *ground, const char *fresh, struct err *err)
+{
+	int r = begin(canary, ground, fresh, err);
+
+	if (r < 0) {
+		return r;
+	}
+	canary->bare = true;
+	set_names(canary);
+	return canary->settings.failed ? err_set(err, ENOMEM, "writing the job") : 0;
+}
+
+int canary_init(struct canary *canary, struct ground *ground, const char *fresh, struct err *err)
+{
+	int r = begin(canary, ground, fresh, err);
+
+	r = r < 0 ? r : canary_make_places(canary, err);
+	if (r < 0) {
+		return r;
 	}
 	(void)canary_token(canary, "victim", canary->page->token);
 	canary_make_odd_files(canary);

@@ -78,6 +78,7 @@ struct canary {
 	pid_t anchor; /* leads the process group that the launcher stands in */
 	pid_t victim, companion; /* both of the client's user; the companion is in that group */
 	struct victim_page *page; /* shared with victim and companion */
+	bool bare; /* nothing is planted: there are neither */
 	bool settled; /* they have counted all that was sent to them */
 	bool victim_killed, companion_killed;
 	uint32_t victim_limit;
@@ -109,6 +110,13 @@ void canary_remove_fresh(const char *fresh);
  * compared. 0 or negative errno.
  */
 int canary_init(struct canary *canary, struct ground *ground, const char *fresh, struct err *err);
+
+/*
+ * The same for a run that only leaves or keeps things of its own: names, and nothing is planted.
+ * 0 or negative errno.
+ */
+int canary_init_bare(
+	struct canary *canary, struct ground *ground, const char *fresh, struct err *err);
 
 /*
  * When the client is known: makes victim and companion with its user, gives it its own files. uid and gid are

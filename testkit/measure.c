@@ -78,18 +78,13 @@ static struct run_options plant_options(const struct pass *pass)
 	return options;
 }
 
-static int new_canary(struct pass *pass, struct canary *ret, struct err *err)
-{
-	return canary_init(ret, pass->ground, pass->fresh, err);
-}
-
 /* One session that leaves things. What the host saw of it is kept in *ret_before. */
 static int plant(struct pass *pass, struct outside *ret_before, struct err *err)
 {
 	struct run_options options = plant_options(pass);
 	struct canary canary = {0};
 	struct run run = {0};
-	int r = new_canary(pass, &canary, err);
+	int r = canary_init_bare(&canary, pass->ground, pass->fresh, err);
 
 	r = r < 0 ? r : run_client(pass->target, &canary, &options, &run, err);
 	if (r == 0) {
@@ -118,7 +113,7 @@ static int look(
 	struct run_options options = main_options(pass);
 	struct canary canary = {0};
 	struct run run = {0};
-	int r = new_canary(pass, &canary, err);
+	int r = canary_init(&canary, pass->ground, pass->fresh, err);
 
 	r = r < 0 ? r : run_client(pass->target, &canary, &options, &run, err);
 	if (r == 0) {
@@ -225,7 +220,7 @@ static int outlive(struct pass *pass, struct err *err)
 	options.settings = settings;
 	options.seconds = pass->control ? 0 : seconds;
 	options.hurried = true;
-	r = new_canary(pass, &canary, err);
+	r = canary_init_bare(&canary, pass->ground, pass->fresh, err);
 	r = r < 0 ? r : run_client(pass->target, &canary, &options, &run, err);
 	if (r == 0) {
 		const struct evidence_context context = {&run, &canary, pass->ground, pass->target,
