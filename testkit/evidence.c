@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "testkit/look.h"
+#include "testkit/ssh.h"
 
 void look_detail(struct look *look, const char *format, ...)
 {
@@ -191,9 +192,8 @@ const char *evidence_text(const struct probe *probe)
 	if (row) {
 		return kind ? kind->text : table->text;
 	}
-	return probe->flags & PROBE_SSH
-		? "E2: what arrived or stayed at the host; E1: what came back over the connection"
-		: "E0: the client's word alone, which never decides a promise";
+	return ssh_evidence(probe) ? ssh_evidence(probe)
+				   : "E0: the client's word alone, which never decides a promise";
 }
 
 static void say_errno(struct look *look)

@@ -377,6 +377,7 @@ static int measure_target(const struct options *options, struct column *column,
 	int r = target_parse(column->name, options->identity, &column->target, err);
 
 	column->target.without = options->without;
+	column->target.offers = options->offers;
 	r = r < 0 ? r : prepare(options, &column->target, ground, &declared, err);
 	r = r < 0 ? r : bring_client(options, &column->target, column->name, ground, err);
 	if (r == 0 && options->peer) {

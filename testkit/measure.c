@@ -35,11 +35,26 @@ struct pass {
 	uint64_t usec, boot_usec;
 };
 
+/* Are all that were asked for by name of this kind? */
 static bool is_only(const struct measure_options *options, unsigned flags)
 {
-	const struct probe *probe = options->only ? probe_find(options->only) : NULL;
+	bool all = options->only != NULL;
 
-	return probe && probe->flags & flags;
+	for (size_t i = 0; all && i < probe_count; i++) {
+		all = !probe_is(&probe_table[i], options->only) || probe_table[i].flags & flags;
+	}
+	return all;
+}
+
+/* Is one of them? */
+static bool has_named(const struct measure_options *options, unsigned flags)
+{
+	bool any = false;
+
+	for (size_t i = 0; options->only && !any && i < probe_count; i++) {
+		any = probe_is(&probe_table[i], options->only) && probe_table[i].flags & flags;
+	}
+	return any;
 }
 
 /* A guest whose instructions are translated is that much slower. */
@@ -136,7 +151,7 @@ static int look(
 static int look_with_peer(struct pass *pass, const struct outside *before, struct err *err)
 {
 	bool wanted =
-		pass->options->only ? is_only(pass->options, PROBE_PEER) : !pass->options->quick;
+		pass->options->only ? has_named(pass->options, PROBE_PEER) : !pass->options->quick;
 	cleanup_free struct peer *peer = calloc(1, sizeof(*peer));
 	int r = peer ? 0 : err_set(err, ENOMEM, "measuring");
 
@@ -306,7 +321,7 @@ static int set_budgets(struct pass *pass, struct err *err)
 static int run_pass(struct pass *pass, struct err *err)
 {
 	cleanup(outside_finip) struct outside *before = calloc(1, sizeof(*before));
-	bool fresh = !pass->options->only || is_only(pass->options, PROBE_FRESH) ||
+	bool fresh = !pass->options->only || has_named(pass->options, PROBE_FRESH) ||
 		strcmp(pass->options->only, "S.namespaces") == 0;
 	int r = before ? choose_names(pass, err) : err_set(err, ENOMEM, "measuring");
 
@@ -388,7 +403,7 @@ static int measure_both(const struct target *target, struct ground *ground,
 		.control = true,
 		.surveys = surveys,
 		.with_time = capability_set_has(declared, CAPABILITY_RES_TIME) &&
-			(!options->only || is_only(options, PROBE_TIME)),
+			(!options->only || has_named(options, PROBE_TIME)),
 	};
 	int r = 0;
 
@@ -417,8 +432,9 @@ static int measure_both(const struct target *target, struct ground *ground,
 	}
 	outside_fini(own);
 	if (r == 0 && target->kind == TARGET_SSH &&
-		(options->only ? is_only(options, PROBE_SSH) : !options->quick)) {
-		r = ssh_measure(target, ground, options->only, ret->control, ret->inside, err);
+		(options->only ? has_named(options, PROBE_SSH) : !options->quick)) {
+		r = ssh_measure(
+			target, ground, options->only, ret->control, ret->inside, &ret->gaps, err);
 	}
 	if (r < 0) {
 		return r;

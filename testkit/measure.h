@@ -14,7 +14,7 @@
 
 struct measure_options {
 	bool quick; /* only probes that are needed to judge, none that takes its time */
-	const char *only; /* one probe, or NULL */
+	const char *only; /* as probe_is() takes it, or NULL */
 	unsigned skip; /* enum probe_flag: probes with one of these are left out */
 	const struct outcome
 		*control; /* controls that were taken before, borrowed; NULL: take them */

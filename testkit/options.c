@@ -132,13 +132,29 @@ static int set_timeout(struct options *options, const char *value, struct err *e
 	return 0;
 }
 
+static bool names_probe(const char *name)
+{
+	for (const struct probe *probe = probe_table; probe->id; probe++) {
+		if (probe_is(probe, name)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 static int set_probe(struct options *options, const char *value, struct err *err)
 {
-	if (!probe_find(value)) {
-		return err_refuse(err, EINVAL, "no probe is called '%s'; --list names them", value);
+	cleanup_free char *copy = strdup(value);
+	char *rest = copy;
+
+	for (char *name = NULL; (name = strsep(&rest, ","));) {
+		if (!names_probe(name)) {
+			return err_refuse(err, EINVAL,
+				"no probe is called '%s', and no group; --list names them", name);
+		}
 	}
 	options->only = value;
-	return 0;
+	return copy ? 0 : -ENOMEM;
 }
 
 static int set_list(struct options *options, const char *value, struct err *err)
@@ -166,6 +182,38 @@ static int set_peer(struct options *options, const char *value, struct err *err)
 {
 	(void)err;
 	options->peer = value;
+	return 0;
+}
+
+static int set_host_key(struct options *options, const char *value, struct err *err)
+{
+	(void)err;
+	options->offers.host_key = value;
+	return 0;
+}
+
+static int set_forced_key(struct options *options, const char *value, struct err *err)
+{
+	(void)err;
+	options->offers.forced_key = value;
+	return 0;
+}
+
+static int set_broken_user(struct options *options, const char *value, struct err *err)
+{
+	if (value[0] == '-' || value[0] == '\0') {
+		return err_refuse(err, EINVAL, "--broken-user is a name, not '%s'", value);
+	}
+	options->offers.broken_user = value;
+	return 0;
+}
+
+static int set_server_log(struct options *options, const char *value, struct err *err)
+{
+	if (value[0] != '/' || strchr(value, '\'')) {
+		return err_refuse(err, EINVAL, "--server-log is an absolute path");
+	}
+	options->offers.server_log = value;
 	return 0;
 }
 
@@ -297,10 +345,17 @@ static const struct {
 		set_sign},
 	{"quick", 'q', NULL, "only the probes that judge, none that takes its time", set_quick},
 	{"proof", 0, NULL, "like --quick, and report only what was declared", set_proof},
-	{"probe", 'P', "ID", "one probe only", set_probe},
+	{"probe", 'P', "ID,...", "these probes only, or groups by their letters", set_probe},
 	{"list", 'l', NULL, "list the probes", set_list},
 	{"run-timeout", 0, "TIME", "the longest a run of the client may take", set_timeout},
 	{"identity", 'i', "FILE", "key file for ssh", set_identity},
+	{"host-key", 0, "FILE", "the server's own Ed25519 key, to be looked for in a session",
+		set_host_key},
+	{"forced-key", 0, "FILE", "a key whose line on the server forces a command",
+		set_forced_key},
+	{"broken-user", 0, "NAME", "a login of the server whose sandbox cannot be made",
+		set_broken_user},
+	{"server-log", 0, "FILE", "where the server writes what happens", set_server_log},
 	{"peer", 0, "TARGET",
 		"what the second session is, where two sessions attack each other: another user's "
 		"login, say; without it the target again",

@@ -11,6 +11,7 @@
 #include "backends/spec.h"
 #include "base/err.h"
 #include "testkit/report.h"
+#include "testkit/target.h"
 
 #define OPTIONS_MAX_OUTPUTS 8
 #define OPTIONS_MAX_SPEC 128
@@ -33,7 +34,9 @@ struct options {
 	size_t target_count;
 	const char *profile, *config, *identity, *client, *only, *canaries, *eye, *peer;
 	const char *learn, *baseline, *sign;
-	const char *deliver, *client_at; /* a rung of the ladder; where a login has the client already */
+	const char *deliver,
+		*client_at; /* a rung of the ladder; where a login has the client already */
+	struct target_offers offers;
 	struct output outputs[OPTIONS_MAX_OUTPUTS];
 	size_t output_count;
 	bool quick, brief, list, help, version, ablate, verbose;

@@ -60,6 +60,26 @@ const struct probe *probe_find(const char *id)
 	return NULL;
 }
 
+/* An id, or the letter of its group. */
+static bool has_name(const struct probe *probe, const char *name, size_t size)
+{
+	const char after = strlen(probe->id) >= size ? probe->id[size] : '?';
+
+	return size > 0 && strncmp(probe->id, name, size) == 0 &&
+		(after == '\0' || (after == '.' && !memchr(name, '.', size)));
+}
+
+bool probe_is(const struct probe *probe, const char *names)
+{
+	bool found = false;
+
+	for (const char *at = names; !found && at; at = strchr(at, ',')) {
+		at += *at == ',';
+		found = has_name(probe, at, strcspn(at, ","));
+	}
+	return found;
+}
+
 size_t probe_index(const struct probe *probe)
 {
 	return (size_t)(probe - probe_table);

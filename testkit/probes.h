@@ -37,6 +37,9 @@ extern const size_t probe_count;
 /* The probe called id, or NULL. */
 const struct probe *probe_find(const char *id);
 
+/* Is it among the names, with commas between them? The letter of a group names all of it. */
+bool probe_is(const struct probe *probe, const char *names);
+
 /* Its place in probe_table. */
 size_t probe_index(const struct probe *probe);
 

@@ -35,7 +35,7 @@ static bool is_asked(const struct probe *probe, const struct run_options *option
 		return false;
 	}
 	if (options->only) {
-		return strcmp(probe->id, options->only) == 0;
+		return probe_is(probe, options->only) && !(probe->flags & PROBE_TIME);
 	}
 	return (probe->flags & options->mask) == options->match;
 }

@@ -47,7 +47,7 @@ struct run_options {
 	bool control; /* for the watcher */
 	unsigned mask; /* probes whose flags & mask == match are asked */
 	unsigned match;
-	const char *only; /* one id, or NULL */
+	const char *only; /* as probe_is() takes it, or NULL */
 	bool hold; /* no probe at all: it keeps things for another session to look for */
 	bool plant; /* S probes leave things instead of looking for them */
 	uint64_t seconds; /* a time limit for the sandbox itself; 0: its plan's */

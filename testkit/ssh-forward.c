@@ -17,6 +17,8 @@
 #include "testkit/run.h"
 #include "testkit/ssh-attempt.h"
 
+#define FORWARD_MS 2000 /* for what is forwarded to come up */
+
 static int dial_tcp(unsigned port)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
@@ -86,7 +88,7 @@ static void with_forwarding(struct ssh_attempt *attempt, char *const options[],
 {
 	cleanup(strv_freep) char **words = ssh_words(attempt, options, NULL);
 	struct ssh_program program;
-	uint64_t until = io_now_usec() + SSH_PATIENCE_MS / 3 * 1000;
+	uint64_t until = io_now_usec() + FORWARD_MS * 1000;
 	bool seen = false;
 	bool alive = true;
 	int status = 0;

@@ -76,6 +76,22 @@ void ssh_try_status(struct ssh_attempt *attempt)
 	ssh_say(attempt, "exit code %d of 7", attempt->code);
 }
 
+/* ssh tells of the message in its own log, and ends as if nothing had been said. */
+void ssh_try_exit_signal(struct ssh_attempt *attempt)
+{
+	static char verbose[] = "-oLogLevel=DEBUG1";
+	char *const options[] = {verbose, NULL};
+	const bool control = ssh_is_control(attempt);
+
+	(void)ssh_run_command(attempt, options,
+		control ? "sh -c 'kill -KILL $$'; echo code $?" : "kill -KILL $$", true);
+	bool told =
+		attempt->out && strstr(attempt->out, control ? "code 137" : "rtype exit-signal");
+	ssh_claim(attempt, told);
+	ssh_conclude(attempt, told, LEVEL_TOKEN);
+	ssh_say(attempt, "%s", told ? "told" : "ended by a signal, and nobody said so");
+}
+
 void ssh_try_streams(struct ssh_attempt *attempt)
 {
 	(void)ssh_run_command(attempt, NULL,
@@ -114,6 +130,85 @@ void ssh_try_terminal(struct ssh_attempt *attempt)
 		ssh_say(attempt, "device %llu, the host's is %llu", device,
 			(unsigned long long)info.st_dev);
 	}
+}
+
+/*
+ * One session writes to the terminal of another, by its path, and only where that is the very same
+ * object: no terminal but the one we are connected to can be meant.
+ */
+static void write_to_terminal(struct ssh_attempt *attempt, const char *path,
+	unsigned long long device, unsigned long long inode, const char *token)
+{
+	char command[320];
+
+	(void)snprintf(command, sizeof(command),
+		"[ \"$(stat -c %%d:%%i %s 2>/dev/null)\" = %llu:%llu ] && echo %s >%s && echo "
+		"wrote; "
+		"echo tried",
+		path, device, inode, token, path);
+	(void)ssh_run_command(attempt, NULL, command, false);
+	ssh_claim(attempt, attempt->out && strstr(attempt->out, "wrote"));
+}
+
+/* What one reads who is at the other end of that terminal. */
+static void conclude_terminal(
+	struct ssh_attempt *attempt, const struct ssh_program *terminal, const char *token)
+{
+	const bool tried = attempt->out && strstr(attempt->out, "tried");
+
+	ssh_forget(attempt);
+	ssh_read(attempt, terminal, token, attempt->outcome->claim == CLAIM_DONE ? 2000 : 50);
+	if (tried) {
+		ssh_conclude(attempt, attempt->out && strstr(attempt->out, token), LEVEL_EVENT);
+	}
+}
+
+/* A terminal of our own stands for that of another session. */
+static void try_own_terminal(struct ssh_attempt *attempt, const char *token)
+{
+	cleanup_close int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+	const struct ssh_program terminal = {-1, master, -1, 0};
+	char path[64];
+	struct stat info;
+
+	if (master < 0 || unlockpt(master) < 0 || ptsname_r(master, path, sizeof(path)) != 0) {
+		return;
+	}
+	/* While nobody has the other end open there is nothing to read from. */
+	cleanup_close int slave = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (slave >= 0 && fstat(slave, &info) == 0) {
+		write_to_terminal(attempt, path, info.st_dev, info.st_ino, token);
+		conclude_terminal(attempt, &terminal, token);
+	}
+}
+
+void ssh_try_terminal_other(struct ssh_attempt *attempt)
+{
+	static char force[] = "-tt";
+	char *const options[] = {force, NULL};
+	const struct ssh_wish wish = {
+		.options = options, .before = "echo \"tty=$(tty)=$(stat -c %d:%i \"$(tty)\")=\";"};
+	char token[CANARY_TOKEN];
+	char path[64] = "";
+	unsigned long long device = 0;
+	unsigned long long inode = 0;
+	struct ssh_visit visit;
+
+	(void)canary_token(attempt->canary, attempt->probe->id, token);
+	if (ssh_is_control(attempt)) {
+		try_own_terminal(attempt, token);
+		return;
+	}
+	(void)ssh_visit(attempt, &wish, &visit);
+	const char *at = attempt->out ? strstr(attempt->out, "tty=/dev/") : NULL;
+	if (at && sscanf(at, "tty=%63[a-z0-9/]=%llu:%llu=", path, &device, &inode) == 3) {
+		write_to_terminal(attempt, path, device, inode, token);
+		conclude_terminal(attempt, &visit.program, token);
+		ssh_say(attempt, "%s", path);
+	} else {
+		ssh_decline(attempt, "no terminal was given, or there is no stat(1) to ask which");
+	}
+	ssh_leave(&visit);
 }
 
 void ssh_try_sftp_read(struct ssh_attempt *attempt)
@@ -161,4 +256,44 @@ void ssh_try_sftp_write(struct ssh_attempt *attempt)
 		ssh_claim(attempt, attempt->code == 0);
 	}
 	ssh_conclude(attempt, lstat(path, &info) == 0, LEVEL_COMPARED);
+}
+
+/* A process of ours with a variable of its own: the server's file server is asked for it. */
+void ssh_try_sftp_process(struct ssh_attempt *attempt)
+{
+	char token[CANARY_TOKEN];
+	char argument[32];
+	char variable[40];
+	char path[64];
+	char own[160];
+	char batch[300];
+	char env[] = "env";
+	char sleep[] = "sleep";
+	char *victim[] = {env, variable, sleep, argument, NULL};
+	cleanup_free char *text = NULL;
+	cleanup(strv_freep) char **words = NULL;
+	struct ssh_program program;
+	size_t size = 0;
+
+	(void)canary_token(attempt->canary, attempt->probe->id, token);
+	(void)snprintf(variable, sizeof(variable), "CTK=%s", token);
+	ssh_choose_sleep(argument);
+	if (ssh_start(victim, false, &program) < 0) {
+		return;
+	}
+	(void)snprintf(path, sizeof(path), "/proc/%d/environ",
+		ssh_await_sleep(argument, true, SSH_PATIENCE_MS / 2));
+	(void)snprintf(own, sizeof(own), "%s/%s", attempt->canary->tmp, attempt->probe->id);
+	if (ssh_is_control(attempt)) {
+		(void)snprintf(own, sizeof(own), "%s", path);
+	} else {
+		words = ssh_sftp_words(attempt->target);
+		(void)snprintf(batch, sizeof(batch), "get %s %s\n", path, own);
+		(void)ssh_run(attempt, words, batch, false);
+	}
+	bool got = io_read_file(AT_FDCWD, own, 1 << 16, &text, &size) == 0 &&
+		memmem(text, size, token, strlen(token));
+	ssh_claim(attempt, got);
+	ssh_conclude(attempt, got, LEVEL_TOKEN);
+	ssh_end(&program, NULL);
 }

@@ -1,7 +1,6 @@
 /*
  * What stays when a session or its client is gone, and what two sessions have in common.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,60 +18,10 @@
 
 #define LINGER_MS 3000 /* for what should be gone */
 
-/* A process whose command is exactly this. */
-static pid_t find_command(const char *word, const char *argument)
-{
-	DIR *proc = opendir("/proc");
-	struct dirent *entry = NULL;
-	pid_t found = 0;
-	char wanted[96];
-	size_t length = (size_t)snprintf(wanted, sizeof(wanted), "%s%c%s", word, 0, argument) + 1;
-
-	while (proc && !found && (entry = readdir(proc))) {
-		char path[48];
-		char text[96];
-		if (atoi(entry->d_name) <= 0) {
-			continue;
-		}
-		(void)snprintf(path, sizeof(path), "/proc/%.20s/cmdline", entry->d_name);
-		cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-		ssize_t n = fd >= 0 ? read(fd, text, sizeof(text)) : -1;
-		if (n == (ssize_t)length && memcmp(text, wanted, length) == 0) {
-			found = atoi(entry->d_name);
-		}
-	}
-	if (proc) {
-		(void)closedir(proc);
-	}
-	return found;
-}
-
-/* A time to sleep that nobody else has. */
-static void choose_sleep(char out[32])
-{
-	uint32_t random = 0;
-
-	io_random(&random, sizeof(random));
-	(void)snprintf(out, 32, "40.%010u", random);
-}
-
-/* Waits for it to be there, or to be gone. */
-static pid_t await_sleep(const char *argument, bool there, unsigned ms)
-{
-	uint64_t until = io_now_usec() + (uint64_t)ms * 1000;
-	pid_t pid = find_command("sleep", argument);
-
-	while ((pid > 0) != there && io_now_usec() < until && !run_interrupted()) {
-		(void)usleep(20000);
-		pid = find_command("sleep", argument);
-	}
-	return pid;
-}
-
 static void conclude_sleep(struct ssh_attempt *attempt, const char *argument)
 {
 	/* The control needs no patience: nobody is to end it. */
-	pid_t pid = await_sleep(argument, false, ssh_is_control(attempt) ? 200 : LINGER_MS);
+	pid_t pid = ssh_await_sleep(argument, false, ssh_is_control(attempt) ? 200 : LINGER_MS);
 
 	ssh_claim(attempt, pid > 0);
 	ssh_conclude(attempt, pid > 0, LEVEL_STATE);
@@ -81,36 +30,33 @@ static void conclude_sleep(struct ssh_attempt *attempt, const char *argument)
 	}
 }
 
-/* The client is killed, with no word to the server. */
-void ssh_try_kill_client(struct ssh_attempt *attempt)
+/* The client is killed, with no word to the server, while `before` and a sleep run. */
+static void kill_client(struct ssh_attempt *attempt, const char *before)
 {
-	char argument[32];
-	char command[64];
-	cleanup(strv_freep) char **words = NULL;
-	struct ssh_program program;
+	const struct ssh_wish wish = {.before = before};
+	struct ssh_visit visit;
+	bool came = ssh_visit(attempt, &wish, &visit);
 
-	choose_sleep(argument);
-	(void)snprintf(command, sizeof(command), "sleep %s; true", argument);
-	if (ssh_is_control(attempt)) {
-		if (strv_append(&words, "setsid") < 0 || strv_append(&words, "sh") < 0 ||
-			strv_append(&words, "-c") < 0 || strv_append(&words, command) < 0) {
-			return;
-		}
-	} else {
-		words = ssh_words(attempt, NULL, command);
+	if (visit.program.pidfd >= 0) {
+		(void)proc_signal(visit.program.pidfd, SIGKILL);
 	}
-	if (!words || ssh_start(words, false, &program) < 0) {
-		return;
-	}
-	bool came = await_sleep(argument, true, SSH_PATIENCE_MS / 2) > 0;
-	(void)proc_signal(program.pidfd, SIGKILL);
-	ssh_end(&program, NULL);
+	ssh_end(&visit.program, NULL);
 	if (came) {
-		conclude_sleep(attempt, argument);
+		conclude_sleep(attempt, visit.argument);
 	} else {
 		ssh_claim(attempt, false);
-		ssh_say(attempt, "its processes cannot be seen from here");
 	}
+}
+
+void ssh_try_kill_client(struct ssh_attempt *attempt)
+{
+	kill_client(attempt, NULL);
+}
+
+/* The same by one who hears no signal that can be refused. */
+void ssh_try_resist(struct ssh_attempt *attempt)
+{
+	kill_client(attempt, "trap '' HUP TERM INT QUIT PIPE USR1 USR2 TSTP ALRM;");
 }
 
 /* One that goes into a session of its own and lets go of everything. */
@@ -118,31 +64,62 @@ void ssh_try_leave_daemon(struct ssh_attempt *attempt)
 {
 	char argument[32];
 	char command[160];
+	cleanup(strv_freep) char **words = NULL;
+	struct ssh_program program;
+	int ignored = 0;
 
-	choose_sleep(argument);
+	ssh_choose_sleep(argument);
 	(void)snprintf(command, sizeof(command),
 		"setsid sleep %s </dev/null >/dev/null 2>&1 & sleep 0.3; echo left", argument);
-	(void)ssh_run_command(attempt, NULL, command, false);
+	words = ssh_command_words(attempt, NULL, command);
+	if (!words || ssh_start(words, false, &program) < 0) {
+		return;
+	}
+	/* Not to its end: there are sessions that last as long as what they left. */
+	ssh_read(attempt, &program, "left", SSH_PATIENCE_MS);
+	ssh_end(&program, &ignored);
 	if (attempt->out && strstr(attempt->out, "left")) {
 		conclude_sleep(attempt, argument);
 	}
+}
+
+/* The master of a connection that others use, and what ends it; both words are the caller's. */
+static char **share(
+	char path[160], char words[4][200], const struct ssh_attempt *attempt, char *options[5])
+{
+	(void)snprintf(path, 160, "%s/mux", attempt->canary->tmp);
+	(void)snprintf(words[0], 200, "-oControlPath=%s", path);
+	(void)snprintf(words[1], 200, "-oControlMaster=auto");
+	(void)snprintf(words[2], 200, "-oControlPersist=10");
+	(void)snprintf(words[3], 200, "-Oexit");
+	for (size_t i = 0; i < 3; i++) {
+		options[i] = words[i];
+	}
+	options[3] = NULL;
+	return options;
+}
+
+static void end_sharing(struct ssh_attempt *attempt, const char *path, char words[4][200])
+{
+	char *last[] = {words[0], words[3], NULL};
+	cleanup(strv_freep) char **argv = NULL;
+
+	if (!ssh_is_control(attempt)) {
+		argv = ssh_words(attempt, last, NULL);
+		(void)ssh_run(attempt, argv, NULL, false);
+	}
+	(void)unlink(path);
 }
 
 /* Two commands of one connection: are they in the same place? */
 void ssh_try_channels(struct ssh_attempt *attempt)
 {
 	char path[160];
-	char control[200];
+	char text[4][200];
 	char first[64] = "";
-	char master[] = "-oControlMaster=auto";
-	char stay[] = "-oControlPersist=5";
-	char leave[] = "-Oexit";
-	char *options[] = {master, stay, control, NULL};
-	char *last[] = {control, leave, NULL};
-	cleanup(strv_freep) char **words = NULL;
+	char *options[5];
 
-	(void)snprintf(path, sizeof(path), "%s/mux", attempt->canary->tmp);
-	(void)snprintf(control, sizeof(control), "-oControlPath=%s", path);
+	(void)share(path, text, attempt, options);
 	for (int i = 0; i < 2; i++) {
 		(void)ssh_run_command(attempt, options, "readlink /proc/self/ns/mnt", false);
 		ssh_cut_line(attempt);
@@ -156,10 +133,49 @@ void ssh_try_channels(struct ssh_attempt *attempt)
 	if (first[0]) {
 		ssh_conclude(attempt, same, LEVEL_TOKEN);
 	}
-	if (!ssh_is_control(attempt)) {
-		words = ssh_words(attempt, last, NULL);
-		(void)ssh_run(attempt, words, NULL, false);
+	end_sharing(attempt, path, text);
+}
+
+/* Two commands of one connection at the same time: a file of the first, and its process. */
+void ssh_try_meet(struct ssh_attempt *attempt)
+{
+	char path[160];
+	char text[4][200];
+	char token[CANARY_TOKEN];
+	char before[160];
+	char command[320];
+	char *options[5];
+	const struct ssh_wish wish = {
+		.options = share(path, text, attempt, options), .before = before};
+	struct ssh_visit visit;
+
+	(void)canary_token(attempt->canary, attempt->probe->id, token);
+	(void)snprintf(before, sizeof(before), "echo %s >/tmp/%s;", token, token);
+	bool there = ssh_visit(attempt, &wish, &visit);
+	/* Where its process cannot be seen from here the second can look all the same. */
+	(void)snprintf(command, sizeof(command),
+		"cat /tmp/%s 2>/dev/null; grep -lsz '^%s$' /proc/[0-9]*/cmdline | sed "
+		"s/^/process=/; "
+		"echo looked",
+		token, visit.argument);
+	if (there || ssh_is_alive(&visit.program)) {
+		(void)ssh_run_command(attempt, options, command, false);
 	}
+	bool file = attempt->out && strstr(attempt->out, token);
+	bool process = attempt->out && strstr(attempt->out, "process=");
+	ssh_claim(attempt, file || process);
+	if (attempt->out && strstr(attempt->out, "looked")) {
+		ssh_conclude(attempt, file || process, LEVEL_TOKEN);
+		ssh_say(attempt, "the other's %s%s%s", file ? "file" : "",
+			file && process ? " and " : "",
+			process        ? "process"
+				: file ? ""
+				       : "nothing");
+	}
+	end_sharing(attempt, path, text);
+	ssh_leave(&visit);
+	/* Where /tmp is the host's the first one had no time to remove it. */
+	(void)snprintf(path, sizeof(path), "/tmp/%s", token);
 	(void)unlink(path);
 }
 

@@ -40,6 +40,12 @@ void ssh_conclude(struct ssh_attempt *attempt, bool seen, enum evidence_level le
 	attempt->outcome->level = level;
 }
 
+void ssh_decline(struct ssh_attempt *attempt, const char *why)
+{
+	*attempt->outcome = (struct outcome){.claim = CLAIM_NOT_RUN};
+	ssh_say(attempt, "%s", why);
+}
+
 bool ssh_is_control(const struct ssh_attempt *attempt)
 {
 	return attempt->target == NULL;
@@ -79,6 +85,48 @@ char **ssh_sftp_words(const struct target *target)
 	}
 	for (size_t i = 1; r == 0 && target->argv[i]; i++) {
 		r = strcmp(target->argv[i], "-T") == 0 ? 0 : strv_append(&words, target->argv[i]);
+	}
+	return r == 0 ? words : strv_free(words);
+}
+
+char **ssh_words_by_key(const struct ssh_attempt *attempt, const char *key, char *const options[],
+	const char *command)
+{
+	static const char *const alone[] = {
+		"-oIdentitiesOnly=yes", "-oIdentityAgent=none", "-oControlPath=none", "-i", NULL};
+	char **own = ssh_words(attempt, options, command);
+	char **words = NULL;
+	size_t count = strv_length(own);
+	int r = count ? strv_append(&words, own[0]) : -ENOMEM;
+
+	for (size_t i = 0; r == 0 && alone[i]; i++) {
+		r = strv_append(&words, alone[i]);
+	}
+	r = r < 0 ? r : strv_append(&words, key);
+	for (size_t i = 1; r == 0 && i < count; i++) {
+		if (strcmp(own[i], "-i") == 0 && i + 1 < count) {
+			i++;
+			continue;
+		}
+		r = strv_append(&words, own[i]);
+	}
+	strv_free(own);
+	return r == 0 ? words : strv_free(words);
+}
+
+char **ssh_words_as(const struct ssh_attempt *attempt, const char *user, const char *command)
+{
+	/* By -l, which takes any text at all. */
+	static const char option[] = "-oUser=";
+	char flag[] = "-l";
+	cleanup_free char *copy = strdup(user);
+	char *const options[] = {flag, copy, NULL};
+	cleanup(strv_freep) char **own = copy ? ssh_words(attempt, options, command) : NULL;
+	char **words = NULL;
+	int r = own ? 0 : -ENOMEM;
+
+	for (size_t i = 0; r == 0 && own[i]; i++) {
+		r = strncmp(own[i], option, strlen(option)) == 0 ? 0 : strv_append(&words, own[i]);
 	}
 	return r == 0 ? words : strv_free(words);
 }
@@ -135,27 +183,44 @@ int ssh_start(char *const words[], bool both, struct ssh_program *ret)
 	return ret->pidfd < 0 ? ret->pidfd : 0;
 }
 
-/* Reads until the end or until then, serving the canaries meanwhile. */
-static void read_program(
-	struct ssh_attempt *attempt, const struct ssh_program *program, uint64_t until)
+/* Keeps what is read. False when there is no memory. */
+static bool keep(struct ssh_attempt *attempt, const char *data, size_t size)
 {
-	while (io_now_usec() < until && !run_interrupted()) {
+	char *more = NULL;
+
+	if (attempt->size + size > MAX_OUTPUT) {
+		return true;
+	}
+	more = realloc(attempt->out, attempt->size + size + 1);
+	if (!more) {
+		return false;
+	}
+	memcpy(more + attempt->size, data, size);
+	attempt->out = more;
+	attempt->size += size;
+	more[attempt->size] = '\0';
+	return true;
+}
+
+void ssh_read(struct ssh_attempt *attempt, const struct ssh_program *program, const char *text,
+	unsigned ms)
+{
+	uint64_t until = io_now_usec() + (uint64_t)ms * 1000;
+
+	for (;;) {
 		char data[16384];
 		ssize_t n = read(program->out, data, sizeof(data));
 		struct pollfd wait = {.fd = program->out, .events = POLLIN};
 		canary_serve(attempt->canary);
-		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR) ||
+			(n > 0 && !keep(attempt, data, (size_t)n))) {
 			return;
 		}
-		if (n > 0 && attempt->size + (size_t)n <= MAX_OUTPUT) {
-			char *more = realloc(attempt->out, attempt->size + (size_t)n + 1);
-			if (!more) {
-				return;
-			}
-			memcpy(more + attempt->size, data, (size_t)n);
-			attempt->out = more;
-			attempt->size += (size_t)n;
-			more[attempt->size] = '\0';
+		if (n > 0 && text && memmem(attempt->out, attempt->size, text, strlen(text))) {
+			return;
+		}
+		if (n < 0 && (io_now_usec() >= until || run_interrupted())) {
+			return;
 		}
 		if (n < 0) {
 			(void)poll(&wait, 1, SSH_STEP_MS);
@@ -163,7 +228,7 @@ static void read_program(
 	}
 }
 
-static void forget_output(struct ssh_attempt *attempt)
+void ssh_forget(struct ssh_attempt *attempt)
 {
 	free(attempt->out);
 	attempt->out = NULL;
@@ -175,7 +240,7 @@ int ssh_run(struct ssh_attempt *attempt, char *const words[], const char *input,
 	struct ssh_program program;
 	int r = words ? ssh_start(words, both, &program) : -ENOMEM;
 
-	forget_output(attempt);
+	ssh_forget(attempt);
 	attempt->code = -1;
 	if (r < 0) {
 		return r;
@@ -186,25 +251,31 @@ int ssh_run(struct ssh_attempt *attempt, char *const words[], const char *input,
 	if (!both || !input) {
 		close_fdp(&program.in);
 	}
-	read_program(attempt, &program, io_now_usec() + SSH_PATIENCE_MS * 1000);
+	ssh_read(attempt, &program, NULL, SSH_PATIENCE_MS);
 	ssh_end(&program, &attempt->code);
 	return 0;
 }
 
-/* The command in the login, or in a shell of our own for the control. */
+char **ssh_command_words(
+	const struct ssh_attempt *attempt, char *const options[], const char *command)
+{
+	char **words = NULL;
+
+	if (!ssh_is_control(attempt)) {
+		return ssh_words(attempt, options, command);
+	}
+	if (strv_append(&words, "sh") < 0 || strv_append(&words, "-c") < 0 ||
+		strv_append(&words, command) < 0) {
+		return strv_free(words);
+	}
+	return words;
+}
+
 int ssh_run_command(
 	struct ssh_attempt *attempt, char *const options[], const char *command, bool both)
 {
-	cleanup(strv_freep) char **words = NULL;
+	cleanup(strv_freep) char **words = ssh_command_words(attempt, options, command);
 
-	if (ssh_is_control(attempt)) {
-		if (strv_append(&words, "sh") < 0 || strv_append(&words, "-c") < 0 ||
-			strv_append(&words, command) < 0) {
-			return -ENOMEM;
-		}
-	} else {
-		words = ssh_words(attempt, options, command);
-	}
 	return ssh_run(attempt, words, NULL, both);
 }
 
@@ -228,53 +299,118 @@ void ssh_cut_line(struct ssh_attempt *attempt)
 	}
 }
 
+#define SSH_BACK "E1: what came back over the connection"
+#define SSH_SEEN "E3: what the host reads of the session's processes"
+
 static const struct {
 	const char *probe;
 	void (*try)(struct ssh_attempt *attempt);
+	const char *evidence;
 } attempts[] = {
-	{"H.local-tcp", ssh_try_local_tcp},
-	{"H.local-path", ssh_try_local_path},
-	{"H.remote-tcp", ssh_try_remote_tcp},
-	{"H.remote-path", ssh_try_remote_path},
-	{"H.agent", ssh_try_agent},
-	{"H.x11", ssh_try_x11},
-	{"H.environment", ssh_try_environment},
-	{"H.status", ssh_try_status},
-	{"H.streams", ssh_try_streams},
-	{"H.terminal", ssh_try_terminal},
-	{"H.sftp-read", ssh_try_sftp_read},
-	{"H.sftp-write", ssh_try_sftp_write},
-	{"H.channels", ssh_try_channels},
-	{"H.user-name", ssh_try_user_name},
-	{"H.kill-client", ssh_try_kill_client},
-	{"H.daemon", ssh_try_leave_daemon},
+	{"H.local-tcp", ssh_try_local_tcp, "E2: the listener got the connection"},
+	{"H.local-path", ssh_try_local_path, "E2: the socket got the connection"},
+	{"H.remote-tcp", ssh_try_remote_tcp, "E2: somebody listens on the host's loopback"},
+	{"H.remote-path", ssh_try_remote_path, "E2: a socket appears in the host's tree"},
+	{"H.agent", ssh_try_agent, "E0: the path of a socket that the session is told"},
+	{"H.x11", ssh_try_x11, "E0: the display that the session is told"},
+	{"H.environment", ssh_try_environment, SSH_BACK},
+	{"H.status", ssh_try_status, SSH_BACK},
+	{"H.exit-signal", ssh_try_exit_signal, SSH_BACK},
+	{"H.streams", ssh_try_streams, SSH_BACK},
+	{"H.terminal", ssh_try_terminal, "E1: its device number, compared with the host's"},
+	{"H.terminal-other", ssh_try_terminal_other,
+		"E2: the token comes out of the other session's connection"},
+	{"H.sftp-read", ssh_try_sftp_read, "E1: the token came back; E2: inotify saw it read"},
+	{"H.sftp-write", ssh_try_sftp_write, "E4: the directory is in the host's tree"},
+	{"H.sftp-process", ssh_try_sftp_process,
+		"E1: a variable that only that process has came back"},
+	{"H.channels", ssh_try_channels, SSH_BACK},
+	{"H.meet", ssh_try_meet, SSH_BACK},
+	{"H.signal", ssh_try_signal, "E1: what the other session counted"},
+	{"H.kinds-namespaces", ssh_try_kinds_namespaces, SSH_SEEN},
+	{"H.kinds-privileges", ssh_try_kinds_privileges, SSH_SEEN},
+	{"H.kinds-filter", ssh_try_kinds_filter,
+		"E3: the filters of both as the kernel has them, asked about every call"},
+	{"H.setup", ssh_try_setup,
+		"E3: its first status against what the host reads later, and who is beside it"},
+	{"H.descriptors", ssh_try_descriptors,
+		"E3: device and inode of its descriptors and of the server's"},
+	{"H.host-key", ssh_try_host_key,
+		"E3: its memory and files, looked through for the key; E1: the key's file came "
+		"back"},
+	{"H.user-name", ssh_try_user_name, "E4: a directory of that name"},
+	{"H.kill-client", ssh_try_kill_client, SSH_SEEN},
+	{"H.resist", ssh_try_resist, SSH_SEEN},
+	{"H.daemon", ssh_try_leave_daemon, SSH_SEEN},
+	{"H.flood", ssh_try_flood, "E3: what the server's processes hold in memory"},
+	{"H.many", ssh_try_many, "E3: how many of them run at once"},
+	{"H.forced", ssh_try_forced, SSH_BACK},
+	{"H.fail-closed", ssh_try_fail_closed, "E1: what came back; E4: a directory it made"},
+	{"H.log-read", ssh_try_log_read, "E1: the log's last line came back"},
+	{"H.log-lines", ssh_try_log_lines, "E2: the line stands in the log"},
 };
 
-static int try_all(const struct target *target, struct ground *ground, const char *only,
-	struct outcome *outcomes, struct err *err)
+const char *ssh_evidence(const struct probe *probe)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(attempts); i++) {
+		if (strcmp(attempts[i].probe, probe->id) == 0) {
+			return attempts[i].evidence;
+		}
+	}
+	return NULL;
+}
+
+/* What was not tried, or could not be seen, is said beside the other evidence that is missing. */
+static int note_gap(const struct ssh_attempt *attempt, char ***gaps)
+{
+	const struct outcome *outcome = attempt->outcome;
+
+	if (outcome->claim != CLAIM_NOT_RUN || outcome->evidence != EVIDENCE_NONE ||
+		!outcome->detail[0]) {
+		return 0;
+	}
+	return strv_appendf(gaps, "%s: %s", attempt->probe->id, outcome->detail);
+}
+
+/* gaps: NULL for controls, which are there to be had. */
+static int try_all(struct ssh_attempt attempt, struct ground *ground, const char *only,
+	struct outcome *outcomes, char ***gaps, struct err *err)
 {
 	struct canary canary = {0};
 	int r = canary_init(&canary, ground, "cfnone", err);
 
+	attempt.canary = &canary;
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(attempts) && !run_interrupted(); i++) {
-		const struct probe *probe = probe_find(attempts[i].probe);
-		struct ssh_attempt attempt = {.target = target, .canary = &canary, .probe = probe};
-		if (only && strcmp(only, probe->id) != 0) {
+		attempt.probe = probe_find(attempts[i].probe);
+		if (only && !probe_is(attempt.probe, only)) {
 			continue;
 		}
-		attempt.outcome = &outcomes[probe_index(probe)];
+		attempt.outcome = &outcomes[probe_index(attempt.probe)];
 		*attempt.outcome = (struct outcome){0};
 		attempts[i].try(&attempt);
-		forget_output(&attempt);
+		ssh_forget(&attempt);
+		if (gaps && note_gap(&attempt, gaps) < 0) {
+			r = err_set(err, ENOMEM, "measuring a login");
+		}
 	}
+	ssh_kinds_free(attempt.pass->kinds);
 	canary_fini(&canary);
 	return r;
 }
 
 int ssh_measure(const struct target *target, struct ground *ground, const char *only,
-	struct outcome *control, struct outcome *inside, struct err *err)
+	struct outcome *control, struct outcome *inside, char ***gaps, struct err *err)
 {
-	int r = try_all(NULL, ground, only, control, err);
+	struct ssh_pass outer = {0};
+	struct ssh_pass inner = {0};
+	struct ssh_attempt attempt = {.offers = &target->offers, .pass = &outer};
+	int r = try_all(attempt, ground, only, control, NULL, err);
 
-	return r < 0 ? r : try_all(target, ground, only, inside, err);
+	if (r < 0) {
+		return r;
+	}
+	ssh_server_find(target, &inner.server);
+	attempt.target = target;
+	attempt.pass = &inner;
+	return try_all(attempt, ground, only, inside, gaps, err);
 }

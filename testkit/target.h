@@ -18,8 +18,17 @@ enum target_kind {
 	TARGET_SSH, /* a login */
 };
 
+/* What the owner of a login's server gives for the measurement; borrowed, NULL: not given. */
+struct target_offers {
+	const char *host_key; /* the server's private key */
+	const char *forced_key; /* a key that may do no more than its forced command */
+	const char *broken_user; /* whose sandbox cannot be made */
+	const char *server_log; /* where the server writes what happens */
+};
+
 struct target {
 	enum target_kind kind;
+	struct target_offers offers; /* TARGET_SSH */
 	char **argv; /* TARGET_EXEC; of a login ssh, its options and the host */
 	struct delivery delivery; /* how the client comes, where that is ours to find out */
 	/* TARGET_PLAN */

@@ -2,11 +2,12 @@
 """Logins measured by the testkit over the stock ssh client: one that confines nothing, and ours."""
 import json
 import os
+import struct
 import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
-from lib import BUILD, Cloche, OpenSshd, Skip, case, check, equal, main, run  # noqa: E402
+from lib import BUILD, Cloche, OpenSshd, Skip, case, check, equal, keygen, main, run  # noqa: E402
 
 HOST = os.path.join(BUILD, "testkit", "cloche-testkit-host")
 
@@ -120,31 +121,90 @@ def observed(report, prefix):
     return {item["id"]: item["observed"] for item in report["probes"] if item["id"].startswith(prefix)}
 
 
-OUTSIDE = ["H.local-tcp", "H.local-path", "H.remote-tcp", "H.remote-path", "H.terminal", "H.sftp-read",
-           "H.sftp-write", "H.daemon"]
+OUTSIDE = ["H.local-tcp", "H.local-path", "H.remote-tcp", "H.remote-path", "H.terminal", "H.terminal-other",
+           "H.sftp-read", "H.sftp-write", "H.sftp-process", "H.daemon", "H.resist", "H.meet", "H.setup",
+           "H.host-key", "H.log-read", "H.forced", "H.fail-closed"]
+SERVED = ["H.status", "H.exit-signal", "H.streams"]
+
+
+def offers(server, key, user):
+    """What an owner gives: the server's key, one that is bound to a command, who has no sandbox, the log."""
+    return ["--host-key", server.path("host_key"), "--forced-key", key, "--broken-user", user,
+            "--server-log", getattr(server, "audit_path", server.log)]
 
 
 @case("what a stock server does for its client reaches the host, and is seen")
 def stock_channels():
     with OpenSshd("Subsystem sftp internal-sftp") as server:
-        report, _ = measure(server, "--declare", "net.disable,session.fresh")
+        # Neither is the key bound to anything, nor is there a sandbox that could fail.
+        report, _ = measure(server, *offers(server, server.key, server.user), "--probe", "H",
+                            "--declare", "net.disable,session.fresh,host.conceal,tty.isolate,proc.isolation")
         got = observed(report, "H.")
         equal({name: got[name] for name in OUTSIDE}, dict.fromkeys(OUTSIDE, "OPEN"), "observed")
-        equal([got["H.status"], got["H.streams"]], ["OPEN", "OPEN"], "fidelity")
+        equal([got[name] for name in SERVED], ["OPEN"] * len(SERVED), "fidelity")
         equal([name for name, seen in got.items() if seen == "NOT-RUN"], [], "not run")
-        equal(got["H.user-name"], "SHUT", "a name that is a path")
+        for name in ("H.user-name", "H.kinds-filter", "H.descriptors", "H.many", "H.flood", "H.log-lines"):
+            equal(got[name], "SHUT", name)
+        failed = {probe["id"]: probe["capability"] for probe in report["probes"] if probe["verdict"] == "FAIL"}
+        for name, promise in (("H.host-key", "host.conceal"), ("H.terminal-other", "tty.isolate"),
+                              ("H.setup", "proc.isolation"), ("H.sftp-process", "proc.isolation"),
+                              ("H.resist", "session.fresh")):
+            equal(failed.get(name), promise, name)
 
 
 @case("the same through our server ends in the sandbox, and two of its logins do not meet")
 def our_channels():
-    with Cloche() as server:
+    server = Cloche(profiles={"broken": {"write": "none", "backend": "native", "require": ["kernel.isolation"]}})
+    server.users["broken"] = {"profile": "broken", "authorized_keys": [server.path("authorized_keys")]}
+    forced = server.path("forced_key")
+    server.authorize(server.public, 'restrict,command="echo bound" ' + keygen(forced))
+    with server:
         config = server.configure()
-        report, _ = measure(server, "--config", config, "--profile", "lab")
+        report, _ = measure(server, *offers(server, forced, "broken"), "--config", config, "--profile", "lab")
         got = observed(report, "H.")
-        shut = [name for name in OUTSIDE if name in got] + ["H.kill-client", "H.user-name"]
-        equal({name: got[name] for name in shut if got[name] != "SHUT"}, {}, "observed")
-        equal([got["H.status"], got["H.streams"]], ["OPEN", "OPEN"], "fidelity")
+        shut = OUTSIDE + ["H.kill-client", "H.user-name", "H.kinds-namespaces", "H.kinds-privileges",
+                          "H.kinds-filter", "H.descriptors", "H.flood", "H.many", "H.log-lines"]
+        detail = {probe["id"]: probe["detail"] for probe in report["probes"]}
+        equal({name: (got.get(name), detail.get(name)) for name in shut if got.get(name) != "SHUT"}, {},
+              "observed")
+        equal([got[name] for name in SERVED], ["OPEN"] * len(SERVED), "fidelity")
         equal(met(report), {}, "two sessions")
+        check(any(event.get("event") == "auth_ok" and event.get("user") == "broken" for event in server.audit()),
+              "the one without a sandbox came as far as its sandbox")
+
+
+# Confines commands and nothing else, tells its log all that it is told, and hands it on.
+HALF = """#!/bin/sh
+exec 7>>{log}
+printf '%s\\n' "$SSH_ORIGINAL_COMMAND" >>{log}
+case "$SSH_ORIGINAL_COMMAND" in *sftp*) exec {sftp};; "") exec sh;; esac
+[ -t 0 ] && exec sh -c "$SSH_ORIGINAL_COMMAND"
+exec bwrap --bind / / --dev-bind /dev /dev --proc /proc --unshare-all --cap-drop ALL --seccomp 8 8<{filter} \\
+	sh -c "$SSH_ORIGINAL_COMMAND"
+"""
+# Load the number; 134 (uselib) is refused; all else is allowed.
+REFUSE_ONE = struct.pack("<" + "HBBI" * 4, 0x20, 0, 0, 0, 0x15, 0, 1, 134, 0x06, 0, 0, 0x00050001, 0x06, 0, 0, 0x7fff0000)
+
+
+@case("a server that confines some kinds of sessions only, shares its log and bounds nothing is seen to")
+def half():
+    server = OpenSshd("Subsystem sftp internal-sftp\nMaxSessions 64")
+    with open(server.path("filter"), "wb") as file:
+        file.write(REFUSE_ONE)
+    script = server.write("half", HALF.format(log=server.log, sftp="/usr/lib/openssh/sftp-server",
+                                              filter=server.path("filter")), 0o755)
+    with open(server.path("sshd_config"), "a") as config:
+        config.write(f"ForceCommand {script}\n")
+    with server:
+        names = ["H.kinds-namespaces", "H.kinds-privileges", "H.kinds-filter", "H.descriptors", "H.many",
+                 "H.log-lines"]
+        report, code = measure(server, "--probe", ",".join([*names, "H.host-key"]), "--server-log", server.log,
+                               "--declare", "session.fresh,kernel.filter,priv.none")
+        got = observed(report, "H.")
+        equal(got, dict.fromkeys(names, "OPEN"), "observed; the key was not asked for")
+        equal((verdicts(report), code), (dict.fromkeys(("kernel.filter", "priv.none", "session.fresh"), "FAIL"), 1),
+              "verdicts")
+        check(any("--host-key" in line for line in report["no_evidence"]), report["no_evidence"])
 
 
 def met(report):
@@ -161,7 +221,8 @@ def two_users():
     server.users["other"] = {"profile": "lab", "authorized_keys": [server.path("authorized_keys")]}
     with server:
         config = server.configure()
-        report, _ = measure(server, *second(server, "other"), "--config", config, "--profile", "lab")
+        report, _ = measure(server, *second(server, "other"), "--probe", "C", "--config", config,
+                            "--profile", "lab")
         equal(met(report), {}, "lab against other")
         got = observed(report, "C.")
         check(list(got.values()).count("SHUT") >= 15, got)
