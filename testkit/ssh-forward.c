@@ -12,12 +12,15 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
-#include "base/proc.h"
 #include "base/strv.h"
 #include "testkit/run.h"
 #include "testkit/ssh-attempt.h"
 
-#define FORWARD_MS 2000 /* for what is forwarded to come up */
+#define FORWARD_MS 6000 /* for what the server forwards to come up */
+#define GREET_MS 3000 /* for a connection to get through it */
+
+/* What is seen of a forwarding: it is not up yet, it brought us there, or it did not. */
+enum look { LOOK_WAIT, LOOK_SEEN, LOOK_REFUSED };
 
 static int dial_tcp(unsigned port)
 {
@@ -41,19 +44,26 @@ static int dial_unix(const char *path)
 		: take_fd(&fd);
 }
 
-/* Says who is there and waits for the canary to hear of it. */
+/* Says who is there and waits for the canary to hear of it, or for the other end to be closed. */
 static void greet_canary(struct ssh_attempt *attempt, int fd)
 {
 	char line[96];
+	char answer[64];
 	int length =
 		snprintf(line, sizeof(line), "%s %s\n", attempt->canary->fence, attempt->probe->id);
-	uint64_t until = io_now_usec() + 1000 * 1000;
+	uint64_t until = io_now_usec() + GREET_MS * 1000;
 
-	if (fd >= 0 && send(fd, line, (size_t)length, MSG_NOSIGNAL) == length) {
-		while (!ssh_reached(attempt) && io_now_usec() < until) {
-			canary_serve(attempt->canary);
-			(void)usleep(SSH_STEP_MS * 1000);
+	if (fd < 0 || send(fd, line, (size_t)length, MSG_NOSIGNAL) != length) {
+		return;
+	}
+	while (io_now_usec() < until) {
+		/* Asked before we look, so that what came just before the end counts. */
+		const bool closed = recv(fd, answer, sizeof(answer), MSG_DONTWAIT) == 0;
+		canary_serve(attempt->canary);
+		if (ssh_reached(attempt) || closed) {
+			return;
 		}
+		(void)usleep(SSH_STEP_MS * 1000);
 	}
 }
 
@@ -82,40 +92,37 @@ void ssh_try_local_tcp(struct ssh_attempt *attempt)
 	ssh_conclude(attempt, ssh_reached(attempt), LEVEL_EVENT);
 }
 
-/* A forwarding that stays while we look. Calls look until it says yes, or for a while. */
+/* A forwarding that stays while we look, until it is up and through, or refused, or ms are over. */
 static void with_forwarding(struct ssh_attempt *attempt, char *const options[],
-	bool (*look)(struct ssh_attempt *attempt, const char *arg), const char *arg)
+	enum look (*look)(struct ssh_attempt *attempt, const char *arg), const char *arg,
+	unsigned ms)
 {
 	cleanup(strv_freep) char **words = ssh_words(attempt, options, NULL);
 	struct ssh_program program;
-	uint64_t until = io_now_usec() + FORWARD_MS * 1000;
-	bool seen = false;
+	uint64_t until = io_now_usec() + (uint64_t)ms * 1000;
+	enum look seen = LOOK_WAIT;
 	bool alive = true;
-	int status = 0;
 
 	if (!words || ssh_start(words, false, &program) < 0) {
 		return;
 	}
-	while (!seen && alive && io_now_usec() < until && !run_interrupted()) {
+	while (seen == LOOK_WAIT && alive && io_now_usec() < until && !run_interrupted()) {
+		alive = ssh_is_alive(&program);
 		seen = look(attempt, arg);
-		alive = proc_wait(program.pidfd, 0, &status) == -ETIMEDOUT;
 		canary_serve(attempt->canary);
 		(void)usleep(SSH_STEP_MS * 1000);
 	}
-	ssh_claim(attempt, seen || alive);
-	ssh_conclude(attempt, seen, LEVEL_EVENT);
-	if (!alive) {
-		close_fdp(&program.pidfd);
-	}
+	ssh_claim(attempt, seen == LOOK_SEEN || alive);
+	ssh_conclude(attempt, seen == LOOK_SEEN, LEVEL_EVENT);
 	ssh_end(&program, NULL);
 }
 
-static bool look_path(struct ssh_attempt *attempt, const char *arg)
+static enum look look_path(struct ssh_attempt *attempt, const char *arg)
 {
 	cleanup_close int fd = dial_unix(arg);
 
 	greet_canary(attempt, fd);
-	return ssh_reached(attempt);
+	return ssh_reached(attempt) ? LOOK_SEEN : fd >= 0 ? LOOK_REFUSED : LOOK_WAIT;
 }
 
 void ssh_try_local_path(struct ssh_attempt *attempt)
@@ -129,24 +136,24 @@ void ssh_try_local_path(struct ssh_attempt *attempt)
 
 	(void)ssh_setting(attempt, "unix.path", path, sizeof(path));
 	if (ssh_is_control(attempt)) {
-		ssh_claim(attempt, look_path(attempt, path));
+		ssh_claim(attempt, look_path(attempt, path) == LOOK_SEEN);
 		ssh_conclude(attempt, ssh_reached(attempt), LEVEL_EVENT);
 		return;
 	}
 	(void)snprintf(own, sizeof(own), "%s/forward", attempt->canary->tmp);
 	(void)snprintf(where, sizeof(where), "%s:%s", own, path);
-	with_forwarding(attempt, options, look_path, own);
+	with_forwarding(attempt, options, look_path, own, SSH_PATIENCE_MS);
 	/* ssh listens whatever the server will say: only an arrival tells. */
 	ssh_claim(attempt, ssh_reached(attempt));
 	(void)unlink(own);
 }
 
-static bool look_port(struct ssh_attempt *attempt, const char *arg)
+static enum look look_port(struct ssh_attempt *attempt, const char *arg)
 {
 	cleanup_close int fd = dial_tcp((unsigned)atoi(arg));
 
 	(void)attempt;
-	return fd >= 0;
+	return fd >= 0 ? LOOK_SEEN : LOOK_WAIT;
 }
 
 void ssh_try_remote_tcp(struct ssh_attempt *attempt)
@@ -162,20 +169,20 @@ void ssh_try_remote_tcp(struct ssh_attempt *attempt)
 	(void)ssh_setting(attempt, "tcp4", own, sizeof(own));
 	if (ssh_is_control(attempt)) {
 		ssh_claim(attempt, true);
-		ssh_conclude(attempt, look_port(attempt, own), LEVEL_EVENT);
+		ssh_conclude(attempt, look_port(attempt, own) == LOOK_SEEN, LEVEL_EVENT);
 		return;
 	}
 	(void)snprintf(port, sizeof(port), "%u", attempt->canary->listen_port);
 	(void)snprintf(where, sizeof(where), "127.0.0.1:%s:127.0.0.1:%s", port, own);
-	with_forwarding(attempt, options, look_port, port);
+	with_forwarding(attempt, options, look_port, port, FORWARD_MS);
 }
 
-static bool look_socket(struct ssh_attempt *attempt, const char *arg)
+static enum look look_socket(struct ssh_attempt *attempt, const char *arg)
 {
 	struct stat info;
 
 	(void)attempt;
-	return lstat(arg, &info) == 0 && S_ISSOCK(info.st_mode);
+	return lstat(arg, &info) == 0 && S_ISSOCK(info.st_mode) ? LOOK_SEEN : LOOK_WAIT;
 }
 
 void ssh_try_remote_path(struct ssh_attempt *attempt)
@@ -191,11 +198,11 @@ void ssh_try_remote_path(struct ssh_attempt *attempt)
 	(void)ssh_setting(attempt, "unix.path", own, sizeof(own));
 	if (ssh_is_control(attempt)) {
 		ssh_claim(attempt, true);
-		ssh_conclude(attempt, look_socket(attempt, own), LEVEL_EVENT);
+		ssh_conclude(attempt, look_socket(attempt, own) == LOOK_SEEN, LEVEL_EVENT);
 		return;
 	}
 	(void)snprintf(path, sizeof(path), "%s/meet/H.remote-path", attempt->canary->directory);
 	(void)snprintf(where, sizeof(where), "%s:%s", path, own);
-	with_forwarding(attempt, options, look_socket, path);
+	with_forwarding(attempt, options, look_socket, path, FORWARD_MS);
 	(void)unlink(path);
 }
