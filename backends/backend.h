@@ -128,6 +128,12 @@ struct backend {
 	int (*open_socket)(struct sandbox *sandbox, const struct plan *plan,
 		enum sandbox_socket kind, const struct sockaddr *address, socklen_t size,
 		int *ret_event, struct err *err);
+
+	/*
+	 * Optional: the socket that `why` inside connects to, listening and non-blocking; the caller's, once. -1: the
+	 * plan has none. What connects is the session: nothing it sends is to be trusted.
+	 */
+	int (*take_door)(struct sandbox *sandbox);
 };
 
 /*

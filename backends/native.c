@@ -10,6 +10,7 @@
 #include "backends/linux/filter.h"
 #include "backends/linux/landlock.h"
 #include "backends/linux/launcher.h"
+#include "backends/native-door.h"
 #include "backends/native-net.h"
 #include "backends/native-view.h"
 
@@ -160,6 +161,7 @@ static int fill(
 	r = r < 0 ? r : foreign_command(spec, view.start, plan);
 	r = r < 0 ? r : foreign_environment(spec, view.home, plan);
 	r = r < 0 ? r : native_net_environment(plan, &plan->env);
+	r = r < 0 ? r : native_door_compile(spec, plan);
 	r = r < 0 ? r : choose_sysctls(plan);
 	r = r < 0 ? r : foreign_limits(spec, host, plan);
 	r = r < 0 ? r : note_landlock(host, plan);
@@ -204,4 +206,5 @@ const struct backend backend_native = {
 	.destroy = launcher_destroy,
 	.join = launcher_join,
 	.open_socket = launcher_open_socket,
+	.take_door = launcher_take_door,
 };

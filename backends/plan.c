@@ -56,6 +56,8 @@ static const char *const mount_kinds[] = {
 	[PLAN_MOUNT_SYMLINK] = "symlink",
 	[PLAN_MOUNT_MASK] = "mask",
 	[PLAN_MOUNT_RDONLY] = "rdonly",
+	[PLAN_MOUNT_WHY] = "why",
+	[PLAN_MOUNT_DOOR] = "door",
 };
 static_assert(ARRAY_SIZE(mount_kinds) == PLAN_MOUNT_KINDS, "one name a kind");
 

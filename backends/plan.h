@@ -27,6 +27,8 @@ enum plan_mount_kind {
 	PLAN_MOUNT_SYMLINK, /* source is the text of the link */
 	PLAN_MOUNT_MASK, /* what is there becomes empty: a directory or a file, whichever it is */
 	PLAN_MOUNT_RDONLY, /* what is there becomes read-only */
+	PLAN_MOUNT_WHY, /* the program that asks at the DOOR */
+	PLAN_MOUNT_DOOR, /* a socket on which the server answers `why`; it listens, and reads nothing */
 	PLAN_MOUNT_KINDS,
 };
 

@@ -56,6 +56,7 @@ struct spec {
 	char **refuse_on; /* caveat codes, or severities, that are not acceptable */
 	char *backend; /* a name; NULL: the first that will do; "auto": the best of all */
 	enum share_mode share; /* no key: the server decides */
+	bool why; /* no key: there is a server that answers `why` inside */
 	char *home_source; /* no key: host directory that is the home directory, to last; or NULL */
 };
 

@@ -38,6 +38,7 @@ int command_totp(int argc, char **argv);
 int command_keygen(int argc, char **argv);
 int command_sessions(int argc, char **argv);
 int command_penalties(int argc, char **argv);
+int command_join(int argc, char **argv);
 
 /* "cloche: <sentence>" on standard error, control bytes escaped. Returns code. */
 int cli_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -16,6 +16,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "cli/cli.h"
+#include "cli/control.h"
 #include "session/config.h"
 
 struct wishes {
@@ -23,7 +24,7 @@ struct wishes {
 	bool json;
 };
 
-static int connect_to(const char *wanted)
+int control_connect(const char *wanted)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	char path[CONFIG_CONTROL_PATH];
@@ -68,7 +69,7 @@ static json_t *ask(const struct wishes *wishes, json_t *request)
 {
 	cleanup_free char *line = request ? json_dumps(request, JSON_COMPACT) : NULL;
 	cleanup_free char *text = NULL;
-	cleanup_close int fd = connect_to(wishes->socket);
+	cleanup_close int fd = control_connect(wishes->socket);
 	json_t *reply = NULL;
 
 	json_decref(request);
@@ -140,10 +141,10 @@ static int print_sessions(const json_t *reply)
 	return cli_flush() ? CLI_OK : CLI_FAILED;
 }
 
-/* The id that typed begins, if only one does; else NULL, and all was said. The caller frees. */
-static char *find_id(const struct wishes *wishes, const char *typed)
+char *control_find_id(const char *socket, const char *typed)
 {
-	json_t *reply = ask(wishes, json_pack("{s:s}", "do", "sessions"));
+	const struct wishes wishes = {.socket = socket};
+	json_t *reply = ask(&wishes, json_pack("{s:s}", "do", "sessions"));
 	const json_t *list = json_object_get(reply, "sessions");
 	const char *found = NULL;
 	char *id = NULL;
@@ -175,7 +176,7 @@ static char *find_id(const struct wishes *wishes, const char *typed)
 
 static int show(const struct wishes *wishes, const char *typed)
 {
-	cleanup_free char *id = find_id(wishes, typed);
+	cleanup_free char *id = control_find_id(wishes->socket, typed);
 	json_t *reply = id ? ask(wishes, json_pack("{s:s, s:s}", "do", "show", "id", id)) : NULL;
 	const char *name = NULL;
 	json_t *value = NULL;
@@ -204,7 +205,7 @@ static int show(const struct wishes *wishes, const char *typed)
 
 static int kill_session(const struct wishes *wishes, const char *typed)
 {
-	cleanup_free char *id = find_id(wishes, typed);
+	cleanup_free char *id = control_find_id(wishes->socket, typed);
 	json_t *request = id
 		? json_pack("{s:s, s:s, s:s*}", "do", "kill", "id", id, "reason", wishes->reason)
 		: NULL;

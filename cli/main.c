@@ -31,6 +31,8 @@ const struct command commands[] = {
 	{"sessions", "[show ID | kill ID [--reason TEXT] | drain] [--json] [--socket PATH]",
 		"list the sessions of a running server, end one, or let it drain",
 		command_sessions},
+	{"join", "--read-only [--raw] [--socket PATH] ID",
+		"watch what a session of a running server prints", command_join},
 	{"penalties", "[--json] [--clear ADDRESS | --clear USER | --clear all] [--socket PATH]",
 		"list who has to wait before the server serves them again", command_penalties},
 	{"help", "[COMMAND]", "say how to use a command", command_help},

@@ -122,6 +122,8 @@ const struct config_key config_server_keys[] = {
 	{"control_group", CONFIG_TEXT, FIELD(control_group), .read = config_read_name,
 		.unset = "none", .preset = "none",
 		.help = "group that may ask there, and change nothing"},
+	{"join_notice", CONFIG_BOOL, FIELD(join_notice), .preset = "yes",
+		.help = "who is watched (cloche join) is told so"},
 	/* A number nobody is given: Debian reserves 65000 to 65533 and systemd leaves this part free. */
 	{"net_user", CONFIG_TEXT, FIELD(net_user), .read = config_read_plain_user,
 		.preset = "65522", .help = "user, or uid, of the processes that talk to clients"},

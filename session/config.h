@@ -104,6 +104,7 @@ struct config {
 	char *homes; /* directory of the home directories that last */
 	char *control; /* path of the control socket, "auto", or NULL: none */
 	char *control_group; /* may look, not change; or NULL */
+	bool join_notice; /* who is watched is told */
 	char *net_user; /* user name or uid of the net process */
 	char **authorize; /* argv of the command that is asked about logins, or NULL */
 	uint64_t authorize_timeout; /* seconds */

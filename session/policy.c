@@ -263,6 +263,7 @@ static int fill_spec(const struct policy_login *login, const struct policy_reque
 	const char *command = forced ? forced : request->command;
 	int r = 0;
 
+	spec->why = true;
 	spec->share = policy_shares(login->profile) ? SHARE_CONNECTION
 		: request->agent                    ? SHARE_ALONE
 						    : SHARE_NONE;
@@ -324,6 +325,7 @@ int policy_trial_spec(const struct config_profile *profile, char *const *argv, s
 		return r;
 	}
 	spec.share = policy_shares(profile) ? SHARE_CONNECTION : SHARE_NONE;
+	spec.why = true; /* as sessions have it */
 	spec.args = strv_free(spec.args);
 	r = strv_copy(argv, &spec.args);
 	if (r == 0 && !strv_getenv(spec.env, "PATH")) {

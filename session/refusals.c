@@ -80,14 +80,20 @@ static void print_one(
 	(void)fputc('\n', out);
 }
 
-void refusals_print(
-	const struct refusals *refusals, const struct config_profile *profile, FILE *out)
+void refusals_print(const struct refusals *refusals, uint32_t channel,
+	const struct config_profile *profile, FILE *out)
 {
+	size_t count = 0;
+
 	for (size_t i = 0; i < refusals->count; i++) {
-		print_one(&refusals->list[i], profile, out);
+		if (channel == REFUSALS_ALL || refusals->list[i].channel == channel) {
+			print_one(&refusals->list[i], profile, out);
+			count++;
+		}
 	}
-	if (refusals->count == 0) {
-		(void)fprintf(out, "nothing was refused on this connection\n");
+	if (count == 0) {
+		(void)fprintf(out, "nothing was refused %s\n",
+			channel == REFUSALS_ALL ? "on this connection" : "in this session");
 	}
 	(void)fprintf(out,
 		"Not seen here: what the kernel refuses a program inside (files, system calls, "

@@ -13,6 +13,7 @@
 #include "session/config.h"
 
 #define REFUSALS_KEPT 16
+#define REFUSALS_ALL UINT32_MAX
 
 struct refusal {
 	time_t at; /* the last time */
@@ -33,8 +34,8 @@ void refusals_add(struct refusals *refusals, uint32_t channel, const char *what,
 	const char *text);
 
 /*
- * Prints all, the newest last, each with the line of the profile that stands behind it where there is
+ * Prints those of a channel, or all of the connection, the newest last, each with the line of the profile that stands behind it where there is
  * one; and what this cannot tell. Control characters, which come from clients, are printed as "?".
  */
-void refusals_print(
-	const struct refusals *refusals, const struct config_profile *profile, FILE *out);
+void refusals_print(const struct refusals *refusals, uint32_t channel,
+	const struct config_profile *profile, FILE *out);

@@ -39,6 +39,9 @@ bool roster_must_end(const struct roster *roster, size_t place, char *reason);
 /* Listener: forgets what the monitor of slot left. */
 void roster_drop(struct roster *roster, size_t slot);
 
+/* Monitor: does somebody ask to watch the session? Then who, and what the answer is to be marked with. */
+bool roster_take_watch(struct roster *roster, size_t place, uint32_t *ret_token, uint32_t *ret_uid);
+
 /* The next row from *position (0 at first) on. False at the end. */
 bool roster_next(const struct roster *roster, size_t *position, struct roster_row *ret);
 
@@ -47,3 +50,10 @@ bool roster_next(const struct roster *roster, size_t *position, struct roster_ro
  * of that id; -EALREADY: it was told before.
  */
 int roster_end(struct roster *roster, const char *id, const char *reason, size_t *ret_slot);
+
+/*
+ * Listener: somebody of this uid asks to watch the session; its monitor, of *ret_slot, is to be told.
+ * token is not 0. -ENOENT: there is none of that id; -EBUSY: the monitor has not seen the one before.
+ */
+int roster_watch(
+	struct roster *roster, const char *id, uint32_t token, uint32_t uid, size_t *ret_slot);

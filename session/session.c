@@ -339,6 +339,9 @@ static int start_sandbox(const struct session_context *context, struct session *
 		r = join_shared(context, session, plan, &io, err);
 	} else if (r == 0) {
 		r = session->backend->start(plan, context->host, &io, &session->sandbox, err);
+		if (r == 0) {
+			door_open(&session->door, session->backend, session->sandbox);
+		}
 	}
 	close_three(io.fds);
 	if (r < 0) {
@@ -459,16 +462,28 @@ int session_signal(struct session *session, const char *name)
 	return -EINVAL;
 }
 
-void session_touch(const struct session_context *context, struct session *session)
+void session_tell_use(const struct session_context *context, struct session *session)
 {
 	struct sandbox_usage usage = {0};
 
-	session->active = io_now_usec();
-	session->warned_idle = false;
 	if (session->state == SESSION_RUNNING && !session->notice[0]) {
 		session->backend->usage(session->sandbox, &usage);
 		use_tell(context, session, &usage, session->notice, sizeof(session->notice));
 	}
+}
+
+void session_touch(const struct session_context *context, struct session *session)
+{
+	session->active = io_now_usec();
+	session->warned_idle = false;
+	session_tell_use(context, session);
+}
+
+struct session_door *session_door(struct session *session)
+{
+	return session->own.door.open ? &session->own.door
+		: session->door.open  ? &session->door
+				      : NULL;
 }
 
 void session_end(struct session *session, const char *cause, unsigned grace_ms, const char *notice)
@@ -623,6 +638,7 @@ static const char *notice_of_cause(const char *cause)
 /* Kills what is left of it and gives its place back. */
 static void let_go(const struct session_context *context, struct session *session)
 {
+	door_close(&session->door);
 	session->backend->destroy(session->sandbox);
 	session->sandbox = NULL;
 	if (session->place >= 0) {

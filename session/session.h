@@ -16,6 +16,7 @@
 
 #include "backends/backend.h"
 #include "session/audit.h"
+#include "session/door.h"
 #include "session/limits.h"
 #include "session/policy.h"
 #include "session/refusals.h"
@@ -61,6 +62,7 @@ struct session {
 	/* what runs */
 	int agent; /* listening socket of the agent, to be accepted from; -1: none */
 	struct session_shared own; /* a sandbox to join that is nobody else's */
+	struct session_door door; /* of its sandbox, if that is no shared one */
 	const struct backend *backend;
 	struct sandbox *sandbox;
 	int place; /* in the roster; -1: not listed */
@@ -142,6 +144,12 @@ int session_signal(struct session *session, const char *name);
  * meanwhile.
  */
 void session_touch(const struct session_context *context, struct session *session);
+
+/* What it came up to in its limits meanwhile is told, and noted for `why`. */
+void session_tell_use(const struct session_context *context, struct session *session);
+
+/* The door that is this session's alone, or NULL. */
+struct session_door *session_door(struct session *session);
 
 /*
  * Begins the end: hang-up now, and after grace_ms whatever is left is killed. cause (static) goes to

@@ -24,6 +24,7 @@ int session_shared_start(struct session_shared *shared, const struct backend *ba
 	if (r < 0) {
 		return r;
 	}
+	door_open(&shared->door, backend, shared->sandbox);
 	shared->backend = backend;
 	shared->plan = take_ptr(plan);
 	return 0;
@@ -68,6 +69,7 @@ int session_shared_listen(
 
 void session_shared_fini(struct session_shared *shared)
 {
+	door_close(&shared->door);
 	if (shared->sandbox) {
 		shared->backend->destroy(shared->sandbox);
 	}

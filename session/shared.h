@@ -6,11 +6,13 @@
 
 #include "backends/backend.h"
 #include "base/err.h"
+#include "session/door.h"
 
 struct session_shared { /* zeroed: there is none yet */
 	const struct backend *backend;
 	struct plan *plan; /* what the sandbox is; its argv is nobody's */
 	struct sandbox *sandbox;
+	struct session_door door; /* of all that are in it */
 	char digest[65]; /* plan_sandbox_digest() */
 };
 

@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -110,19 +111,24 @@ static json_t *list_penalties(const struct control_helper *helper)
 	return json_pack("{s:b, s:o}", "ok", 1, "penalties", list);
 }
 
-/* Done by the listener, which alone can. */
+/*
+ * Done by the listener, which alone can. What is to be watched takes the session's own monitor, which
+ * may be busy: *ret_socket (the caller's) is what it gave, or -1.
+ */
 static json_t *ask_listener(
-	const struct control_helper *helper, const struct control_request *request)
+	const struct control_helper *helper, const struct control_request *request, int *ret_socket)
 {
+	const struct timeval patience = {.tv_sec = 5};
 	struct control_answer answer = {0};
 	size_t fds = 0;
 
-	if (!helper->may_change) {
+	if (control_verb_changes(request->verb) && !helper->may_change) {
 		return refuse("only root and the server's own user may do this");
 	}
+	(void)setsockopt(helper->listener, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	if (io_send(helper->listener, request, sizeof(*request), NULL, 0) < 0 ||
-		io_receive(helper->listener, &answer, sizeof(answer), NULL, 0, &fds, 0) !=
-			(ssize_t)sizeof(answer)) {
+		io_receive(helper->listener, &answer, sizeof(answer), ret_socket, 1, &fds,
+			MSG_CMSG_CLOEXEC) != (ssize_t)sizeof(answer)) {
 		return refuse("the server does not answer");
 	}
 	answer.text[sizeof(answer.text) - 1] = '\0';
@@ -131,7 +137,25 @@ static json_t *ask_listener(
 		: json_pack("{s:b, s:I}", "ok", 1, "count", (json_int_t)answer.count);
 }
 
-static json_t *answer(const struct control_helper *helper, const struct control_request *request)
+static json_t *join_session(
+	const struct control_helper *helper, const struct control_request *request, int *ret_socket)
+{
+	json_t *shown = show_session(helper, request->id);
+
+	if (!json_is_true(json_object_get(shown, "ok"))) {
+		return shown;
+	}
+	json_t *asked = ask_listener(helper, request, ret_socket);
+	if (!json_is_true(json_object_get(asked, "ok"))) {
+		json_decref(shown);
+		return asked;
+	}
+	json_decref(asked);
+	return shown;
+}
+
+static json_t *answer(
+	const struct control_helper *helper, const struct control_request *request, int *ret_socket)
 {
 	switch (request->verb) {
 	case CONTROL_SESSIONS:
@@ -143,7 +167,9 @@ static json_t *answer(const struct control_helper *helper, const struct control_
 	case CONTROL_KILL:
 	case CONTROL_DRAIN:
 	case CONTROL_CLEAR:
-		return ask_listener(helper, request);
+		return ask_listener(helper, request, ret_socket);
+	case CONTROL_JOIN:
+		return join_session(helper, request, ret_socket);
 	case CONTROL_VERBS:
 		break;
 	}
@@ -155,6 +181,7 @@ int control_answer(const struct control_helper *helper)
 	char text[CONTROL_MAX_REQUEST];
 	struct control_request request;
 	struct err err = {0};
+	cleanup_close int socket = -1; /* of what is to be watched */
 	ssize_t n = read_line(helper->client, text, sizeof(text));
 	json_t *reply = NULL;
 
@@ -163,13 +190,19 @@ int control_answer(const struct control_helper *helper)
 	} else if (control_request_parse(text, (size_t)n, &request, &err) < 0) {
 		reply = refuse(err.msg);
 	} else {
-		reply = answer(helper, &request);
+		reply = answer(helper, &request, &socket);
 	}
 	cleanup_free char *line = reply ? json_dumps(reply, JSON_COMPACT) : NULL;
 	json_decref(reply);
-	if (!line || io_write_all(helper->client, line, strlen(line)) < 0 ||
-		io_write_all(helper->client, "\n", 1) < 0) {
+	if (!line) {
 		return 1;
 	}
-	return 0;
+	if (socket >= 0) {
+		/* It comes with the first byte of the line. */
+		return io_send(helper->client, line, 1, &socket, 1) < 0 ||
+			io_write_all(helper->client, line + 1, strlen(line + 1)) < 0 ||
+			io_write_all(helper->client, "\n", 1) < 0;
+	}
+	return io_write_all(helper->client, line, strlen(line)) < 0 ||
+		io_write_all(helper->client, "\n", 1) < 0;
 }

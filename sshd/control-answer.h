@@ -14,6 +14,7 @@ struct control_answer { /* from the listener */
 	int code; /* 0 or negative errno */
 	uint32_t count;
 	char text[160]; /* why not */
+	/* with JOIN and 0 a socket comes along (watch.h) */
 };
 
 struct control_helper {

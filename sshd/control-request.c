@@ -21,6 +21,7 @@ static const struct verb {
 	[CONTROL_KILL] = {"kill", true, MUST, MAY, NO},
 	[CONTROL_DRAIN] = {"drain", true, NO, NO, NO},
 	[CONTROL_PENALTIES] = {"penalties", false, NO, NO, NO},
+	[CONTROL_JOIN] = {"join", false, MUST, NO, NO},
 	[CONTROL_CLEAR] = {"clear", true, NO, NO, MUST},
 };
 _Static_assert(ARRAY_SIZE(verbs) == CONTROL_VERBS, "one row a verb");
@@ -89,8 +90,8 @@ static int find_verb(const json_t *object, enum control_verb *ret, struct err *e
 			return 0;
 		}
 	}
-	return err_refuse(
-		err, EINVAL, "\"do\" must be one of sessions, show, kill, drain, penalties, clear");
+	return err_refuse(err, EINVAL,
+		"\"do\" must be one of sessions, show, join, kill, drain, penalties, clear");
 }
 
 static int read_object(const json_t *object, struct control_request *ret, struct err *err)

@@ -17,6 +17,7 @@ enum control_verb {
 	CONTROL_KILL, /* "id", and perhaps "reason" */
 	CONTROL_DRAIN,
 	CONTROL_PENALTIES,
+	CONTROL_JOIN, /* to watch one: "id" */
 	CONTROL_CLEAR, /* "who": an address, the name of a user, or "all" */
 	CONTROL_VERBS,
 };

@@ -296,6 +296,10 @@ static int make_helper(struct control_helper_slot *slot, struct control_helper *
 	}
 	ours = pair[0];
 	theirs = pair[1];
+	int r = io_set_nonblocking(ours, true);
+	if (r < 0) {
+		return r;
+	}
 	pid_t pid = fork();
 	if (pid < 0) {
 		return -errno;
@@ -354,7 +358,8 @@ int control_receive(struct control *control, size_t i, struct control_request *r
 	if (n != (ssize_t)sizeof(request) || (unsigned)request.verb >= CONTROL_VERBS ||
 		!is_text(request.id, sizeof(request.id)) ||
 		!is_text(request.reason, sizeof(request.reason)) ||
-		!is_text(request.who, sizeof(request.who)) || !slot->may_change) {
+		!is_text(request.who, sizeof(request.who)) ||
+		(!slot->may_change && control_verb_changes(request.verb))) {
 		close_fdp(&slot->ask);
 		return -EPIPE;
 	}
@@ -362,9 +367,11 @@ int control_receive(struct control *control, size_t i, struct control_request *r
 	return 1;
 }
 
-void control_reply(const struct control *control, size_t i, const struct control_answer *answer)
+void control_reply(
+	const struct control *control, size_t i, const struct control_answer *answer, int socket)
 {
-	(void)send(control->helpers[i].ask, answer, sizeof(*answer), MSG_DONTWAIT | MSG_NOSIGNAL);
+	(void)io_send(
+		control->helpers[i].ask, answer, sizeof(*answer), &socket, socket >= 0 ? 1 : 0);
 }
 
 bool control_reap(struct control *control, pid_t pid)

@@ -25,6 +25,8 @@ struct control {
 		int ask; /* our end; -1: it has closed its own */
 		uid_t uid; /* whom it serves */
 		bool may_change;
+		uint32_t token; /* of the answer that is awaited from a monitor; 0: none */
+		char id[32]; /* the session it asked for */
 	} helpers[CONTROL_HELPERS];
 };
 
@@ -58,7 +60,9 @@ bool control_has_room(const struct control *control);
 
 /* One request from helper i. 1 and *ret; 0: none; negative: it is gone, and its end is closed. */
 int control_receive(struct control *control, size_t i, struct control_request *ret);
-void control_reply(const struct control *control, size_t i, const struct control_answer *answer);
+/* socket (-1: none) goes along, and stays the caller's. */
+void control_reply(
+	const struct control *control, size_t i, const struct control_answer *answer, int socket);
 
 /* A child has ended: true if it was a helper. */
 bool control_reap(struct control *control, pid_t pid);

@@ -17,6 +17,7 @@ static void prepare_helper(void *data)
 	const struct listener *listener = data;
 
 	closelog();
+	(void)close(listener->watch_monitors);
 	listener_close(listener);
 }
 
@@ -86,6 +87,10 @@ static void serve_helper(struct listener *listener, size_t i)
 	if (control_receive(&listener->control, i, &request) <= 0) {
 		return;
 	}
+	if (request.verb == CONTROL_JOIN) {
+		listener_join(listener, i, &request);
+		return;
+	}
 	uid_t uid = listener->control.helpers[i].uid;
 	answer.code = obey(listener, &request, &err);
 	if (answer.code >= 0) {
@@ -101,7 +106,7 @@ static void serve_helper(struct listener *listener, size_t i)
 		json_pack("{s:s, s:o, s:o, s:I, s:b}", "do", verb, "target", audit_text(target),
 			"reason", audit_text(request.reason[0] ? request.reason : NULL), "uid",
 			(json_int_t)uid, "ok", answer.code >= 0));
-	control_reply(&listener->control, i, &answer);
+	control_reply(&listener->control, i, &answer, -1);
 }
 
 nfds_t listener_poll_control(const struct listener *listener, struct pollfd *fds)

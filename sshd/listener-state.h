@@ -1,6 +1,7 @@
 /*
  * The listener's own: what its parts share. listener.c has the loop, listener-config.c reads the configuration,
- * listener-service.c makes what it decides, listener-control.c answers the control socket.
+ * listener-service.c makes what it decides, listener-control.c answers the control socket,
+ * listener-watch.c those who want to watch.
  */
 #pragma once
 
@@ -39,6 +40,10 @@ struct listener {
 	struct control control;
 	pid_t *monitors; /* by slot; 0: none */
 	size_t slots; /* slots below this one have been used */
+	int watch; /* what monitors answer those who want to watch, */
+	int watch_monitors; /* and their end of it */
+	uint32_t watch_token; /* the last one */
+	uint64_t watch_again; /* when somebody who may change nothing may ask again */
 	int signals;
 	int interrupts; /* readable when told to stop; only polled, never read */
 	size_t handed; /* sockets that a service manager gave us */
@@ -87,3 +92,8 @@ void listener_begin_stop(struct listener *listener, enum stop_step step, const c
 nfds_t listener_poll_control(const struct listener *listener, struct pollfd *fds);
 void listener_step_control(struct listener *listener, const struct pollfd *fds);
 int listener_open_control(struct listener *listener, struct err *err);
+
+/* listener-watch.c: its beginning, one that helper i asks for, and what monitors have answered. */
+int listener_open_watch(struct listener *listener, struct err *err);
+void listener_join(struct listener *listener, size_t i, const struct control_request *request);
+void listener_hear_watch(struct listener *listener);

@@ -45,7 +45,7 @@
 #define STOP_USEC (5 * USEC)
 #define SWEEP_USEC USEC
 #define ACCEPTS_A_TURN 16
-#define FIXED_FDS 2 /* signals, and notes of monitors */
+#define FIXED_FDS 3 /* signals, notes of monitors, and their answers */
 
 /* ---- connections ---- */
 
@@ -60,6 +60,7 @@ void listener_close(const struct listener *listener)
 	(void)close(listener->service.zygote.control);
 	(void)close(listener->signals);
 	(void)close(listener->interrupts);
+	(void)close(listener->watch);
 	control_close_fds(&listener->control);
 }
 
@@ -78,6 +79,7 @@ static void run_monitor(const struct listener *listener, size_t slot, int socket
 		.roster = listener->roster,
 		.penalties = listener->doorman.penalties,
 		.socket = socket,
+		.join = listener->watch_monitors,
 		.client = client,
 	};
 	char ident[32];
@@ -381,6 +383,7 @@ static void turn(struct listener *listener)
 	struct pollfd fds[FIXED_FDS + SOCKETS_MAX + ARRAY_SIZE(control)] = {
 		{.fd = listener->signals, .events = POLLIN},
 		{.fd = limits_event_fd(listener->limits), .events = POLLIN},
+		{.fd = listener->watch, .events = POLLIN},
 	};
 	struct sockets *sockets = &listener->service.sockets;
 	bool accepting = listener->service.zygote.ready && io_now_usec() >= listener->pause_until;
@@ -399,6 +402,9 @@ static void turn(struct listener *listener)
 	if (fds[1].revents) {
 		doorman_hear(
 			&listener->doorman, &listener->service.config, &listener->service.audit);
+	}
+	if (fds[2].revents) {
+		listener_hear_watch(listener);
 	}
 	listener_step_control(listener, fds + first_control);
 	for (size_t i = FIXED_FDS; i < first_control && listener->step == RUNNING; i++) {
@@ -503,6 +509,7 @@ static int set_up(struct listener *listener, struct config *config, struct err *
 		log_info("removed %d things an earlier server left", swept);
 	}
 	r = listener_service_init(listener, config, NULL, &listener->service, err);
+	r = r ? r : listener_open_watch(listener, err);
 	return r ? r : listener_open_control(listener, err);
 }
 
@@ -518,6 +525,8 @@ static void tear_down(struct listener *listener)
 	free(listener->monitors);
 	close_fdp(&listener->signals);
 	close_fdp(&listener->interrupts);
+	close_fdp(&listener->watch);
+	close_fdp(&listener->watch_monitors);
 }
 
 int listener_run(const struct options *options, struct config *config, bool to_syslog)
@@ -527,6 +536,8 @@ int listener_run(const struct options *options, struct config *config, bool to_s
 		.to_syslog = to_syslog,
 		.signals = -1,
 		.interrupts = -1,
+		.watch = -1,
+		.watch_monitors = -1,
 		.sweep_at = UINT64_MAX,
 		.service = {.audit = {.fd = -1}, .zygote = {.control = -1}},
 	};

@@ -47,14 +47,14 @@ static int make_room(struct monitor *monitor)
 	if (monitor->session_count < monitor->session_room) {
 		return 0;
 	}
-	/* Two for each session: it, and its agent. */
+	/* Three for each session: it, its agent, and its door. */
 	struct session **sessions = reallocarray(monitor->sessions, room, sizeof(struct session *));
 	if (!sessions) {
 		return -ENOMEM;
 	}
 	monitor->sessions = sessions;
 	struct pollfd *fds = reallocarray(
-		monitor->fds, 2 * room + FORWARD_MAX + FIXED_FDS, sizeof(struct pollfd));
+		monitor->fds, 3 * room + FORWARD_MAX + FIXED_FDS, sizeof(struct pollfd));
 	if (!fds) {
 		return -ENOMEM;
 	}
@@ -146,15 +146,16 @@ static void say_unmeasured(struct monitor *monitor, const struct session *sessio
  * Said before STARTED, so that net has it before it reads the shell's first word. A forced command is
  * no shell.
  */
-static void greet(struct monitor *monitor, const struct session *session, enum policy_kind kind)
+static void greet(struct monitor *monitor, struct session *session, enum policy_kind kind)
 {
 	const struct policy_login *login = &monitor->context.login;
+	bool why = session_door(session) || monitor->shared.door.open;
 	cleanup_free char *text = NULL;
 
 	if (kind != POLICY_SHELL || !session->pty || (login->key && login->key->command)) {
 		return;
 	}
-	if (motd_make(login->profile, monitor->context.gate, &text) < 0) {
+	if (motd_make(login->profile, monitor->context.gate, why, &text) < 0) {
 		log_warning("no memory for a greeting");
 	} else if (text) {
 		monitor_say(monitor, WIRE_NOTICE, session->channel, 0, text);
@@ -224,7 +225,7 @@ static void answer_why(struct monitor *monitor, const struct session *session)
 	out = pairs[1][1];
 	err = pairs[2][1];
 	if (memory) {
-		refusals_print(&monitor->why, monitor->context.login.profile, memory);
+		refusals_print(&monitor->why, REFUSALS_ALL, monitor->context.login.profile, memory);
 	}
 	if (memory && fclose(memory) == 0 && reply.fd_count == 3 &&
 		write(out, text, size) == (ssize_t)size) {

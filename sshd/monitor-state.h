@@ -1,6 +1,6 @@
 /*
- * The monitor's own: what its parts share. monitor.c has the loop, monitor-talk.c the words, and
- * monitor-login.c and monitor-session.c answer what net asks.
+ * The monitor's own: what its parts share. monitor.c has the loop, monitor-talk.c the words, monitor-watch.c
+ * those who watch, and monitor-login.c and monitor-session.c answer what net asks.
  */
 #pragma once
 
@@ -15,7 +15,7 @@
 #define USEC UINT64_C(1000000)
 #define HANG_UP_MS 500
 
-#define FIXED_FDS 4 /* net, signals, and two of a measurement */
+#define FIXED_FDS 5 /* net, signals, two of a measurement, and a shared sandbox's door */
 
 struct monitor {
 	const struct monitor_options *options;
@@ -88,6 +88,12 @@ json_t *monitor_list_rules(const struct auth *auth);
  * says. False, with all said to the client and the audit log, when it may not.
  */
 bool monitor_authorize(struct monitor *monitor);
+
+/* monitor-why.c: those who ask `why` inside are told what was refused there. */
+void monitor_answer_doors(struct monitor *monitor);
+
+/* Those who want to watch, as the roster says. */
+void monitor_look_at_watchers(struct monitor *monitor);
 
 /* A session that is over: its place is free. */
 void monitor_forget(struct monitor *monitor, struct session *session);

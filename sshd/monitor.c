@@ -151,6 +151,7 @@ static void on_signals(struct monitor *monitor)
 
 	while (read(monitor->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 		if (info.ssi_signo == SIGUSR2) {
+			monitor_look_at_watchers(monitor);
 			look_at_roster(monitor);
 		}
 		monitor->draining = monitor->draining || info.ssi_signo != SIGUSR2;
@@ -324,8 +325,13 @@ static int next_timeout(const struct monitor *monitor)
 	if (monitor->probe.pidfd >= 0 && monitor->probe.end_at < next) {
 		next = monitor->probe.end_at;
 	}
+	uint64_t shared = door_deadline(&monitor->shared.door, now);
+	next = shared < next ? shared : next;
 	for (size_t i = 0; i < monitor->session_count; i++) {
 		uint64_t wanted = session_deadline(monitor->sessions[i]);
+		next = wanted < next ? wanted : next;
+		const struct session_door *door = session_door(monitor->sessions[i]);
+		wanted = door ? door_deadline(door, now) : UINT64_MAX;
 		next = wanted < next ? wanted : next;
 	}
 	if (next == UINT64_MAX) {
@@ -335,20 +341,35 @@ static int next_timeout(const struct monitor *monitor)
 	return left > 3600000 ? 3600000 : (int)left;
 }
 
+/* At a session's door, its third descriptor, or the one of a shared sandbox. */
+static bool is_asked_why(const struct monitor *monitor, const struct pollfd *fds)
+{
+	bool asked = fds[4].revents;
+
+	for (size_t i = 0; i < monitor->session_count; i++) {
+		asked = asked || fds[FIXED_FDS + 3 * i + 2].revents;
+	}
+	return asked;
+}
+
 static void turn(struct monitor *monitor)
 {
 	struct pollfd first[FIXED_FDS];
 	struct pollfd *fds = monitor->fds ? monitor->fds : first;
 	nfds_t count = FIXED_FDS;
+	uint64_t now = io_now_usec();
 
 	fds[0] = (struct pollfd){.fd = monitor->socket, .events = POLLIN};
 	fds[1] = (struct pollfd){.fd = monitor->signals, .events = POLLIN};
 	fds[2] = (struct pollfd){.fd = monitor->probe.pidfd, .events = POLLIN};
 	fds[3] = (struct pollfd){.fd = monitor->probe.report, .events = POLLIN};
+	fds[4] = door_poll(&monitor->shared.door, now);
 	for (size_t i = 0; i < monitor->session_count; i++) {
 		fds[count++] = (struct pollfd){
 			.fd = session_event_fd(monitor->sessions[i]), .events = POLLIN};
 		fds[count++] = (struct pollfd){.fd = monitor->sessions[i]->agent, .events = POLLIN};
+		const struct session_door *door = session_door(monitor->sessions[i]);
+		fds[count++] = door ? door_poll(door, now) : (struct pollfd){.fd = -1};
 	}
 	if (monitor->fds) {
 		count += forwards_prepare(&monitor->forwards, fds + count);
@@ -363,11 +384,15 @@ static void turn(struct monitor *monitor)
 	/* Handling one may move fds. */
 	bool told = fds[1].revents;
 	bool asked = fds[0].revents;
+	bool why = is_asked_why(monitor, fds);
 	if (told) {
 		on_signals(monitor);
 	}
 	if (asked && monitor->socket >= 0) {
 		on_socket(monitor);
+	}
+	if (why) {
+		monitor_answer_doors(monitor);
 	}
 	step_sessions(monitor);
 	monitor_probe_step(monitor, io_now_usec());

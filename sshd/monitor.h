@@ -25,6 +25,14 @@ enum monitor_exit {
 	MONITOR_INVALID_USER = 7,
 };
 
+/* What a monitor answers, with a socket where code is 0 (watch.h), to whom asked by the roster to watch. */
+struct monitor_join {
+	uint32_t token; /* the roster's */
+	int32_t code; /* 0 or negative errno */
+	char id[32]; /* of the session */
+	char text[160]; /* why not */
+};
+
 /* All borrowed, and unchanged while the monitor runs. */
 struct monitor_options {
 	const struct config *config;
@@ -37,6 +45,7 @@ struct monitor_options {
 	struct roster *roster; /* of sessions; NULL: not kept */
 	const struct penalties *penalties; /* of users; read only */
 	int socket; /* our end of the pair with net */
+	int join; /* where struct monitor_join goes; with a roster */
 	int client; /* the TCP connection: to ask who it is, and to cut it; never read */
 };
 

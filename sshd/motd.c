@@ -26,7 +26,7 @@ static void print_limits(const struct spec *spec, FILE *out)
 
 /* Only what was measured is called so; who runs without measuring is told so elsewhere as well. */
 static void print_auto(
-	const struct config_profile *profile, const struct session_gate *gate, FILE *out)
+	const struct config_profile *profile, const struct session_gate *gate, bool why, FILE *out)
 {
 	char names[1024];
 
@@ -38,6 +38,9 @@ static void print_auto(
 		(void)fprintf(out, "; promised, not measured: %s", names);
 	}
 	print_limits(&profile->spec, out);
+	if (why) {
+		(void)fputs("\r\ncloche: why says what was refused, if anything", out);
+	}
 }
 
 /* The client's terminal is in raw mode: it does not return to the left by itself. */
@@ -53,7 +56,8 @@ static void print_lines(const char *text, FILE *out)
 	}
 }
 
-int motd_make(const struct config_profile *profile, const struct session_gate *gate, char **ret)
+int motd_make(
+	const struct config_profile *profile, const struct session_gate *gate, bool why, char **ret)
 {
 	char *text = NULL;
 	size_t size = 0;
@@ -68,7 +72,7 @@ int motd_make(const struct config_profile *profile, const struct session_gate *g
 		return -ENOMEM;
 	}
 	if (strcmp(profile->motd, "auto") == 0) {
-		print_auto(profile, gate, out);
+		print_auto(profile, gate, why, out);
 	} else {
 		print_lines(profile->motd, out);
 	}

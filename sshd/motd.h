@@ -8,6 +8,7 @@
 
 /*
  * Lines separated by "\r\n", without one at the end; the caller frees *ret, NULL when the profile wants
- * none. "auto" names the profile, what was promised and observed for it, and its limits. 0 or -ENOMEM.
+ * none. "auto" names the profile, what was promised and observed for it, its limits, and `why` where the session has it. 0 or -ENOMEM.
  */
-int motd_make(const struct config_profile *profile, const struct session_gate *gate, char **ret);
+int motd_make(const struct config_profile *profile, const struct session_gate *gate, bool why,
+	char **ret);

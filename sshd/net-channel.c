@@ -6,6 +6,7 @@
 
 #include "base/io.h"
 #include "sshd/net-relay.h"
+#include "sshd/net-watch.h"
 
 #define MAX_NOTICE 8192
 #define MAX_SIDE 10000 /* rows or columns */
@@ -71,6 +72,7 @@ struct net_channel *net_channel_find(struct net_conn *conn, uint32_t id)
 static void free_channel(struct net_channel *channel)
 {
 	net_relay_close(channel);
+	net_watch_end(channel);
 	free(channel->notice);
 	/* libssh may keep its half for as long as it likes: ours is not called any more. */
 	(void)ssh_remove_channel_callbacks(channel->ssh, &channel->callbacks);
@@ -107,6 +109,7 @@ void net_channel_resize(struct net_channel *channel, int columns, int rows, int 
 	if (channel->pty && channel->out >= 0) {
 		(void)ioctl(channel->out, TIOCSWINSZ, &channel->size);
 	}
+	net_watch_resize(channel);
 }
 
 void net_channel_start(struct net_channel *channel, struct wire *started)
@@ -278,6 +281,10 @@ void net_channel_pump(
 		finish(channel, now);
 	}
 	net_relay_pace(channel, now);
+	net_watch_catch_up(channel);
+	if (channel->sent_close) {
+		net_watch_end(channel);
+	}
 	tell_monitor(channel, now);
 }
 
@@ -326,10 +333,10 @@ static int next_duty(const struct net_channel *channel, uint64_t now)
 int net_channel_timeout(const struct net_channel *channel, uint64_t now)
 {
 	int duty = next_duty(channel, now);
-	int pace = net_relay_pace_timeout(channel, now);
+	const int others[] = {net_relay_pace_timeout(channel, now), net_watch_timeout(channel)};
 
-	if (channel->sent_close) {
-		return -1;
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		duty = duty < 0 || (others[i] >= 0 && others[i] < duty) ? others[i] : duty;
 	}
-	return duty < 0 || (pace >= 0 && pace < duty) ? pace : duty;
+	return channel->sent_close ? -1 : duty;
 }

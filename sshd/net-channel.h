@@ -47,6 +47,7 @@ struct net_channel {
 	size_t kept_size, kept_at;
 	bool kept_is_stderr;
 	char *notice; /* lines to show, or NULL */
+	struct net_watcher *watchers; /* net-watch.c's; NULL: nobody */
 	/* a terminal's: what the client has not taken yet, see net_relay_pace() */
 	size_t full_window, last_window, ahead_limit;
 	bool credited; /* the client has widened its window at least once */

@@ -7,6 +7,7 @@
  *	net-ask.c	requests to the monitor and what it says unasked
  *	net-channel.c	one channel's life
  *	net-relay.c	one channel's bytes between client and sandbox
+ *	net-watch.c	copies of them for those who watch
  *
  * libssh calls back at any time while it is given control, a write included. So a callback only
  * records, asks the monitor, or writes to the sandbox; it never calls libssh to send, frees nothing
@@ -27,6 +28,7 @@
 
 struct net_channel;
 struct net_listener;
+struct net_watcher;
 
 struct net_message {
 	struct wire wire;
@@ -56,6 +58,7 @@ struct net_conn {
 	struct net_channel *channels, **channels_end;
 	uint32_t next_channel;
 	struct net_listener *listeners; /* ports of the sandbox that are forwarded to the client */
+	size_t watchers; /* of all channels */
 	size_t held; /* bytes of clients that no sandbox has taken yet, over all channels */
 
 	uint64_t heard_at; /* when bytes last came from the client, in microseconds */

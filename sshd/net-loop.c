@@ -15,6 +15,7 @@
 #include "base/io.h"
 #include "sshd/net-confine.h"
 #include "sshd/net-channel.h"
+#include "sshd/net-watch.h"
 
 #define READS_AT_ONCE 32 /* of 4 KiB each, before the sandboxes have their turn */
 #define MAX_HELD (12u << 20) /* bytes no sandbox takes: the client is not listened to any more */
@@ -22,7 +23,8 @@
 #define IDLE_MSEC 1000 /* after which memory is given back, */
 #define GARBAGE_FROM 65536 /* when so many bytes have come or gone since the last time */
 #define WATCHDOG_SECONDS 3 /* of CPU time in one round of the loop */
-#define OTHER_FDS (8 + 2 * 64) /* five, three on their way to a session, and forwardings */
+/* Five, three on their way to a session, forwardings, watchers and one that is one too many. */
+#define OTHER_FDS (8 + 2 * 64 + NET_ALL_WATCHERS + 1)
 #define TCP_INDEX 0
 #define MONITOR_INDEX 1
 #define FIRST_CHANNEL_INDEX 2
@@ -79,7 +81,7 @@ static void say_kex(struct net_conn *conn)
 	net_tell(conn, WIRE_KEX, WIRE_NO_CHANNEL, text);
 }
 
-static void handle_channel_message(struct net_conn *conn, const struct wire *wire)
+static void handle_channel_message(struct net_conn *conn, struct wire *wire)
 {
 	struct net_channel *channel = net_channel_find(conn, wire->channel);
 
@@ -88,6 +90,8 @@ static void handle_channel_message(struct net_conn *conn, const struct wire *wir
 	}
 	if (wire->type == WIRE_EXIT) {
 		net_channel_exit(channel, wire->number, wire->text, (wire->flags & 1) != 0);
+	} else if (wire->type == WIRE_WATCH) {
+		net_watch_add(channel, take_fd(&wire->fds[0]));
 	} else {
 		net_channel_notify(channel, wire->text);
 	}
@@ -121,6 +125,7 @@ static void handle_message(struct net_conn *conn, struct wire *wire)
 		break;
 	case WIRE_EXIT:
 	case WIRE_NOTICE:
+	case WIRE_WATCH:
 		handle_channel_message(conn, wire);
 		break;
 	case WIRE_SOCKET:

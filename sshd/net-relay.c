@@ -24,6 +24,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "sshd/net-watch.h"
 
 #define PACKET_PAYLOAD 32758u
 #define READ_SIZE (4 * PACKET_PAYLOAD)
@@ -329,6 +330,7 @@ static void send_notice(struct net_channel *channel)
 	char *text = take_ptr(&channel->notice);
 	int n = send_bytes(channel, text, strlen(text), !channel->pty);
 
+	net_watch_copy(channel, text, n >= 0 ? strlen(text) : 0);
 	if (n >= 0 && (size_t)n < strlen(text)) {
 		keep(channel, (uint8_t *)text + n, strlen(text) - (size_t)n, !channel->pty);
 	}
@@ -365,6 +367,7 @@ static bool move_out(struct net_channel *channel, int fd, bool is_stderr)
 	}
 	channel->exit_at = channel->exited ? io_now_usec() : channel->exit_at;
 	sent = send_bytes(channel, data, (size_t)n, is_stderr);
+	net_watch_copy(channel, data, sent >= 0 ? (size_t)n : 0);
 	if (sent >= 0 && sent < n) {
 		keep(channel, data + sent, (size_t)(n - sent), is_stderr);
 	}

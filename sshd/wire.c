@@ -71,6 +71,7 @@ static const struct {
 	{WIRE_BOUND, "BOUND", 0, HAS_CHANNEL | HAS_NUMBER, 0, 0},
 	{WIRE_FAILED, "FAILED", 0, HAS_CHANNEL, 255, 0},
 	{WIRE_INCOMING, "INCOMING", 0, HAS_CHANNEL | HAS_NUMBER | HAS_FLAGS, 255, SOCKET_FDS},
+	{WIRE_WATCH, "WATCH", 0, HAS_CHANNEL, 0, 1},
 };
 
 static ssize_t find_type(uint32_t type)
@@ -143,6 +144,9 @@ static bool is_sound(const struct wire *wire)
 	}
 	if ((wire->type == WIRE_SOCKET || wire->type == WIRE_INCOMING) &&
 		wire->fd_count != SOCKET_FDS) {
+		return false;
+	}
+	if (wire->type == WIRE_WATCH && wire->fd_count != 1) {
 		return false;
 	}
 	/* A type without a channel may say either 0 or "none". */

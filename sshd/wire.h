@@ -47,6 +47,8 @@
  *						EXIT channel, number: exit status, text: signal name
  *						     or "", flag 1: core dumped
  *						NOTICE channel, text: a line for the user's terminal
+ *						WATCH channel, the socket of somebody who watches it
+ *						     (watch.h)
  *						END  text: disconnect the client, saying this
  */
 #pragma once
@@ -101,6 +103,7 @@ enum wire_type {
 	WIRE_BOUND,
 	WIRE_FAILED,
 	WIRE_INCOMING,
+	WIRE_WATCH,
 };
 
 /* PARTIAL: flags are the methods that may come next. PROMPT: flags are what to ask for. */

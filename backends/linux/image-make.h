@@ -14,5 +14,9 @@ struct image_source {
 	uint64_t device, inode;
 };
 
+/* The program of PLAN_MOUNT_WHY, linked in. */
+extern const unsigned char image_why_program[];
+extern const size_t image_why_size;
+
 /* Fills a fresh buf. 0 or -E2BIG when the plan does not fit. */
 int image_make(const struct plan *plan, const struct image_source *sources, struct buf *ret);

@@ -67,6 +67,19 @@ static uint32_t put_strings(struct buf *buf, char *const *list, uint32_t *ret_co
 	return at;
 }
 
+static uint32_t put_content(struct buf *buf, const struct plan_mount *mount, uint32_t *ret_size)
+{
+	uint32_t offset = (uint32_t)buf->size;
+
+	if (mount->kind == PLAN_MOUNT_WHY) {
+		buf_put(buf, image_why_program, image_why_size);
+		*ret_size = (uint32_t)image_why_size;
+		return offset;
+	}
+	*ret_size = mount->content ? (uint32_t)strlen(mount->content) : 0;
+	return put_string(buf, mount->content);
+}
+
 /* The array first, with room for the offsets of strings that come behind it. */
 static uint32_t put_mounts(struct buf *buf, const struct plan *plan,
 	const struct image_source *sources, uint32_t *ret_count)
@@ -101,8 +114,7 @@ static uint32_t put_mounts(struct buf *buf, const struct plan *plan,
 			.inode = sources[i].inode};
 		to.source = put_source(buf, from);
 		to.target = put_string(buf, from->target);
-		to.content = put_string(buf, from->content);
-		to.content_size = from->content ? (uint32_t)strlen(from->content) : 0;
+		to.content = put_content(buf, from, &to.content_size);
 		if (!buf->failed) {
 			memcpy(buf->data + put, &to, sizeof(to));
 		}

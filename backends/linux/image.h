@@ -9,7 +9,7 @@
  *					makes its network namespace
  *	IMAGE, stdio descriptors    ->
  *	MOUNTS, tree descriptors    ->	(as often as needed)
- *				    <-	STARTED with the terminal's master, or FAILED
+ *				    <-	STARTED with the terminal's master and the door, or FAILED
  *	SIGNAL			    ->
  *				    <-	EXITED
  *
@@ -36,6 +36,11 @@
 #define IMAGE_MAX_MOUNTS 192
 #define IMAGE_MAX_STRINGS 4096 /* arguments, or variables, with the NULL behind them */
 #define IMAGE_MESSAGE_FDS 60 /* descriptors a MOUNTS message carries at most */
+
+/* Where `why` asks: the socket, and the program for it. */
+#define IMAGE_WHY_DIR "/run/cloche"
+#define IMAGE_WHY_SOCKET IMAGE_WHY_DIR "/why"
+#define IMAGE_WHY_BIN IMAGE_WHY_DIR "/bin"
 
 enum image_flag {
 	IMAGE_UNSHARE_CGROUP = 1 << 0,
@@ -103,6 +108,12 @@ enum image_join {
 	IMAGE_JOIN_COMMAND,
 };
 
+/* What comes with STARTED, in this order. Of what joins it is not said: one descriptor or none. */
+enum image_started {
+	IMAGE_STARTED_MASTER = 1 << 0,
+	IMAGE_STARTED_DOOR = 1 << 1,
+};
+
 #define IMAGE_MAX_JOINED 64
 
 struct image_message {
@@ -112,7 +123,8 @@ struct image_message {
 	uint32_t
 		flags; /* START: bit n: stdio n has a descriptor, bit 3: a terminal is asked for, bit 4: a
 				 descriptor for 3 comes behind the streams;
-				 EXITED: 1 when the time was up; JOIN: as START */
+				 EXITED: 1 when the time was up; JOIN: as START;
+				 STARTED: enum image_started */
 	uint32_t tree_count; /* START: how many tree descriptors will come in all; JOIN: the
 				 address's size */
 	uint64_t key[3]; /* START: the one exec's key (filter.h) */

@@ -83,7 +83,7 @@ int launcher_join(struct sandbox *sandbox, const struct plan *plan, const struct
 	if (event < 0) {
 		return event;
 	}
-	int r = launcher_await(event, &made->base.pty, err);
+	int r = launcher_await(event, &made->base.pty, NULL, err);
 	if (r == -ETIMEDOUT) {
 		/*
 		 * cloche-init waits for an exec that does not come. What joins is the session's user by then,
@@ -100,6 +100,7 @@ int launcher_join(struct sandbox *sandbox, const struct plan *plan, const struct
 	made->base.pid = sandbox->pid;
 	made->base.event = take_fd(&event);
 	made->joined = holder;
+	made->door = -1;
 	*ret_joined = &take_ptr(&made)->base;
 	return 0;
 }

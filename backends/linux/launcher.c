@@ -620,11 +620,29 @@ static void explain_death(struct native_sandbox *sandbox, struct err *err)
 	(void)tell_failure(&message, err);
 }
 
-int launcher_await(int socket, int *ret_fd, struct err *err)
+/* As flags say; what they do not speak of, or the caller does not want, is closed. */
+static void take_started(uint32_t flags, int fds[2], int *ret_fd, int *ret_door)
+{
+	bool door = flags & IMAGE_STARTED_DOOR;
+	int none = -1;
+	int *at = ret_door ? ret_door : &none;
+
+	*at = -1;
+	*ret_fd = -1;
+	if (door) {
+		*at = take_fd(&fds[flags & IMAGE_STARTED_MASTER ? 1 : 0]);
+	}
+	*ret_fd = door && !(flags & IMAGE_STARTED_MASTER) ? -1 : take_fd(&fds[0]);
+	close_fdp(&fds[0]);
+	close_fdp(&fds[1]);
+	close_fdp(&none);
+}
+
+int launcher_await(int socket, int *ret_fd, int *ret_door, struct err *err)
 {
 	struct image_message message = {0};
 	struct pollfd wait = {.fd = socket, .events = POLLIN};
-	int fd = -1;
+	int fds[2] = {-1, -1};
 	size_t count = 0;
 	int r = 0;
 
@@ -634,7 +652,7 @@ int launcher_await(int socket, int *ret_fd, struct err *err)
 	if (r == 0) {
 		return err_set(err, ETIMEDOUT, "starting the sandbox");
 	}
-	ssize_t n = io_receive(socket, &message, sizeof(message), &fd, 1, &count, 0);
+	ssize_t n = io_receive(socket, &message, sizeof(message), fds, 2, &count, 0);
 	if (n != (ssize_t)sizeof(message)) {
 		return err_set(
 			err, n < 0 ? (int)-n : EPIPE, "the sandbox died while it was being made");
@@ -647,7 +665,7 @@ int launcher_await(int socket, int *ret_fd, struct err *err)
 	if (message.type != IMAGE_STARTED) {
 		return err_set(err, EPROTO, "the sandbox said something unexpected");
 	}
-	*ret_fd = count > 0 ? fd : -1;
+	take_started(message.flags, fds, ret_fd, ret_door);
 	return 0;
 }
 
@@ -755,7 +773,7 @@ static int launch(struct native_sandbox *sandbox, const struct plan *plan, const
 		explain_death(sandbox, err);
 		return r;
 	}
-	return launcher_await(sandbox->base.event, &sandbox->base.pty, err);
+	return launcher_await(sandbox->base.event, &sandbox->base.pty, &sandbox->door, err);
 }
 
 int launcher_start(const struct plan *plan, const struct host *host, const struct sandbox_stdio *io,
@@ -772,6 +790,7 @@ int launcher_start(const struct plan *plan, const struct host *host, const struc
 	sandbox->base =
 		(struct sandbox){.backend = &backend_native, .pidfd = -1, .event = -1, .pty = -1};
 	sandbox->ids.lock = -1;
+	sandbox->door = -1;
 	sandbox->namespaces = plan->namespaces;
 	cgroup_init(&sandbox->cgroup);
 	network_init(&sandbox->network);
@@ -829,6 +848,14 @@ void launcher_usage(struct sandbox *base, struct sandbox_usage *ret)
 	cgroup_usage(&(sandbox->joined ? sandbox->joined : sandbox)->cgroup, ret);
 }
 
+int launcher_take_door(struct sandbox *base)
+{
+	struct native_sandbox *sandbox = launcher_native(base);
+	struct native_sandbox *holder = sandbox->joined ? sandbox->joined : sandbox;
+
+	return take_fd(&holder->door);
+}
+
 void launcher_destroy(struct sandbox *base)
 {
 	struct native_sandbox *sandbox = NULL;
@@ -842,6 +869,7 @@ void launcher_destroy(struct sandbox *base)
 	/* Closing our end already ends pid 1, and with it the namespace; the rest is for certainty. */
 	close_fdp(&base->event);
 	close_fdp(&base->pty);
+	close_fdp(&sandbox->door);
 	if (sandbox->joined) {
 		if (sandbox->alone) {
 			launcher_destroy(&sandbox->joined->base);

@@ -33,11 +33,14 @@ int launcher_join(struct sandbox *sandbox, const struct plan *plan, const struct
 int launcher_open_socket(struct sandbox *sandbox, const struct plan *plan, enum sandbox_socket kind,
 	const struct sockaddr *address, socklen_t size, int *ret_event, struct err *err);
 
+/* backend->take_door. */
+int launcher_take_door(struct sandbox *sandbox);
+
 /*
- * What cloche-init answers on a socket of its own: waits for STARTED. *ret_fd (the caller's) is what
- * came with it, or -1. 0 or negative errno.
+ * What cloche-init answers on a socket of its own: waits for STARTED. *ret_fd and *ret_door (the
+ * caller's; the latter may be NULL) are the terminal and the door that came with it, or -1. 0 or negative errno.
  */
-int launcher_await(int socket, int *ret_fd, struct err *err);
+int launcher_await(int socket, int *ret_fd, int *ret_door, struct err *err);
 
 /* The launch image of plan as a sealed memory file; sources as for image_make(). */
 int launcher_image(const struct plan *plan, const struct image_source *sources, struct err *err);

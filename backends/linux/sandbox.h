@@ -14,6 +14,7 @@ struct native_sandbox {
 	struct idrange ids;
 	struct network network;
 	uint32_t namespaces;
+	int door; /* of a plan with one, until it is taken; -1 */
 	bool exited;
 	struct sandbox_exit how;
 	struct native_sandbox

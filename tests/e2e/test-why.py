@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 """What a user is told when a limit or a rule stops something: at once on the terminal, and again by
 `ssh -s HOST cloche-why` on the same connection."""
-from lib import Cloche, case, check, equal, eventually, main, run
+import os
+
+from lib import BUILD, Cloche, case, check, equal, eventually, main, run
 
 LAB = {"readable": ["/usr"], "write": "ephemeral", "pids": 32, "memory": "128M"}
 # Half of the memory that there is, twice, in a process of its own.
@@ -80,6 +82,68 @@ def many():
         for _ in range(30):
             why(server, mux)
         equal(server.ssh("echo on", *mux).text, "on", "a session")
+
+
+FLOOD = """
+import socket, time
+held, end, answers = [], time.monotonic() + 2.5, 0
+while time.monotonic() < end:
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(0.05)
+    try:
+        client.connect("/run/cloche/why")
+        client.sendall(b"x" * 10000)
+        answers += bool(client.recv(100))
+        client.close()
+    except OSError:
+        client.close()
+print(answers)
+"""
+
+
+@case("why inside a session says what was refused there, with capability and policy line")
+def inside():
+    with Cloche(profiles={"lab": LAB}) as server:
+        text = server.ssh(f"why; {EATER}; sleep 1.1; why").text
+        check(text.startswith("nothing was refused in this session"), text)
+        check("res.memory: a program was killed at the memory limit (profile lab, memory: 128M)" in text, text)
+        with server.terminal() as terminal:
+            terminal.ask("why", "nothing was refused in this session")
+            terminal.send("exit\r")
+            terminal.wait()
+
+
+@case("inside, what another session of the connection came up to is not told; a shared sandbox tells all")
+def others():
+    for share, word in (("session", "nothing was refused in this session"), ("connection", "res.memory")):
+        with Cloche(profiles={"lab": {**LAB, "share": share}}) as server, server.master() as mux:
+            server.ssh(EATER, *mux)
+            check("res.memory" in why(server, mux), "the connection's")
+            text = server.ssh("why", *mux).text
+            check(word in text and ("res.memory" in text) == (share == "connection"), f"{share}: {text}")
+
+
+@case("who asks and asks gets an answer a second, is not listened to, and harms nobody")
+def flood():
+    with Cloche(profiles={"lab": LAB}) as server, server.master() as mux:
+        flooding = server.open("exec python3 -", *mux)
+        flooding.stdin.write(FLOOD.encode())
+        flooding.stdin.close()
+        equal(server.ssh("echo on; why", *mux).text.splitlines()[0], "on", "another session meanwhile")
+        answers = int(flooding.stdout.readline())
+        check(1 <= answers <= 6, f"answers in two and a half seconds: {answers}")
+        flooding.wait(20)
+        flooding.stdout.close()
+        flooding.stderr.close()
+
+
+@case("there is none where a program could not be started, nor in a sandbox that is not the server's")
+def absent():
+    with Cloche(profiles={"lab": {**LAB, "no_exec": True}}) as server:
+        result = server.ssh("test -e /run/cloche && echo there || echo none")
+        equal(result.text, "none", f"no_exec: {result}")
+    result = run([os.path.join(BUILD, "cli", "cloche"), "run", "--readable", "/usr", "--", "ls", "/run"])
+    equal((result.code, result.text), (0, ""), f"cloche run: {result}")
 
 
 main()

@@ -34,7 +34,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_text(request.id, sizeof(request.id));
 	check_text(request.reason, sizeof(request.reason));
 	check_text(request.who, sizeof(request.who));
-	assert(!request.id[0] == (request.verb != CONTROL_SHOW && request.verb != CONTROL_KILL));
+	assert(!request.id[0] ==
+		(request.verb != CONTROL_SHOW && request.verb != CONTROL_KILL &&
+			request.verb != CONTROL_JOIN));
 	assert(!request.who[0] == (request.verb != CONTROL_CLEAR));
 	assert(!request.reason[0] || request.verb == CONTROL_KILL);
 	return 0;

@@ -98,6 +98,36 @@ static void only_the_session_that_is_to_end_hears_of_it(void **state)
 	assert_false(roster_must_end(roster, (size_t)second, reason));
 }
 
+static void only_the_session_that_is_to_be_watched_hears_of_it_once(void **state)
+{
+	struct roster *roster = *state;
+	uint32_t token = 0;
+	uint32_t uid = 0;
+	size_t slot = 0;
+
+	int first = add(roster, 3, "a.0");
+	int second = add(roster, 4, "b.0");
+	assert_false(roster_take_watch(roster, (size_t)first, &token, &uid));
+	assert_int_equal(roster_watch(roster, "c.0", 1, 0, &slot), -ENOENT);
+	assert_int_equal(roster_watch(roster, "b.0", 7, 4000000000U, &slot), 0);
+	assert_int_equal(slot, 4);
+	assert_int_equal(roster_watch(roster, "b.0", 8, 0, &slot), -EBUSY);
+	assert_false(roster_take_watch(roster, (size_t)first, &token, &uid));
+	assert_true(roster_take_watch(roster, (size_t)second, &token, &uid));
+	assert_int_equal(token, 7);
+	assert_int_equal(uid, 4000000000U);
+	assert_false(roster_take_watch(roster, (size_t)second, &token, &uid));
+	/* Whoever has the place next is somebody else. */
+	assert_int_equal(roster_watch(roster, "b.0", 9, 0, &slot), 0);
+	roster_remove(roster, (size_t)second);
+	assert_false(roster_take_watch(roster, (size_t)second, &token, &uid));
+	assert_int_equal(add(roster, 5, "d.0"), second);
+	assert_false(roster_take_watch(roster, (size_t)second, &token, &uid));
+	assert_int_equal(roster_watch(roster, "d.0", 10, 1, &slot), 0);
+	assert_true(roster_take_watch(roster, (size_t)second, &token, &uid));
+	assert_int_equal(token, 10);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -106,6 +136,8 @@ int main(void)
 			what_another_process_enters_is_seen, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			only_the_session_that_is_to_end_hears_of_it, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			only_the_session_that_is_to_be_watched_hears_of_it_once, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

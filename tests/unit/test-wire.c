@@ -264,6 +264,7 @@ static void only_the_states_in_the_table_permit_a_type(void **state)
 		{WIRE_BOUND, "----"},
 		{WIRE_FAILED, "----"},
 		{WIRE_INCOMING, "----"},
+		{WIRE_WATCH, "----"},
 		/* the monitor's own: never net's to send */
 		{WIRE_WELCOME, "----"},
 		{WIRE_AUTH_RESULT, "----"},

@@ -21,6 +21,7 @@ struct init {
 	int root; /* the new root; -1 before it is there */
 	int null; /* O_PATH of /dev/null inside; 0 before it is opened */
 	int master, slave;
+	int door; /* listens for `why`; -1: there is none */
 	bool own_network;
 	long child;
 	volatile int code; /* errno of the command's failure to start, set by the child */
@@ -56,8 +57,9 @@ int init_map_image(struct init *init, int fd);
 /* main.c: starts the command of init->image. 0, or -1 with errno. */
 int init_start_command(struct init *init);
 
-/* main.c: sends on a socket, with a descriptor unless fd is -1. */
+/* main.c: sends on a socket, with a descriptor unless fd is -1; or with count of them. */
 void init_send(int socket, const struct image_message *message, int fd);
+void init_send_all(int socket, const struct image_message *message, const int *fds, size_t count);
 
 /*
  * main.c: one message from a socket and its descriptors. Returns its length, 0 at the end, -1 with

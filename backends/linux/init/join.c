@@ -140,7 +140,8 @@ void init_join(struct init *init, const struct image_message *message, int *fds,
 		.report = -1,
 		.root = -1,
 		.master = -1,
-		.slave = -1};
+		.slave = -1,
+		.door = -1};
 	init_doing(&joining, "joining the sandbox", "");
 	if (!slot || unpack(&joining, fds, count) < 0) {
 		answer_failure(fds[0], &joining, slot ? errno : EAGAIN);

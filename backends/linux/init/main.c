@@ -45,24 +45,47 @@ void init_doing(struct init *init, const char *verb, const char *object)
 	}
 }
 
-void init_send(int socket, const struct image_message *message, int fd)
+void init_send_all(int socket, const struct image_message *message, const int *fds, size_t count)
 {
 	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
+		char bytes[CMSG_SPACE(sizeof(int) * 2)];
 		struct cmsghdr align;
 	} control = {{0}};
 	struct iovec iov = {(void *)(uintptr_t)message, sizeof(*message)};
 	struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1};
 
-	if (fd >= 0) {
+	if (count > 0) {
 		header.msg_control = control.bytes;
-		header.msg_controllen = sizeof(control.bytes);
+		header.msg_controllen = CMSG_SPACE(sizeof(int) * count);
 		control.align.cmsg_level = SOL_SOCKET;
 		control.align.cmsg_type = SCM_RIGHTS;
-		control.align.cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(&control.align), &fd, sizeof(fd));
+		control.align.cmsg_len = CMSG_LEN(sizeof(int) * count);
+		memcpy(CMSG_DATA(&control.align), fds, sizeof(int) * count);
 	}
 	(void)RT(sendmsg, socket, &header, MSG_NOSIGNAL);
+}
+
+void init_send(int socket, const struct image_message *message, int fd)
+{
+	init_send_all(socket, message, &fd, fd >= 0 ? 1 : 0);
+}
+
+/* What the launcher is to have, and has then alone. */
+static void tell_started(const struct init *init)
+{
+	struct image_message started = {.type = IMAGE_STARTED};
+	int fds[2];
+	size_t count = 0;
+
+	if (init->master >= 0) {
+		started.flags |= IMAGE_STARTED_MASTER;
+		fds[count++] = init->master;
+	}
+	if (init->door >= 0) {
+		started.flags |= IMAGE_STARTED_DOOR;
+		fds[count++] = init->door;
+	}
+	init_send_all(IMAGE_CONTROL_FD, &started, fds, count);
 }
 
 static void fail(const char *step, int code, const char *what) __attribute__((noreturn));
@@ -396,6 +419,7 @@ static void close_all(struct init *init)
 {
 	close_fdp(&init->slave);
 	close_fdp(&init->master);
+	close_fdp(&init->door);
 	for (int i = 0; i < 3; i++) {
 		close_fdp(&init->stdio[i]);
 	}
@@ -520,8 +544,12 @@ static int make_network(struct init *init, const long *stack)
 
 void init_main(const long *stack)
 {
-	static struct init init = {
-		.stdio = {-1, -1, -1}, .report = -1, .root = -1, .master = -1, .slave = -1};
+	static struct init init = {.stdio = {-1, -1, -1},
+		.report = -1,
+		.root = -1,
+		.master = -1,
+		.slave = -1,
+		.door = -1};
 	uint64_t child_signal = UINT64_C(1) << (SIGCHLD - 1);
 	int signals = -1;
 
@@ -542,8 +570,7 @@ void init_main(const long *stack)
 			fail(steps[i].name, errno, init.what);
 		}
 	}
-	struct image_message started = {.type = IMAGE_STARTED};
-	init_send(IMAGE_CONTROL_FD, &started, init.master);
+	tell_started(&init);
 	close_all(&init);
 	wait_for_the_end(&init, signals);
 }

@@ -11,11 +11,14 @@
 #include <linux/stat.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #include "backends/linux/init/init.h"
 #include "backends/linux/kernel.h"
 
+#define DOOR_WAITING 4
 #define BELOW_ROOT                                                                                 \
 	(KERNEL_RESOLVE_IN_ROOT | KERNEL_RESOLVE_NO_SYMLINKS | KERNEL_RESOLVE_NO_MAGICLINKS)
 
@@ -319,6 +322,31 @@ static int make_file(struct init *init, const struct image_mount *mount)
 	return 0;
 }
 
+/*
+ * Bound by a name in the working directory, which is ours alone yet: no path of the host's leads to
+ * where it is made. Few may wait; the rest are told to try again, or wait to be let in.
+ */
+static int make_door(struct init *init, const struct image_mount *mount)
+{
+	const char *name = NULL;
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	cleanup_close int parent = open_parent(init, init_string(init, mount->target), &name);
+	cleanup_close int door =
+		(int)RT(socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (parent < 0 || door < 0 || RT(fchdir, parent) < 0) {
+		return -1;
+	}
+	rt_copy(address.sun_path, name, sizeof(address.sun_path));
+	if (RT(bind, door, &address, sizeof(address)) < 0 ||
+		RT(fchmodat, parent, name, mount->mode) < 0 || RT(listen, door, DOOR_WAITING) < 0 ||
+		RT(chdir, "/") < 0) {
+		return -1;
+	}
+	init->door = take_fd(&door);
+	return 0;
+}
+
 static int make_symlink(struct init *init, const struct image_mount *mount)
 {
 	const char *name = NULL;
@@ -498,6 +526,8 @@ static int (*const makers[PLAN_MOUNT_KINDS])(struct init *, const struct image_m
 	[PLAN_MOUNT_SYMLINK] = make_symlink,
 	[PLAN_MOUNT_MASK] = make_mask,
 	[PLAN_MOUNT_RDONLY] = make_read_only,
+	[PLAN_MOUNT_WHY] = make_file,
+	[PLAN_MOUNT_DOOR] = make_door,
 };
 
 int init_make_mounts(struct init *init)

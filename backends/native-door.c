@@ -1,0 +1,70 @@
+#include "backends/native-door.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "backends/linux/image.h"
+#include "backends/linux/landlock.h"
+#include "base/strv.h"
+
+static bool touches(char *const *list)
+{
+	for (; list && *list; list++) {
+		if (spec_path_is_below(*list, IMAGE_WHY_DIR) ||
+			spec_path_is_below(IMAGE_WHY_DIR, *list)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* A session that may start no program cannot start this one; and what it asked for comes first. */
+static bool is_wanted(const struct spec *spec, const struct plan *plan)
+{
+	return spec->why && !plan->no_exec && !(plan->without & PLAN_LAYER_MOUNT) &&
+		!touches(spec->readable) && !touches(spec->writable) && !touches(spec->read_deny) &&
+		!(spec->home && spec_path_is_below(spec->home, IMAGE_WHY_DIR)) &&
+		!(spec->dir && spec_path_is_below(spec->dir, IMAGE_WHY_DIR));
+}
+
+static int add(struct plan *plan, enum plan_mount_kind kind, const char *target, mode_t mode)
+{
+	struct plan_mount *mount = plan_add_mount(plan, kind, NULL, target, 0);
+
+	if (!mount) {
+		return -ENOMEM;
+	}
+	mount->mode = mode;
+	return 0;
+}
+
+static int add_to_path(struct plan *plan)
+{
+	const char *path = strv_getenv(plan->env, "PATH");
+	char longer[4096];
+
+	if (!path || !*path ||
+		(size_t)snprintf(longer, sizeof(longer), "%s:%s", path, IMAGE_WHY_BIN) >=
+			sizeof(longer)) {
+		return 0;
+	}
+	return strv_setenv(&plan->env, "PATH", longer);
+}
+
+int native_door_compile(const struct spec *spec, struct plan *plan)
+{
+	int r = 0;
+
+	if (!is_wanted(spec, plan)) {
+		return 0;
+	}
+	r = add(plan, PLAN_MOUNT_DIR, IMAGE_WHY_DIR, 0755);
+	r = r < 0 ? r : add(plan, PLAN_MOUNT_DIR, IMAGE_WHY_BIN, 0755);
+	r = r < 0 ? r : add(plan, PLAN_MOUNT_WHY, IMAGE_WHY_BIN "/why", 0555);
+	r = r < 0 ? r : add(plan, PLAN_MOUNT_DOOR, IMAGE_WHY_SOCKET, 0666);
+	if (r == 0 && plan->landlock.abi > 0) {
+		r = plan_add_path_rule(
+			plan, IMAGE_WHY_DIR, landlock_access_read(plan->landlock.abi));
+	}
+	return r < 0 ? r : add_to_path(plan);
+}

@@ -1,0 +1,16 @@
+/*
+ * `why` inside a session of the server: a socket on which the server says what it refused that
+ * session, and the program that asks there.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "backends/plan.h"
+#include "backends/spec.h"
+
+/*
+ * Adds both to the plan if the spec asks for it and nothing of the session's own is in the way;
+ * after the view and the environment. 0 or -ENOMEM.
+ */
+int native_door_compile(const struct spec *spec, struct plan *plan);
