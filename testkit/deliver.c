@@ -18,7 +18,6 @@
 
 #include "base/buf.h"
 #include "base/io.h"
-#include "base/log.h"
 #include "base/proc.h"
 #include "base/strv.h"
 #include "cloche-config.h"
@@ -397,7 +396,6 @@ static void converse(
 
 static void explain(const struct talk *talk, bool late, int code, char *why, size_t size)
 {
-	char text[400];
 	int used = 0;
 
 	if (!late) {
@@ -406,8 +404,8 @@ static void explain(const struct talk *talk, bool late, int code, char *why, siz
 		used = snprintf(why, size, "no greeting in %d s", TRY_MS / 1000);
 	}
 	if (talk->last[0] && (size_t)used < size) {
-		(void)snprintf(why + used, size - (size_t)used, ", %s",
-			log_escape(talk->last, text, sizeof(text)));
+		(void)snprintf(why + used, size - (size_t)used, ", %.*s",
+			(int)strcspn(talk->last, "\r"), talk->last);
 	}
 }
 

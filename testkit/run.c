@@ -411,6 +411,9 @@ static void settle(struct run *run)
 	bool never = false;
 	bool timed_out = run->timed_out;
 
+	if (run->canary->bare) {
+		return; /* nothing is there to be reached */
+	}
 	(void)pump(run, &never, io_now_usec() + SETTLE_MS * 1000);
 	run->timed_out = timed_out;
 	canary_settle(run->canary);
