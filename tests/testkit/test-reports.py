@@ -66,6 +66,16 @@ def wrong_words_are_refused():
         assert host(*words, code=2) == ""
 
 
+def probes_are_asked_by_name_and_by_group():
+    for asked, wanted in (("N.tcp4", {"N.tcp4"}), ("N.tcp4,F.create", {"N.tcp4", "F.create"}), ("X", {
+            probe["id"] for probe in json.loads(host("list", "--group=X", "--json"))["probes"]})):
+        report = json.loads(host("--target", "none", "-P", asked, "-F", "json"))
+        got = {probe["id"] for probe in report["probes"]}
+        assert wanted <= got and "N.udp4" not in got and "R.tasks" not in got, (asked, got)
+    for asked in ("N.tcp4,N.none", "N.", "N.tcp4,", "", "Q", "N.tcp"):
+        assert "no probe is called" in refusal("--target", "none", "-P", asked), asked
+
+
 # ---- reports: one measurement of two targets, written in every format ----
 
 HOSTILE = "<script>document.title='owned'</script><img/src=x/onerror=alert(1)>\"'|`[a](b)#"
@@ -571,7 +581,8 @@ def refusal(*words):
 
 TESTS = [list_is_filtered, explain_says_everything,
          explain_knows_the_words_of_reports, wrong_words_are_refused,
-         json_keeps_its_schema, one_target_validates_too, ndjson_tells_it_as_it_happens,
+         probes_are_asked_by_name_and_by_group, json_keeps_its_schema,
+         one_target_validates_too, ndjson_tells_it_as_it_happens,
          tap_is_version_14, junit_counts_what_it_holds, sarif_has_the_shape_of_2_1_0,
          text_shows_them_side_by_side, markdown_rows_have_equal_cells, the_page_fetches_nothing,
          the_page_filters, the_page_runs_nothing_of_others, the_page_works_without_its_script,
