@@ -179,8 +179,8 @@ exec 7>>{log}
 printf '%s\\n' "$SSH_ORIGINAL_COMMAND" >>{log}
 case "$SSH_ORIGINAL_COMMAND" in *sftp*) exec {sftp};; "") exec sh;; esac
 [ -t 0 ] && exec sh -c "$SSH_ORIGINAL_COMMAND"
-exec bwrap --bind / / --dev-bind /dev /dev --proc /proc --unshare-all --cap-drop ALL --seccomp 8 8<{filter} \\
-	sh -c "$SSH_ORIGINAL_COMMAND"
+exec unshare --pid --fork bwrap --bind / / --dev-bind /dev /dev --proc /proc --unshare-net --unshare-ipc \\
+	--unshare-uts --cap-drop ALL --seccomp 8 sh -c "$SSH_ORIGINAL_COMMAND" 8<{filter}
 """
 # Load the number; 134 (uselib) is refused; all else is allowed.
 REFUSE_ONE = struct.pack("<" + "HBBI" * 4, 0x20, 0, 0, 0, 0x15, 0, 1, 134, 0x06, 0, 0, 0x00050001, 0x06, 0, 0, 0x7fff0000)
@@ -196,15 +196,25 @@ def half():
     with open(server.path("sshd_config"), "a") as config:
         config.write(f"ForceCommand {script}\n")
     with server:
-        names = ["H.kinds-namespaces", "H.kinds-privileges", "H.kinds-filter", "H.descriptors", "H.many",
+        # The half of bwrap that waits outside its tree is among the processes of the session here.
+        names = ["H.setup", "H.kinds-namespaces", "H.kinds-privileges", "H.kinds-filter", "H.descriptors", "H.many",
                  "H.log-lines"]
         report, code = measure(server, "--probe", ",".join([*names, "H.host-key"]), "--server-log", server.log,
-                               "--declare", "session.fresh,kernel.filter,priv.none")
+                               "--declare", "session.fresh,kernel.filter,priv.none,proc.isolation")
         got = observed(report, "H.")
         equal(got, dict.fromkeys(names, "OPEN"), "observed; the key was not asked for")
-        equal((verdicts(report), code), (dict.fromkeys(("kernel.filter", "priv.none", "session.fresh"), "FAIL"), 1),
-              "verdicts")
+        equal((verdicts(report), code), (dict.fromkeys(("kernel.filter", "priv.none", "proc.isolation", "session.fresh"), "FAIL"), 1), "verdicts")
         check(any("--host-key" in line for line in report["no_evidence"]), report["no_evidence"])
+
+
+@case("a server that confines after the first instruction is seen to")
+def late():
+    wrapper = "head -n 60 /proc/self/status; exec bwrap --bind / / --dev-bind /dev /dev --proc /proc " \
+              "--unshare-all --cap-drop ALL sh -c \"$SSH_ORIGINAL_COMMAND\""
+    with OpenSshd(f"ForceCommand {wrapper}") as server:
+        report, _ = measure(server, "--probe", "H.setup", "--declare", "proc.isolation")
+        setup = next(probe for probe in report["probes"] if probe["id"] == "H.setup")
+        equal((setup["verdict"], setup["detail"]), ("FAIL", "new privileges were given up later"), "verdict")
 
 
 def met(report):
