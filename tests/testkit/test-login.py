@@ -7,7 +7,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
-from lib import BUILD, Cloche, OpenSshd, Skip, case, check, equal, keygen, main, run  # noqa: E402
+from lib import BUILD, Cloche, OpenSshd, Server, Skip, case, check, equal, keygen, main, run  # noqa: E402
 
 HOST = os.path.join(BUILD, "testkit", "cloche-testkit-host")
 
@@ -215,6 +215,53 @@ def late():
         report, _ = measure(server, "--probe", "H.setup", "--declare", "proc.isolation")
         setup = next(probe for probe in report["probes"] if probe["id"] == "H.setup")
         equal((setup["verdict"], setup["detail"]), ("FAIL", "new privileges were given up later"), "verdict")
+
+
+# Runs commands as they are, and sends a signal for one of them to all.
+CARELESS = """
+import asyncio, asyncssh, signal, sys
+running = set()
+async def hear(process, child):
+    try:
+        while data := await process.stdin.read(65536):
+            child.stdin.write(data)
+        child.stdin.close()
+    except asyncssh.SignalReceived:
+        for each in running:
+            each.send_signal(signal.SIGUSR1)
+async def serve(process):
+    child = await asyncio.create_subprocess_shell(process.command or "sh", stdin=asyncio.subprocess.PIPE,
+                                                  stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL)
+    running.add(child)
+    ears = asyncio.ensure_future(hear(process, child))
+    while data := await child.stdout.read(4096):
+        process.stdout.write(data)
+    running.discard(child)
+    process.exit(max(await child.wait(), 0))
+    ears.cancel()
+async def main():
+    await asyncssh.listen("127.0.0.1", int(sys.argv[1]), server_host_keys=[sys.argv[2]],
+                          authorized_client_keys=sys.argv[3], process_factory=serve, encoding=None)
+    await asyncio.Event().wait()
+asyncio.run(main())
+"""
+
+
+class Careless(Server):
+    name = "a server of asyncssh"
+
+    def argv(self):
+        keys = self.write("authorized_keys", self.public + "\n")
+        return ["/usr/bin/python3", "-W", "ignore", "-c", CARELESS, str(self.port), self.path("host_key"), keys]
+
+
+@case("a server that sends a signal for one session to another is seen to")
+def signals():
+    with Careless() as server:
+        report, _ = measure(server, "--probe", "H.signal", "--declare", "session.fresh")
+        check(report["client"]["came"], report["client"])
+        equal({probe["id"]: (probe["observed"], probe["verdict"]) for probe in report["probes"]}["H.signal"],
+              ("OPEN", "FAIL"), f"verdict ({report['no_evidence']})")
 
 
 def met(report):
