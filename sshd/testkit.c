@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -69,13 +70,20 @@ int testkit_start(const struct testkit_job *job, int *ret_output)
 	cleanup_close int read_end = -1;
 	cleanup_close int write_end = -1;
 	char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-	char *env[] = {path, NULL};
+	cleanup_free char *home = NULL;
+	const char *own = getenv("HOME");
+	char *env[] = {path, NULL, NULL};
 	int ends[2];
 	int r = make_argv(job, &argv);
 
 	if (r < 0) {
 		return r;
 	}
+	/* What "~" means in a profile is to mean the same there. */
+	if (own && asprintf(&home, "HOME=%s", own) < 0) {
+		return -ENOMEM;
+	}
+	env[1] = home;
 	if (pipe2(ends, O_CLOEXEC) < 0) {
 		return -errno;
 	}
