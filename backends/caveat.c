@@ -603,6 +603,10 @@ const struct caveat_info caveat_table[] = {
 		"inside are "
 		"theirs together",
 		"set share: session"},
+	{"ipc.why_door", CAPABILITY_IPC_RESTRICT, CAVEAT_INFO,
+		"one socket inside is the server's own: there it says what it refused the session, "
+		"and reads nothing",
+		"with refuse_on naming this caveat the session goes without `why`"},
 
 	/* Layers left out with --without */
 	{"layer.removed", NONE, CAVEAT_MISSING,

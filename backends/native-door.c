@@ -1,11 +1,14 @@
 #include "backends/native-door.h"
 
 #include <errno.h>
+#include <fnmatch.h>
 #include <string.h>
 
 #include "backends/linux/image.h"
 #include "backends/linux/landlock.h"
 #include "base/strv.h"
+
+#define CAVEAT "ipc.why_door"
 
 static bool touches(char *const *list)
 {
@@ -25,6 +28,18 @@ static bool is_wanted(const struct spec *spec, const struct plan *plan)
 		!touches(spec->readable) && !touches(spec->writable) && !touches(spec->read_deny) &&
 		!(spec->home && spec_path_is_below(spec->home, IMAGE_WHY_DIR)) &&
 		!(spec->dir && spec_path_is_below(spec->dir, IMAGE_WHY_DIR));
+}
+
+/* A spec that does not want the caveat goes without what it is about. */
+static bool is_refused(char *const *refuse_on)
+{
+	for (; refuse_on && *refuse_on; refuse_on++) {
+		if (strcmp(*refuse_on, caveat_severity_name(CAVEAT_INFO)) == 0 ||
+			fnmatch(*refuse_on, CAVEAT, 0) == 0) {
+			return true;
+		}
+	}
+	return false;
 }
 
 static int add(struct plan *plan, enum plan_mount_kind kind, const char *target, mode_t mode)
@@ -55,7 +70,7 @@ int native_door_compile(const struct spec *spec, struct plan *plan)
 {
 	int r = 0;
 
-	if (!is_wanted(spec, plan)) {
+	if (!is_wanted(spec, plan) || is_refused(spec->refuse_on)) {
 		return 0;
 	}
 	r = add(plan, PLAN_MOUNT_DIR, IMAGE_WHY_DIR, 0755);
@@ -66,5 +81,6 @@ int native_door_compile(const struct spec *spec, struct plan *plan)
 		r = plan_add_path_rule(
 			plan, IMAGE_WHY_DIR, landlock_access_read(plan->landlock.abi));
 	}
+	r = r < 0 ? r : plan_add_caveat(plan, CAVEAT);
 	return r < 0 ? r : add_to_path(plan);
 }

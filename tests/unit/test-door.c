@@ -65,6 +65,8 @@ static void a_plan_has_it_where_the_server_asks(void **state)
 	cleanup_free char *json = plan_to_json(with);
 
 	(void)state;
+	assert_true(plan_has_caveat(with, "ipc.why_door"));
+	assert_false(plan_has_caveat(without, "ipc.why_door"));
 	assert_int_equal(place_of(without, PLAN_MOUNT_DOOR), -1);
 	assert_int_equal(place_of(without, PLAN_MOUNT_WHY), -1);
 	assert_string_equal(strv_getenv(without->env, "PATH"), "/usr/bin:/bin");
@@ -86,6 +88,7 @@ static void a_plan_goes_without_where_it_would_be_in_the_way(void **state)
 	static const char *const rows[] = {"readable=/usr;no_exec=yes", "readable=/run",
 		"readable=/run/cloche/x", "write=scope;writable=/run/cloche",
 		"write=scope;writable=/run", "read_deny=/run",
+		"readable=/usr;refuse_on=ipc.why_door", "write=ephemeral;refuse_on=ipc.*",
 		"readable=/usr;write=ephemeral;home=/run/cloche/home"};
 
 	(void)state;
