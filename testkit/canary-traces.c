@@ -8,7 +8,10 @@
 #include <ftw.h>
 #include <linux/keyctl.h>
 #include <mqueue.h>
+#include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mount.h>
@@ -24,6 +27,7 @@
 #include "base/io.h"
 #include "base/strv.h"
 #include "testkit/canary-parts.h"
+#include "testkit/outside.h"
 
 #define TRACES_FORMAT "traces.%s.%s.%d"
 
@@ -165,6 +169,56 @@ key_t canary_fresh_key(const char *fresh)
 	return (key_t)(number & 0x3ffffffe) + 1;
 }
 
+const char *canary_fresh_title(const char *fresh, char *title)
+{
+	(void)snprintf(title, 16, "s%.14s", fresh);
+	return title;
+}
+
+int canary_make_fresh(const struct ground *ground, const char *fresh, struct err *err)
+{
+	char path[96];
+
+	(void)snprintf(path, sizeof(path), "%s/read/%s", ground->root, fresh);
+	int r = canary_make_file(path, 0644, "");
+	return r < 0 ? err_set(err, -r, "planting %s", path) : 0;
+}
+
+/* Only a process of ours has that name: it was told to no other. */
+static void end_leftover(const char *fresh)
+{
+	char title[16];
+	pid_t pid = outside_find(canary_fresh_title(fresh, title));
+
+	if (pid > 0) {
+		(void)kill(pid, SIGKILL);
+	}
+}
+
+/* Homes that clients may have had: ours by the environment, and ours by the table of users. */
+static void remove_from_homes(const char *fresh)
+{
+	const struct passwd *user = getpwuid(geteuid());
+	const char *const homes[] = {getenv("HOME"), user ? user->pw_dir : NULL};
+	static const char *const ends[] = {".fresh", ""};
+	char path[320];
+
+	for (size_t i = 0; i < ARRAY_SIZE(homes); i++) {
+		for (size_t j = 0; homes[i] && j < ARRAY_SIZE(ends); j++) {
+			(void)snprintf(path, sizeof(path), "%s/.%s%s", homes[i], fresh, ends[j]);
+			(void)unlink(path);
+		}
+	}
+}
+
+static void remove_posix_queue(const char *name)
+{
+	char queue[32];
+
+	(void)snprintf(queue, sizeof(queue), "/%s", name);
+	(void)mq_unlink(queue);
+}
+
 void canary_remove_traces(const struct traces *traces)
 {
 	static const struct {
@@ -185,14 +239,12 @@ void canary_remove_traces(const struct traces *traces)
 		{"/dev/shm/.", ".fresh", true},
 		{"/tmp/.", ".sock", true},
 	};
-	char queue[32];
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		remove_named(names[i].before, names[i].fresh ? traces->fresh : traces->leave,
 			names[i].after);
 	}
-	(void)snprintf(queue, sizeof(queue), "/%s", traces->leave);
-	(void)mq_unlink(queue);
+	remove_posix_queue(traces->leave);
 	remove_queues(traces->key);
 }
 
@@ -218,6 +270,9 @@ void canary_remove_fresh(const char *fresh)
 		remove_named(names[i].before, fresh, names[i].after);
 	}
 	remove_queues(canary_fresh_key(fresh));
+	remove_posix_queue(fresh);
+	remove_from_homes(fresh);
+	end_leftover(fresh);
 	remove_key(fresh);
 }
 
@@ -236,6 +291,7 @@ static void remove_orphan_traces(const char *path)
 			traces.key > 0) {
 			canary_remove_traces(&traces);
 			remove_queues(canary_fresh_key(traces.fresh));
+			remove_posix_queue(traces.fresh);
 		}
 	}
 	if (directory) {

@@ -102,6 +102,12 @@ char *ground_token(const struct ground *ground, unsigned run, const char *id, ch
 /* The key of the System V segment that sessions with this S name use. */
 key_t canary_fresh_key(const char *fresh);
 
+/* What a process that a session leaves for the next calls itself; title has room for 16. Returns it. */
+const char *canary_fresh_title(const char *fresh, char *title);
+
+/* The file that such a process locks. 0 or negative errno. */
+int canary_make_fresh(const struct ground *ground, const char *fresh, struct err *err);
+
 /* Removes what sessions left for one another under this S name in places of the host's. */
 void canary_remove_fresh(const char *fresh);
 

@@ -114,7 +114,7 @@ static void fresh_token(struct look *look, const char *arg)
 	look_ground_token(look, look->context->canary->fresh);
 }
 
-static void fresh_sysv(struct look *look, const char *arg)
+static void fresh_ipc(struct look *look, const char *arg)
 {
 	const struct outside *ours = look->context->own;
 	const struct outside *theirs = &look->context->run->outside;
@@ -212,7 +212,8 @@ static const struct evidence_row rows[] = {
 	{"S.shm", fresh_file, "/dev/shm"},
 	{"S.home", fresh_token, NULL},
 	{"S.key", fresh_token, NULL},
-	{"S.sysv", fresh_sysv, NULL},
+	{"S.sysv", fresh_ipc, NULL},
+	{"S.queue", fresh_ipc, NULL},
 	{"S.namespaces", sessions_share, NULL},
 	{NULL, NULL, NULL},
 };
@@ -228,7 +229,8 @@ static const struct evidence_kind kinds[] = {
 	{descriptor_state, "E3: its descriptors, compared with the launcher's from outside", false},
 	{fresh_file, "E4: the file of the session before, looked for on the host too", false},
 	{fresh_token, "E1: the token that the session before left came back", true},
-	{fresh_sysv, "E3: the segment that the session before left, looked up by the host", false},
+	{fresh_ipc, "E1: the token that the session before left came back; E3: its IPC namespace",
+		false},
 	{NULL, NULL, false},
 };
 

@@ -8,19 +8,18 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
-#include "testkit/look.h"
-#include "testkit/peer.h"
+#include "testkit/evidence-peers.h"
 
-static const struct peer *peer_of(const struct look *look)
+const struct peer *look_peer(const struct look *look)
 {
 	const struct peer *peer = look->context->peer;
 
 	return peer && peer->alive && peer->run.hello ? peer : NULL;
 }
 
-static void peer_token(struct look *look, const char *arg)
+void look_peer_token(struct look *look, const char *arg)
 {
-	const struct peer *peer = peer_of(look);
+	const struct peer *peer = look_peer(look);
 
 	(void)arg;
 	if (peer) {
@@ -28,10 +27,9 @@ static void peer_token(struct look *look, const char *arg)
 	}
 }
 
-/* Has each of them a kernel to itself? Then they have nothing of a kernel's in common. */
-static bool has_own_kernel(const struct look *look)
+bool look_peers_have_kernels(const struct look *look)
 {
-	const struct peer *peer = peer_of(look);
+	const struct peer *peer = look_peer(look);
 	const struct machine *one = &look->context->run->machine;
 
 	return peer && one->kernel == MACHINE_OTHER && peer->run.machine.kernel == MACHINE_OTHER &&
@@ -42,10 +40,10 @@ static bool has_own_kernel(const struct look *look)
 /* Are the two in different namespaces of this kind? */
 static bool apart(const struct look *look, size_t which)
 {
-	const struct peer *peer = peer_of(look);
+	const struct peer *peer = look_peer(look);
 	const struct outside *one = &look->context->run->outside;
 
-	if (has_own_kernel(look)) {
+	if (look_peers_have_kernels(look)) {
 		return true;
 	}
 	return !one->elsewhere && peer && one->namespaces[which] &&
@@ -56,35 +54,44 @@ static bool apart(const struct look *look, size_t which)
 /* arg: the digit of the namespace that would part them (enum outside_namespace). */
 static void by_namespace(struct look *look, const char *arg)
 {
-	peer_token(look, NULL);
+	look_peer_token(look, NULL);
 	if (look->outcome->evidence == EVIDENCE_NONE && apart(look, (size_t)(arg[0] - '0'))) {
 		look_conclude(look, false, LEVEL_STATE);
 		look_detail(look,
-			has_own_kernel(look) ? "each has a kernel of its own"
-					     : "their namespaces differ");
+			look_peers_have_kernels(look) ? "each has a kernel of its own"
+						      : "their namespaces differ");
 	}
+}
+
+static bool stat_in(pid_t pid, const char *path, struct stat *ret)
+{
+	char inner[160];
+
+	(void)snprintf(inner, sizeof(inner), "/proc/%d/root%s", pid, path);
+	return stat(inner, ret) == 0;
+}
+
+int look_both_see(const struct look *look, const char *path)
+{
+	const struct peer *peer = look_peer(look);
+	const struct outside *own = &look->context->run->outside;
+	struct stat one;
+	struct stat other;
+
+	if (!peer || peer->run.outside.pid <= 0 || own->pid <= 0 || !own->found ||
+		!stat_in(own->pid, "/", &one) || !stat_in(peer->run.outside.pid, "/", &other)) {
+		return -1;
+	}
+	/* Where one of them has no such place, nothing can be met there. */
+	return stat_in(own->pid, path, &one) && stat_in(peer->run.outside.pid, path, &other) &&
+		one.st_dev == other.st_dev && one.st_ino == other.st_ino;
 }
 
 /* The same for a directory: do both see the same one? */
 static void by_place(struct look *look, const char *arg)
 {
-	const struct peer *peer = peer_of(look);
-	char path[64];
-	struct stat one;
-	struct stat other;
-
-	peer_token(look, NULL);
-	if (look->outcome->evidence != EVIDENCE_NONE || !peer || peer->run.outside.pid <= 0 ||
-		look->context->run->outside.pid <= 0) {
-		return;
-	}
-	(void)snprintf(path, sizeof(path), "/proc/%d/root%s", look->context->run->outside.pid, arg);
-	bool known = stat(path, &one) == 0;
-	(void)snprintf(path, sizeof(path), "/proc/%d/root%s", peer->run.outside.pid, arg);
-	/* Where one of them has no such place, nothing can be met there. */
-	bool same = known && stat(path, &other) == 0 && one.st_dev == other.st_dev &&
-		one.st_ino == other.st_ino;
-	if (!same && look->context->run->outside.found) {
+	look_peer_token(look, NULL);
+	if (look->outcome->evidence == EVIDENCE_NONE && look_both_see(look, arg) == 0) {
 		look_conclude(look, false, LEVEL_STATE);
 		look_detail(look, "%s is not the same directory", arg);
 	}
@@ -92,7 +99,7 @@ static void by_place(struct look *look, const char *arg)
 
 static void seen_name(struct look *look, const char *arg)
 {
-	const struct peer *peer = peer_of(look);
+	const struct peer *peer = look_peer(look);
 
 	if (peer) {
 		look_token(look, peer->title);
@@ -105,7 +112,7 @@ static void seen_name(struct look *look, const char *arg)
 /* Its holder changes its name when it is hit. */
 static void hit(struct look *look, const char *arg)
 {
-	const struct peer *peer = peer_of(look);
+	const struct peer *peer = look_peer(look);
 	char title[16];
 
 	(void)arg;
@@ -113,7 +120,7 @@ static void hit(struct look *look, const char *arg)
 		(void)snprintf(title, sizeof(title), "%s", peer->title);
 		title[0] = PEER_HIT;
 		look_conclude(look, outside_find(title) > 0, LEVEL_EVENT);
-	} else if (has_own_kernel(look)) {
+	} else if (look_peers_have_kernels(look)) {
 		look_conclude(look, false, LEVEL_STATE);
 		look_detail(look, "each has a kernel of its own");
 	}
@@ -121,11 +128,11 @@ static void hit(struct look *look, const char *arg)
 
 static void share_namespaces(struct look *look, const char *arg)
 {
-	const struct peer *peer = peer_of(look);
+	const struct peer *peer = look_peer(look);
 	char text[64] = "";
 
 	if (!peer ||
-		(!has_own_kernel(look) &&
+		(!look_peers_have_kernels(look) &&
 			(!peer->run.outside.found || !look->context->run->outside.found))) {
 		return;
 	}
@@ -144,21 +151,51 @@ static void share_namespaces(struct look *look, const char *arg)
 	}
 }
 
+/* Of two lines of /proc/<pid>/cgroup: is the first one's group around the second one's? */
+static bool is_around(const char *line, size_t size, const char *other, size_t other_size)
+{
+	const char *path = memchr(line, '/', size);
+	bool is_root = path && path + 1 == line + size;
+
+	return path && !is_root && other_size > size && memcmp(line, other, size) == 0 &&
+		other[size] == '/';
+}
+
+/* A group that is around the other one's in some hierarchy takes its share from above. */
+static bool have_nested_groups(const char *one, const char *other)
+{
+	while (*one && *other) {
+		size_t size = strcspn(one, "\n");
+		size_t other_size = strcspn(other, "\n");
+		if (is_around(one, size, other, other_size) ||
+			is_around(other, other_size, one, size)) {
+			return true;
+		}
+		one += size + (one[size] == '\n');
+		other += other_size + (other[other_size] == '\n');
+	}
+	return false;
+}
+
 static void share_group(struct look *look, const char *arg)
 {
-	const struct peer *peer = peer_of(look);
+	const struct peer *peer = look_peer(look);
 
 	(void)arg;
 	if (peer && peer->run.outside.found && look->context->run->outside.found) {
-		look_conclude(look,
-			strcmp(peer->run.outside.cgroup, look->context->run->outside.cgroup) == 0,
-			LEVEL_STATE);
+		const char *one = look->context->run->outside.cgroup;
+		const char *other = peer->run.outside.cgroup;
+		bool nested = have_nested_groups(one, other);
+		look_conclude(look, strcmp(one, other) == 0 || nested, LEVEL_STATE);
+		if (nested) {
+			look_detail(look, "one's group is around the other's");
+		}
 	}
 }
 
 static void share_user(struct look *look, const char *arg)
 {
-	const struct peer *peer = peer_of(look);
+	const struct peer *peer = look_peer(look);
 
 	(void)arg;
 	if (peer && peer->run.outside.pid > 0 && look->context->run->outside.pid > 0) {
@@ -174,7 +211,7 @@ static const struct evidence_row peers_rows[] = {
 	{"C.tmp", by_place, "/tmp"},
 	{"C.vartmp", by_place, "/var/tmp"},
 	{"C.shm-file", by_place, "/dev/shm"},
-	{"C.home", peer_token, NULL},
+	{"C.home", look_peer_token, NULL},
 	{"C.root", by_namespace, "1"},
 	{"C.memory", by_namespace, "1"},
 	{"C.trace", by_namespace, "1"},
@@ -183,7 +220,8 @@ static const struct evidence_row peers_rows[] = {
 	{"C.unix-path", by_place, "/tmp"},
 	{"C.sysv", by_namespace, "2"},
 	{"C.message", by_namespace, "2"},
-	{"C.key", peer_token, NULL},
+	{"C.key", look_peer_token, NULL},
+	{"C.pty", by_place, "/dev/pts"},
 	{"C.signal", hit, NULL},
 	{"C.namespaces", share_namespaces, "1234"},
 	{"C.network", share_namespaces, "0"},

@@ -145,6 +145,7 @@ static const struct evidence_table *const tables[] = {
 	&evidence_posture,
 	&evidence_regress,
 	&evidence_peers,
+	&evidence_channels,
 };
 
 static const struct evidence_row *find_row(

@@ -39,7 +39,7 @@ struct evidence_table {
 
 extern const struct evidence_table evidence_files, evidence_objects, evidence_calls, evidence_state,
 	evidence_leaks, evidence_limits, evidence_filter, evidence_doors, evidence_posture,
-	evidence_regress, evidence_peers;
+	evidence_regress, evidence_peers, evidence_channels;
 
 /* What is said of it to people; at most one line. */
 void look_detail(struct look *look, const char *format, ...) __attribute__((format(printf, 2, 3)));

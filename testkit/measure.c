@@ -32,7 +32,7 @@ struct pass {
 	struct measure_client *client; /* NULL for controls */
 	char ***gaps; /* the same */
 	uint8_t (*surveys)[SURVEY_BYTES];
-	uint64_t usec, boot_usec;
+	uint64_t usec, boot_usec, end_usec;
 };
 
 /* Are all that were asked for by name of this kind? */
@@ -93,6 +93,17 @@ static struct run_options plant_options(const struct pass *pass)
 	return options;
 }
 
+/* What the next session is told of a process that the one before has left, if it has. */
+static int describe_leftover(struct pass *pass, struct err *err)
+{
+	char title[16];
+	pid_t pid = outside_find(canary_fresh_title(pass->fresh, title));
+
+	return pid > 0 && strv_appendf(&pass->settings, "set fresh.pid %d", pid) < 0
+		? err_set(err, ENOMEM, "measuring")
+		: 0;
+}
+
 /* One session that leaves things. What the host saw of it is kept in *ret_before. */
 static int plant(struct pass *pass, struct outside *ret_before, struct err *err)
 {
@@ -108,7 +119,7 @@ static int plant(struct pass *pass, struct outside *ret_before, struct err *err)
 	}
 	run_fini(&run);
 	canary_fini(&canary);
-	return r;
+	return r < 0 ? r : describe_leftover(pass, err);
 }
 
 static void note_client(struct measure_client *client, const struct run *run)
@@ -122,14 +133,15 @@ static void note_client(struct measure_client *client, const struct run *run)
 	}
 }
 
-static int look(
-	struct pass *pass, const struct outside *before, const struct peer *peer, struct err *err)
+static int look(struct pass *pass, const struct outside *before, struct peer *peer, struct err *err)
 {
 	struct run_options options = main_options(pass);
+	const struct run_help help = {peer_help, peer};
 	struct canary canary = {0};
 	struct run run = {0};
 	int r = canary_init(&canary, pass->ground, pass->fresh, err);
 
+	options.help = peer ? &help : NULL;
 	r = r < 0 ? r : run_client(pass->target, &canary, &options, &run, err);
 	if (r == 0) {
 		const struct evidence_context context = {&run, &canary, pass->ground, pass->target,
@@ -142,7 +154,9 @@ static int look(
 		pass->usec = run.ended_usec - run.started_usec;
 		pass->boot_usec = run.boot_usec;
 	}
+	uint64_t ending = io_now_usec();
 	run_fini(&run);
+	pass->end_usec = io_now_usec() - ending;
 	canary_fini(&canary);
 	return r;
 }
@@ -256,7 +270,9 @@ static int choose_names(struct pass *pass, struct err *err)
 	io_random(random, sizeof(random));
 	(void)snprintf(pass->fresh, sizeof(pass->fresh), "cf%s", io_hex(random, 8, hex));
 	pass->fresh_shm = canary_fresh_key(pass->fresh);
-	return strv_appendf(&pass->settings, "set fresh.shm %d", pass->fresh_shm) < 0
+	return strv_appendf(&pass->settings, "set fresh.shm %d", pass->fresh_shm) < 0 ||
+			strv_appendf(&pass->settings, "set fresh.shared %s/read/%s",
+				pass->ground->root, pass->fresh) < 0
 		? err_set(err, ENOMEM, "choosing names")
 		: 0;
 }
@@ -326,6 +342,7 @@ static int run_pass(struct pass *pass, struct err *err)
 	int r = before ? choose_names(pass, err) : err_set(err, ENOMEM, "measuring");
 
 	r = r < 0 ? r : set_budgets(pass, err);
+	r = r < 0 || !fresh ? r : canary_make_fresh(pass->ground, pass->fresh, err);
 	if (r == 0 && fresh) {
 		r = plant(pass, before, err);
 	}
@@ -441,6 +458,7 @@ static int measure_both(const struct target *target, struct ground *ground,
 	}
 	ret->inside_usec = pass.usec;
 	ret->boot_usec = pass.boot_usec;
+	ret->end_usec = pass.end_usec;
 	ret->total_usec = io_now_usec() - began;
 	judge_all(declared, ret->control, ret->inside, ret->verdicts, &ret->judgement);
 	ret->code = judge_exit_code(&ret->judgement);

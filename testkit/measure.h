@@ -39,6 +39,7 @@ struct measurement {
 	struct measure_client client;
 	struct limits limits;
 	uint64_t inside_usec, total_usec; /* from the job to its end; everything */
+	uint64_t end_usec; /* until the session that was measured was gone */
 	uint64_t boot_usec; /* of a guest, until the client ran; 0: none was booted, or not by us */
 	char **gaps; /* evidence that could not be had, and why */
 	struct snapshot_changes changes; /* what became of the host, where that was asked */

@@ -1,12 +1,19 @@
 #include "testkit/peer.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/io.h"
 #include "base/strv.h"
+#include "testkit/canary-parts.h"
+
+/* The load beside which the other session measures: after so many ms, for so many. */
+#define LOAD_LINE "load 60 110\n"
 
 static void choose_name(struct peer *peer, struct ground *ground)
 {
@@ -17,6 +24,33 @@ static void choose_name(struct peer *peer, struct ground *ground)
 	(void)snprintf(peer->name, sizeof(peer->name), "cf%s", io_hex(random, sizeof(random), hex));
 	(void)ground_token(ground, 0, peer->name, peer->token);
 	(void)snprintf(peer->title, sizeof(peer->title), "p%.14s", peer->name);
+	(void)snprintf(peer->shared, sizeof(peer->shared), "%s/read/%s", ground->root, peer->name);
+}
+
+/* Among the holder's descriptors: a terminal by its number in some devpts. */
+static void find_terminal(struct peer *peer)
+{
+	char directory[32];
+	char path[320];
+	struct stat info;
+
+	(void)snprintf(directory, sizeof(directory), "/proc/%d/fd", peer->holder);
+	DIR *list = opendir(directory);
+	for (struct dirent *entry = NULL; list && (entry = readdir(list));) {
+		char text[sizeof(peer->terminal)];
+		(void)snprintf(path, sizeof(path), "%s/%s", directory, entry->d_name);
+		ssize_t n = readlink(path, text, sizeof(text) - 1);
+		text[n > 0 ? n : 0] = '\0';
+		if (strncmp(text, "/dev/pts/", 9) == 0 && text[9] >= '0' && text[9] <= '9' &&
+			stat(path, &info) == 0 && S_ISCHR(info.st_mode)) {
+			memcpy(peer->terminal, text, sizeof(text));
+			peer->terminal_device = info.st_dev;
+			peer->terminal_inode = info.st_ino;
+		}
+	}
+	if (list) {
+		(void)closedir(list);
+	}
 }
 
 int peer_start(struct peer *peer, const struct target *target, struct ground *ground,
@@ -32,8 +66,14 @@ int peer_start(struct peer *peer, const struct target *target, struct ground *gr
 		return r;
 	}
 	peer->alive = true;
+	r = canary_make_file(peer->shared, 0666, peer->token);
+	if (r < 0) {
+		return err_set(err, -r, "planting %s", peer->shared);
+	}
 	if (peer_describe(peer, &settings) < 0 ||
 		strv_appendf(&settings, "set peer.token %s", peer->token) < 0 ||
+		strv_appendf(&settings, "set budget.spinners %ld",
+			sysconf(_SC_NPROCESSORS_ONLN) + 1) < 0 ||
 		strv_append(&settings, "set hold 1") < 0) {
 		return err_set(err, ENOMEM, "starting a second session");
 	}
@@ -41,6 +81,7 @@ int peer_start(struct peer *peer, const struct target *target, struct ground *gr
 	r = run_client(target, &peer->canary, &options, &peer->run, err);
 	if (r == 0) {
 		peer->holder = outside_find(peer->title);
+		find_terminal(peer);
 	}
 	return r;
 }
@@ -53,10 +94,31 @@ int peer_describe(const struct peer *peer, char ***settings)
 	if (strv_appendf(settings, "set peer %s", peer->name) < 0 ||
 		strv_appendf(settings, "set peer.key %d", canary_fresh_key(peer->name)) < 0 ||
 		strv_appendf(settings, "set peer.port %u", peer->canary.listen_port) < 0 ||
+		strv_appendf(settings, "set peer.shared %s", peer->shared) < 0 ||
 		strv_appendf(settings, "set peer.pid %d", holder) < 0) {
 		return -ENOMEM;
 	}
-	return 0;
+	if (!peer->terminal[0]) {
+		return 0;
+	}
+	return strv_appendf(settings, "set peer.pts %s", peer->terminal) < 0 ||
+			strv_appendf(settings, "set peer.pts.device %" PRIu64,
+				peer->terminal_device) < 0 ||
+			strv_appendf(
+				settings, "set peer.pts.inode %" PRIu64, peer->terminal_inode) < 0
+		? -ENOMEM
+		: 0;
+}
+
+void peer_help(const char *probe, void *context)
+{
+	struct peer *peer = context;
+
+	/* Once: a client that is not ours may begin as often as it likes. */
+	if (!peer->loaded && strcmp(probe, "C.cpu-mem") == 0) {
+		peer->loaded = true;
+		(void)!write(peer->run.running.in, LOAD_LINE, strlen(LOAD_LINE));
+	}
 }
 
 void peer_stop(struct peer *peer)

@@ -21,6 +21,7 @@ const struct probe probe_table[] = {
 #include "testkit/probes/session.inc"
 #include "testkit/probes/peer.inc"
 #include "testkit/probes/ssh.inc"
+#include "testkit/probes/life.inc"
 #include "testkit/probes/regress.inc"
 #include "testkit/probes/resource.inc"
 	{NULL, 0, NULL, NULL, NULL, NULL},
@@ -47,6 +48,7 @@ static const struct {
 	{"S.", "session"},
 	{"C.", "two sessions"},
 	{"H.", "ssh"},
+	{"E.", "life cycle"},
 	{"R.", "resource"},
 };
 

@@ -157,6 +157,10 @@ static json_t *column_json(
 		lines_json(measurement->gaps), "left", lines_json(measurement->changes.left),
 		"meanwhile", lines_json(measurement->changes.meanwhile));
 
+	if (measurement->end_usec > 0) {
+		(void)json_object_set_new(
+			root, "end_usec", json_integer((json_int_t)measurement->end_usec));
+	}
 	if (measurement->boot_usec > 0) {
 		(void)json_object_set_new(
 			root, "boot_usec", json_integer((json_int_t)measurement->boot_usec));

@@ -175,6 +175,10 @@ static void print_summary(const struct measurement *measurement, FILE *out)
 		counts[VERDICT_PASS], counts[VERDICT_FAIL] + counts[VERDICT_OVER_RESTRICTED],
 		counts[VERDICT_INCONCLUSIVE], counts[VERDICT_UNDECLARED_OPEN], expected,
 		(double)measurement->inside_usec / 1000, (double)measurement->total_usec / 1000);
+	if (measurement->end_usec > 0) {
+		(void)fprintf(out, "%.0f ms from its end until it was gone\n",
+			(double)measurement->end_usec / 1000);
+	}
 	if (measurement->boot_usec > 0) {
 		(void)fprintf(out, "the guest booted in %.0f ms\n",
 			(double)measurement->boot_usec / 1000);

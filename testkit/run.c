@@ -65,6 +65,9 @@ static void take_start(struct run *run, const struct protocol_line *line)
 		answer->started = true;
 		run->current = probe_table[answer - run->answers].id;
 		canary_sample(run->canary, run->current);
+		if (run->help) {
+			run->help->begin(run->current, run->help->context);
+		}
 		if (strcmp(run->current, "R.cpu") == 0) {
 			run->cpu_used_usec = outside_cpu_usec(&run->outside);
 			run->cpu_wall_usec = io_now_usec();
@@ -510,6 +513,7 @@ int run_client(const struct target *target, struct canary *canary,
 	ret->target = target;
 	ret->environment = -1;
 	ret->watch = options->watch;
+	ret->help = options->help;
 	ret->control = options->control;
 	ret->running = (struct running){.in = -1, .out = -1, .pidfd = -1};
 	ret->answers = calloc(probe_count, sizeof(ret->answers[0]));

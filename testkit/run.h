@@ -42,8 +42,15 @@ struct run_watch {
 	void *context;
 };
 
+/* Who is told when a probe begins, because another session has a part in it. Must not take long. */
+struct run_help {
+	void (*begin)(const char *probe, void *context);
+	void *context;
+};
+
 struct run_options {
 	const struct run_watch *watch; /* or NULL */
+	const struct run_help *help; /* or NULL */
 	bool control; /* for the watcher */
 	unsigned mask; /* probes whose flags & mask == match are asked */
 	unsigned match;
@@ -74,6 +81,7 @@ struct run {
 	char fault[160]; /* why it did not end well, or "" */
 	/* while it runs */
 	const struct run_watch *watch;
+	const struct run_help *help;
 	bool control;
 	struct canary *canary;
 	const struct target *target;

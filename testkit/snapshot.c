@@ -1,14 +1,16 @@
+/*
+ * What has changed at the host, and whose doing that is. What is read of the host is in
+ * snapshot-take.c.
+ */
 #include "testkit/snapshot.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -17,240 +19,8 @@
 
 #define PATIENCE_USEC 2000000 /* for what is on its way out */
 #define STEP_USEC 20000
-#define MAX_DEPTH 6
-
-/* ---- what is read, a table of kinds ---- */
-
-/* Fields from..to of a line, from 0; a hyphen ends the first ones of mountinfo. */
-static int take_mounts(char ***lines)
-{
-	cleanup_free char *table = NULL;
-	char root[256];
-	char target[256];
-	int r = 0;
-
-	if (io_read_file(AT_FDCWD, "/proc/self/mountinfo", 4 << 20, &table, NULL) < 0) {
-		return 0;
-	}
-	for (char *rest = table, *line = NULL; r == 0 && (line = strsep(&rest, "\n"));) {
-		if (sscanf(line, "%*d %*d %*s %255s %255s", root, target) == 2) {
-			r = strv_appendf(lines, "mount: %s (of %s)", target, root);
-		}
-	}
-	return r;
-}
-
-static int take_links(char ***lines)
-{
-	struct if_nameindex *list = if_nameindex();
-	int r = 0;
-
-	for (struct if_nameindex *at = list; r == 0 && at && at->if_index; at++) {
-		r = strv_appendf(lines, "link: %s", at->if_name);
-	}
-	if (list) {
-		if_freenameindex(list);
-	}
-	return r;
-}
-
-static int take_names(char ***lines)
-{
-	struct utsname names;
-
-	if (uname(&names) < 0) {
-		return 0;
-	}
-	int r = strv_appendf(lines, "setting: host name %s", names.nodename);
-	return r < 0 ? r : strv_appendf(lines, "setting: domain name %s", names.domainname);
-}
-
-/* The columns that say which object it is: kind, key and id. */
-static int take_sysv(char ***lines)
-{
-	static const char *const kinds[] = {"shm", "msg", "sem"};
-	char path[48];
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(kinds); i++) {
-		cleanup_free char *table = NULL;
-		int key = 0;
-		int id = 0;
-		(void)snprintf(path, sizeof(path), "/proc/sysvipc/%s", kinds[i]);
-		if (io_read_file(AT_FDCWD, path, 1 << 20, &table, NULL) < 0) {
-			continue;
-		}
-		for (char *rest = table, *line = NULL; r == 0 && (line = strsep(&rest, "\n"));) {
-			if (sscanf(line, "%d %d", &key, &id) == 2) {
-				r = strv_appendf(lines, "ipc: %s key %d id %d", kinds[i], key, id);
-			}
-		}
-	}
-	return r;
-}
-
-/* By its description, which comes last: type and name. */
-static int take_keys(char ***lines)
-{
-	cleanup_free char *table = NULL;
-	int at = 0;
-	int r = 0;
-
-	if (io_read_file(AT_FDCWD, "/proc/keys", 1 << 20, &table, NULL) < 0) {
-		return 0;
-	}
-	for (char *rest = table, *line = NULL; r == 0 && (line = strsep(&rest, "\n"));) {
-		at = 0;
-		(void)sscanf(line, "%*s %*s %*s %*s %*s %*s %*s %n", &at);
-		if (at > 0) {
-			line[strcspn(line + at, ":") + (size_t)at] = '\0';
-			r = strv_appendf(lines, "key: %s", line + at);
-		}
-	}
-	return r;
-}
-
-static int take_shared_places(char ***lines)
-{
-	static const char *const places[] = {"/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run"};
-	int r = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
-		DIR *directory = opendir(places[i]);
-		struct dirent *entry = NULL;
-		while (r == 0 && directory && (entry = readdir(directory))) {
-			r = strv_appendf(lines, "file: %s/%s", places[i], entry->d_name);
-		}
-		if (directory) {
-			(void)closedir(directory);
-		}
-	}
-	return r;
-}
-
-/* Directories below path, this many levels deep. */
-static int take_directories(char ***lines, const char *path, unsigned levels)
-{
-	DIR *directory = opendir(path);
-	struct dirent *entry = NULL;
-	char sub[320];
-	int r = 0;
-
-	while (r == 0 && directory && (entry = readdir(directory))) {
-		int length = snprintf(sub, sizeof(sub), "%s/%s", path, entry->d_name);
-		if (entry->d_type != DT_DIR || entry->d_name[0] == '.' ||
-			length >= (int)sizeof(sub)) {
-			continue;
-		}
-		r = strv_appendf(lines, "control group: %s", sub);
-		if (r == 0 && levels > 1) {
-			r = take_directories(lines, sub, levels - 1);
-		}
-	}
-	if (directory) {
-		(void)closedir(directory);
-	}
-	return r;
-}
-
-static int take_groups(char ***lines)
-{
-	return take_directories(lines, "/sys/fs/cgroup", 4);
-}
-
-/* Values that change by themselves, by the end of their path. */
-static bool is_restless(const char *path)
-{
-	static const char *const patterns[] = {"/kernel/random/", "/kernel/ns_last_pid",
-		"/kernel/pty/nr", "/kernel/perf_", "/kernel/hung_task_detect_count",
-		"/kernel/tainted", "/fs/dentry-state", "/fs/file-nr", "/fs/inode-", "/fs/aio-nr",
-		"/fs/quota/", "/fs/binfmt_misc", "/vm/stat_refresh", "/vm/drop_caches",
-		"/vm/compact_memory", "/net/", "_next_id", "/kernel/sched_domain", "/debug/"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(patterns); i++) {
-		if (strstr(path, patterns[i])) {
-			return true;
-		}
-	}
-	return false;
-}
-
-/* A setting by its whole value: files of /proc/sys are read in one go. */
-static int take_setting(char ***lines, const char *path)
-{
-	char value[256];
-	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	ssize_t n = fd >= 0 ? read(fd, value, sizeof(value) - 1) : -1;
-
-	if (n <= 0) {
-		return 0;
-	}
-	value[n] = '\0';
-	value[strcspn(value, "\n")] = '\0';
-	return strv_appendf(lines, "setting: %s is %s", path, value);
-}
-
-static int take_settings_below(char ***lines, const char *path, unsigned depth)
-{
-	DIR *directory = opendir(path);
-	struct dirent *entry = NULL;
-	char sub[320];
-	int r = 0;
-
-	while (r == 0 && directory && (entry = readdir(directory))) {
-		int length = snprintf(sub, sizeof(sub), "%s/%s", path, entry->d_name);
-		if (entry->d_name[0] == '.' || length >= (int)sizeof(sub) || is_restless(sub)) {
-			continue;
-		}
-		if (entry->d_type == DT_REG) {
-			r = take_setting(lines, sub);
-		} else if (entry->d_type == DT_DIR && depth < MAX_DEPTH) {
-			r = take_settings_below(lines, sub, depth + 1);
-		}
-	}
-	if (directory) {
-		(void)closedir(directory);
-	}
-	return r;
-}
-
-static int take_settings(char ***lines)
-{
-	return take_settings_below(lines, "/proc/sys", 0);
-}
-
-static const struct {
-	int (*take)(char ***lines);
-	bool slow;
-} kinds[] = {
-	{take_mounts, false},
-	{take_links, false},
-	{take_names, false},
-	{take_sysv, false},
-	{take_keys, false},
-	{take_shared_places, false},
-	{take_groups, true},
-	{take_settings, true},
-};
-
-int snapshot_take(struct snapshot *snapshot, bool quick)
-{
-	int r = 0;
-
-	snapshot->lines = NULL;
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(kinds); i++) {
-		r = quick && kinds[i].slow ? 0 : kinds[i].take(&snapshot->lines);
-	}
-	if (r == 0 && snapshot->lines) {
-		strv_sort(snapshot->lines);
-	}
-	return r;
-}
-
-void snapshot_fini(struct snapshot *snapshot)
-{
-	snapshot->lines = strv_free(snapshot->lines);
-}
+#define CLOCK_STEP_MSEC                                                                            \
+	2000 /* more than any daemon adjusts a clock by in the time of a measurement */
 
 /* ---- what bears our marks ---- */
 
@@ -370,14 +140,36 @@ static bool is_our_ipc(const struct ground *ground, const char *line)
 	return ours || key == -1;
 }
 
-static int note(const struct ground *ground, const char *line, const char *what,
-	struct snapshot_changes *ret)
+/*
+ * Content that is another while inode and time of writing are the same: no package manager does that.
+ * other: what there was before, or is now.
+ */
+static bool is_changed_in_place(const struct snapshot *other, const char *line)
+{
+	const char *end = starts_with(line, "content: ") ? strstr(line, " is ") : NULL;
+
+	STRV_FOREACH (at, end ? other->lines : NULL) {
+		if (strncmp(*at, line, (size_t)(end - line) + 4) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Names in shared places and of sockets come and go all the time. */
+static bool is_fleeting(const char *line)
+{
+	return starts_with(line, "file: ") || starts_with(line, "socket: ");
+}
+
+/* other: the snapshot that does not have the line. */
+static int note(const struct ground *ground, const struct snapshot *other, const char *line,
+	const char *what, struct snapshot_changes *ret)
 {
 	bool ours = starts_with(line, "setting: ") || names_us(ground, line) ||
-		is_our_ipc(ground, line);
+		is_our_ipc(ground, line) || is_changed_in_place(other, line);
 
-	/* Names in shared places come and go all the time. */
-	if (is_our_own(ground, line) || (!ours && starts_with(line, "file: "))) {
+	if (is_our_own(ground, line) || (!ours && is_fleeting(line))) {
 		return 0;
 	}
 	return strv_appendf(ours ? &ret->left : &ret->meanwhile, "%s %s", line, what);
@@ -394,14 +186,24 @@ static int compare(const struct snapshot *before, const struct snapshot *after,
 	while (r == 0 && ((one && *one) || (other && *other))) {
 		int order = !one || !*one ? 1 : !other || !*other ? -1 : strcmp(*one, *other);
 		if (order < 0) {
-			r = note(ground, *one, "(is gone)", ret);
+			r = note(ground, after, *one, "(is gone)", ret);
 		} else if (order > 0) {
-			r = note(ground, *other, "(is new)", ret);
+			r = note(ground, before, *other, "(is new)", ret);
 		}
 		one += order <= 0;
 		other += order >= 0;
 	}
 	return r;
+}
+
+static int compare_clocks(
+	const struct snapshot *before, const struct snapshot *after, struct snapshot_changes *ret)
+{
+	int64_t moved = after->clock_msec - before->clock_msec;
+
+	return moved > CLOCK_STEP_MSEC || moved < -CLOCK_STEP_MSEC
+		? strv_appendf(&ret->left, "setting: the clock was moved by %" PRId64 " ms", moved)
+		: 0;
 }
 
 static int compare_now(const struct snapshot *before, const struct ground *ground, bool quick,
@@ -412,6 +214,7 @@ static int compare_now(const struct snapshot *before, const struct ground *groun
 
 	ret->left = ret->meanwhile = NULL;
 	r = r < 0 ? r : compare(before, &after, ground, ret);
+	r = r < 0 ? r : compare_clocks(before, &after, ret);
 	r = r < 0 ? r : find_processes(ground, &ret->left);
 	snapshot_fini(&after);
 	return r;
@@ -433,6 +236,10 @@ int snapshot_compare(const struct snapshot *before, const struct ground *ground,
 		(void)usleep(STEP_USEC);
 		forget(ret);
 		r = compare_now(before, ground, quick, ret);
+	}
+	if (r == 0 && !quick) {
+		uint64_t record = before->log_record;
+		r = snapshot_read_log(&record, &ret->meanwhile);
 	}
 	if (r < 0) {
 		forget(ret);

@@ -128,6 +128,9 @@ bool ssh_setting(const struct ssh_attempt *attempt, const char *name, char *out,
 /* Drops the output there is. */
 void ssh_forget(struct ssh_attempt *attempt);
 
+/* Connects to the canary's listener on the loopback from here, and waits for it to hear. */
+void ssh_dial_canary(struct ssh_attempt *attempt);
+
 /* Ends the output at its first line. */
 void ssh_cut_line(struct ssh_attempt *attempt);
 
@@ -166,6 +169,9 @@ void ssh_try_forced(struct ssh_attempt *attempt);
 void ssh_try_fail_closed(struct ssh_attempt *attempt);
 void ssh_try_log_read(struct ssh_attempt *attempt);
 void ssh_try_log_lines(struct ssh_attempt *attempt);
+void ssh_try_pair_agent(struct ssh_attempt *attempt);
+void ssh_try_pair_listener(struct ssh_attempt *attempt);
+void ssh_try_growth(struct ssh_attempt *attempt);
 
 /* Frees what ssh_pass.kinds has; accepts NULL. */
 void ssh_kinds_free(struct ssh_kinds *kinds);

@@ -67,18 +67,25 @@ static void greet_canary(struct ssh_attempt *attempt, int fd)
 	}
 }
 
+void ssh_dial_canary(struct ssh_attempt *attempt)
+{
+	char port[16] = "";
+
+	(void)ssh_setting(attempt, "tcp4", port, sizeof(port));
+	cleanup_close int fd = dial_tcp((unsigned)atoi(port));
+	greet_canary(attempt, fd);
+}
+
 void ssh_try_local_tcp(struct ssh_attempt *attempt)
 {
 	char port[16] = "";
 	char where[40];
 	char line[96];
 	cleanup(strv_freep) char **words = NULL;
-	cleanup_close int fd = -1;
 
 	(void)ssh_setting(attempt, "tcp4", port, sizeof(port));
 	if (ssh_is_control(attempt)) {
-		fd = dial_tcp((unsigned)atoi(port));
-		greet_canary(attempt, fd);
+		ssh_dial_canary(attempt);
 	} else {
 		(void)snprintf(where, sizeof(where), "127.0.0.1:%s", port);
 		(void)snprintf(

@@ -348,6 +348,11 @@ static const struct {
 	{"H.fail-closed", ssh_try_fail_closed, "E1: what came back; E4: a directory it made"},
 	{"H.log-read", ssh_try_log_read, "E1: the log's last line came back"},
 	{"H.log-lines", ssh_try_log_lines, "E2: the line stands in the log"},
+	{"C.agent", ssh_try_pair_agent,
+		"E2: an agent of the host's is told a word by the other login"},
+	{"C.listener", ssh_try_pair_listener, "E2: the listener got the connection"},
+	{"E.growth", ssh_try_growth,
+		"E4: descriptors, processes and mounts of the server, before and after"},
 };
 
 const char *ssh_evidence(const struct probe *probe)

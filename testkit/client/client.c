@@ -42,7 +42,8 @@ char **client_argv;
 
 static const struct client_probe *const probe_tables[] = {probes_net, probes_files, probes_exec,
 	probes_process, probes_ipc, probes_kernel, probes_privilege, probes_devices,
-	probes_resources, probes_leaks, probes_surface, probes_regress, probes_peers};
+	probes_resources, probes_leaks, probes_surface, probes_regress, probes_peers,
+	probes_channels};
 
 const char *job_text(const char *name)
 {
@@ -295,6 +296,18 @@ static void quiet_terminal(void)
 	}
 }
 
+/* Until the host has looked: it closes our input or says a last word. Meanwhile it may want a load. */
+static void stay(void)
+{
+	char *line = NULL;
+
+	while ((line = next_line()) && !text_same(line, "bye")) {
+		if (text_starts(line, "load ")) {
+			channel_load(line + 5);
+		}
+	}
+}
+
 static int drive(void)
 {
 	static const long ignore[4] = {1 /* SIG_IGN */, 0, 0, 0};
@@ -324,8 +337,7 @@ static int drive(void)
 	char *at = text_add(body, body + sizeof(body), "end ");
 	(void)text_add_number(at, body + sizeof(body), client.run_count);
 	say(body);
-	/* Stay until the host has looked: it closes our input or says a last word. */
-	(void)read_job("bye");
+	stay();
 	return 0;
 }
 

@@ -31,7 +31,7 @@ struct client_probe {
 /* Tables of the probe files; each ends with a NULL id. */
 extern const struct client_probe probes_net[], probes_files[], probes_exec[], probes_process[],
 	probes_ipc[], probes_kernel[], probes_privilege[], probes_devices[], probes_resources[],
-	probes_leaks[], probes_surface[], probes_regress[], probes_peers[];
+	probes_leaks[], probes_surface[], probes_regress[], probes_peers[], probes_channels[];
 
 /* The value the host gave to a name, or "". */
 const char *job_text(const char *name);
@@ -48,6 +48,11 @@ void surface_door(struct result *result);
 void surface_socket(struct result *result);
 /* Makes the process that another session looks for; it lives as long as this one. */
 void peer_start(void);
+/* For that process: what it keeps (the token is what others must not learn), what it does all the time. */
+void channel_keep(const char *token);
+void channel_tick(const char *token);
+/* "<wait> <last>" in ms: is busy with all processors from then on and for so long. Returns at once. */
+void channel_load(const char *text);
 /* Connects, says "<fence> <id>", brings the answer. */
 void unix_exchange(struct result *result, const char *path, bool abstract, const char *id);
 

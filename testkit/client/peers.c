@@ -13,7 +13,7 @@
 #include <sys/un.h>
 
 #define HIT_SIGNAL 12 /* SIGUSR2 */
-#define NAME_SIZE 16
+#define TICK_NS 25000000
 
 static char peer_token[32]; /* in the peer alone */
 static char path_text[256];
@@ -159,9 +159,14 @@ static void hold(long ready)
 	leave_queues();
 	fd = file_open(client_path, O_RDONLY);
 	(void)(fd >= 0 ? sys(SYS_flock, fd, 2 /* LOCK_EX */ | 4) : 0);
+	channel_keep(peer_token);
 	(void)sys(SYS_write, ready, "r", 1);
 	for (;;) {
-		(void)sys(SYS_ppoll, wait, 3, NULL, NULL, 0);
+		long step[2] = {0, TICK_NS};
+		(void)sys(SYS_ppoll, wait, 3, job_has("peer.shared") ? step : NULL, NULL, 0);
+		if (job_has("peer.shared")) {
+			channel_tick(peer_token);
+		}
 		for (int i = 0; i < 3; i++) {
 			long peer = wait[i].fd >= 0 && wait[i].revents
 				? sys(SYS_accept4, wait[i].fd, NULL, NULL, O_CLOEXEC)

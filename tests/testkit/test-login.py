@@ -1,10 +1,14 @@
 #!/usr/bin/python3
 """Logins measured by the testkit over the stock ssh client: one that confines nothing, and ours."""
+import contextlib
 import json
 import os
+import signal
+import socket
 import struct
 import sys
 import tempfile
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 from lib import BUILD, Cloche, OpenSshd, Server, Skip, case, check, equal, keygen, main, run  # noqa: E402
@@ -265,7 +269,9 @@ def signals():
 
 
 def met(report):
-    return {name: seen for name, seen in observed(report, "C.").items() if seen in ("OPEN", "LEAK", "LYING")}
+    """Where two sessions met, but for the processors that all of a machine have in common."""
+    return {name: seen for name, seen in observed(report, "C.").items()
+            if seen in ("OPEN", "LEAK", "LYING") and name != "C.cpu-mem"}
 
 
 def second(server, user):
@@ -284,6 +290,74 @@ def two_users():
         got = observed(report, "C.")
         check(list(got.values()).count("SHUT") >= 15, got)
         check(any("other@" in line for line in report["target"]["additions"]), report["target"])
+
+
+FORWARD = {"lab": {"readable": ["/usr"], "write": "ephemeral", "share": "connection",
+                   "forward": ["agent", "remote"]}}
+
+
+@case("what is forwarded into one login is used by another where nothing parts them, and not in ours")
+def pairs():
+    with OpenSshd() as server:
+        for probe in ("C.agent", "C.listener"):
+            report, _ = measure(server, "--probe", probe, "--declare", "session.fresh")
+            got = observed(report, probe)
+            equal(got, {probe: "OPEN"}, "sshd")
+            equal(verdicts(report), {"session.fresh": "FAIL"}, "sshd")
+    with Cloche(profiles=FORWARD) as server:
+        server.configure()
+        for probe in ("C.agent", "C.listener"):
+            report, _ = measure(server, "--probe", probe, "--declare", "session.fresh")
+            detail = [item for item in report["probes"] if item["id"] == probe]
+            equal(observed(report, probe), {probe: "SHUT"}, f"ours ({detail})")
+
+
+class Relay:
+    """Stands before a server and never closes what it has opened."""
+
+    def __init__(self, server):
+        self.user, self.key, self.directory = server.user, server.key, server.directory
+        self.held, self.backend = [], server.port
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.pid = os.fork()
+        if self.pid == 0:
+            with contextlib.suppress(BaseException):
+                self.serve()
+            os._exit(0)
+        self.listener.close()
+
+    def serve(self):
+        while True:
+            near, _ = self.listener.accept()
+            far = socket.create_connection(("127.0.0.1", self.backend))
+            self.held += [near, far]
+            for one, other in ((near, far), (far, near)):
+                threading.Thread(target=self.pass_on, args=(one, other), daemon=True).start()
+
+    @staticmethod
+    def pass_on(one, other):
+        with contextlib.suppress(OSError):
+            while data := one.recv(65536):
+                other.sendall(data)
+            other.shutdown(socket.SHUT_WR)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+
+
+@case("a server that keeps something of each login is seen to grow, and one that does not is not")
+def growth():
+    with OpenSshd() as server:
+        report, _ = measure(server, "--probe", "E.growth")
+        equal(observed(report, "E."), {"E.growth": "SHUT"}, "sshd")
+        with Relay(server) as relay:
+            report, _ = measure(relay, "--probe", "E.growth")
+            equal(observed(report, "E."), {"E.growth": "OPEN"}, "a relay that leaks")
 
 
 @case("two users without a sandbox reach each other wherever users do, and are told apart")
