@@ -14,54 +14,13 @@
 #include "base/strv.h"
 #include "session/homes.h"
 #include "session/record.h"
+#include "session/signals.h"
 #include "session/use.h"
 
 #define USEC UINT64_C(1000000)
 #define LIMIT_GRACE_MS 2000
 /* Room for a burst, so that a fast command and net need fewer turns; only used pages count. */
 #define PIPE_SIZE (256 * 1024)
-
-/* RFC 4254, 6.10. */
-static const struct {
-	const char *name;
-	int number;
-} signals[] = {
-	{"ABRT", SIGABRT},
-	{"ALRM", SIGALRM},
-	{"FPE", SIGFPE},
-	{"HUP", SIGHUP},
-	{"ILL", SIGILL},
-	{"INT", SIGINT},
-	{"KILL", SIGKILL},
-	{"PIPE", SIGPIPE},
-	{"QUIT", SIGQUIT},
-	{"SEGV", SIGSEGV},
-	{"TERM", SIGTERM},
-	{"USR1", SIGUSR1},
-	{"USR2", SIGUSR2},
-};
-
-static const char *signal_name(int number)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
-		if (signals[i].number == number) {
-			return signals[i].name;
-		}
-	}
-	/* RFC 4254 wants a local name to carry an @; clients show it as it is. */
-	switch (number) {
-	case SIGSYS:
-		return "SYS@cloche";
-	case SIGXCPU:
-		return "XCPU@cloche";
-	case SIGXFSZ:
-		return "XFSZ@cloche";
-	case SIGBUS:
-		return "BUS@cloche";
-	default:
-		return "OTHER@cloche";
-	}
-}
 
 int session_new(uint32_t channel, struct session **ret)
 {
@@ -451,15 +410,12 @@ int session_start(const struct session_context *context, struct session *session
 
 int session_signal(struct session *session, const char *name)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
-		if (strcmp(signals[i].name, name) == 0) {
-			if (session->sandbox && !session->deaf) {
-				(void)session->backend->signal(session->sandbox, signals[i].number);
-			}
-			return 0;
-		}
+	int number = signals_number(name);
+
+	if (number && session->sandbox && !session->deaf) {
+		(void)session->backend->signal(session->sandbox, number);
 	}
-	return -EINVAL;
+	return number ? 0 : -EINVAL;
 }
 
 void session_tell_use(const struct session_context *context, struct session *session)
@@ -665,7 +621,7 @@ static void finish(const struct session_context *context, struct session *sessio
 	const char *cause = find_cause(session, result, status, &usage, now);
 	*news = (struct session_news){.kind = SESSION_ENDED, .signal = ""};
 	if (WIFSIGNALED(status)) {
-		news->signal = signal_name(WTERMSIG(status));
+		news->signal = signals_name(WTERMSIG(status));
 		news->core = WCOREDUMP(status);
 	} else {
 		news->status = (uint32_t)WEXITSTATUS(status);
