@@ -155,6 +155,18 @@ def fork_bomb():
         eventually(lambda: server.ssh("echo hi", "-b", "127.0.0.9").text == "hi", "the end of it", 15)
 
 
+@case("programs killed at the memory limit count after login, too")
+def memory():
+    profile = {"lab": {"readable": ["/usr"], "write": "ephemeral", "memory": "64M"}}
+    with Cloche(server={"penalty_exempt": [], "penalty_min": 2, "penalty_oom": 4}, profiles=profile) as server:
+        result = server.ssh("python3 -c 'x = bytearray(200 << 20)'; echo status $?", "-b", "127.0.0.8")
+        check("status 137" in result.text, f"the program was not killed: {result}")
+        line = eventually(lambda: waits(server, "127.0.0.8"), "the address's penalty")
+        check("sessions went over their limits" in line, f"said {line!r}")
+        reasons = {(event["kind"], event["reason"]) for event in server.audit() if event["event"] == "penalty"}
+        check({("address", "oom"), ("user", "oom")} <= reasons, f"the audit log: {reasons}")
+
+
 @case("asking for more sessions than one may have counts as a flood")
 def session_flood():
     server = Cloche(server={"penalty_exempt": [], "penalty_min": 3, "penalty_session_flood": 2,

@@ -6,6 +6,7 @@ import concurrent.futures
 import os
 import re
 import signal
+import subprocess
 import time
 
 import guests
@@ -143,6 +144,29 @@ def files():
         equal(result.code, 0, f"sftp: {result}")
         with open(server.path("back"), "rb") as file:
             check(file.read() == data, "the file came back another")
+
+
+@case(f"{BACKEND}: what needs a second command in a sandbox is refused in words: agents, ports, a home that lasts")
+def refused():
+    readable = {"readable": ["/usr"]}  # a home that lasts has its place in a list
+    for more, arguments, reason in (({"forward": ["agent"]}, ("-A",), "cannot let a command join a sandbox"),
+                                    ({"share": "connection"}, (), "cannot let a command join a sandbox"),
+                                    ({"home_mode": "persistent", "write": "overlay", **readable}, (),
+                                     "does not keep home directories; native does")):
+        agent, env, server = None, None, serve(**more)
+        server.settings["homes"] = server.path("homes")
+        with server:
+            if arguments:
+                agent = subprocess.Popen(["ssh-agent", "-D", "-a", server.path("agent")], stdout=subprocess.DEVNULL)
+                server.children.add(agent.pid)
+                eventually(lambda: os.path.exists(server.path("agent")), "an agent")
+                env = {**os.environ, "SSH_AUTH_SOCK": server.path("agent")}
+            result = server.ssh("echo in", *arguments, env=env,
+                                options=(f"IdentityAgent={server.path('agent')}",) if arguments else ())
+            check(result.code != 0 and reason in result.error and b"in\n" not in result.out, f"{more}: {result}")
+            if agent:
+                agent.kill()
+                agent.wait()
 
 
 @case(f"{BACKEND}: the client's end ends the session; nothing of it is left")

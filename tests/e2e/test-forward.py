@@ -248,6 +248,29 @@ def _():
                 stop(inside)
 
 
+@case("permit_listen, permitlisten= and restrict filter what may be listened on, by host and port")
+def _():
+    port, other = free_port(), free_port()
+
+    def listens(server, where):
+        result = server.ssh("true", "-o", "ExitOnForwardFailure=yes", "-R", f"{where}:127.0.0.1:9")
+        check(result.code == 0 or b"remote port forwarding failed" in result.err, f"{where}: {result}")
+        return result.code == 0
+    profile = {**OPEN["lab"], "permit_listen": [f"localhost:{port}", "127.0.0.1:*"]}
+    with Cloche(profiles={"lab": profile}) as server:
+        for where, allowed in ((f"{port}", True), (f"localhost:{other}", False), (f"127.0.0.1:{other}", True),
+                               (f"*:{port}", False), ("0", False), ("127.0.0.1:0", True)):
+            equal(listens(server, where), allowed, where)
+        for options, allowed in ((f'permitlisten="localhost:{port}"', True), (f'permitlisten="{port}"', True),
+                                 (f'permitlisten="localhost:{other}"', False), ("restrict", False),
+                                 (f'restrict,port-forwarding,permitlisten="{port}"', True), ('permitopen="*:*"', True)):
+            server.authorize(f"{options} {server.public}")
+            equal(listens(server, port), allowed, options)
+        reasons = [event["reason"] for event in server.audit() if event["event"] == "forward_refused"]
+        check(any("the key that was used" in reason for reason in reasons) and
+              any("the key that was used" not in reason for reason in reasons), f"audit: {reasons}")
+
+
 @case("a sandbox without network gives forwardings none, and names are not looked up outside")
 def _():
     outside = outside_listener()

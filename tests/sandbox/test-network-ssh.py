@@ -1,6 +1,7 @@
 """Sessions of cloche-sshd with a way out, and what is forwarded into them, in a little internet of this
 test's own (world.py): SSH is not the way round the rules."""
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -61,6 +62,35 @@ def _():
             assert not done.out, (target, done.out, done.err)
         seen = [line for line in contacts()[before:] if line.startswith("tcp")]
         assert len(seen) == 1 and len(world.host_contacts) == host_before, seen
+
+
+@case("inbound lets the host in at the listed ports of a session, and -R opens no other")
+def _():
+    listen = ("import fcntl,socket,struct,sys,threading\n"
+              "def run(s):\n"
+              " while True: c,a=s.accept(); c.sendall(b\"inside\"); c.close()\n"
+              "for p in (9001,9002):\n"
+              " s=socket.socket(); s.bind((\"0.0.0.0\",p)); s.listen(8); threading.Thread(target=run,args=(s,)).start()\n"
+              "s=socket.socket(2,2)\n"
+              "print(socket.inet_ntoa(fcntl.ioctl(s.fileno(),0x8915,struct.pack(\"256s\",b\"eth0\"))[20:24]),flush=True)\n")
+    profile = {**BASE, "net": "outbound", "inbound": ["9001", "9003"], "share": "connection", "forward": ["remote"]}
+    with Inside(profiles={"lab": profile}) as server:
+        client = server.open(f"exec python3 -c '{listen}'", "-R", "*:9003:127.0.0.1:1", "-R", "*:9004:127.0.0.1:1")
+        address = client.stdout.readline().decode().strip()
+        assert address.startswith("100.127."), address
+
+        def dial(port):
+            try:
+                with socket.create_connection((address, port), 1.0) as connection:
+                    return connection.recv(100).decode()
+            except OSError as error:
+                return type(error).__name__
+        answers = {port: dial(port) for port in (9001, 9002, 9003, 9004)}
+        assert answers[9001] == "inside", answers
+        # What -R listens on is the session's loopback: its port is let in, and nobody is there.
+        assert answers[9003] == "ConnectionRefusedError" and "inside" not in (answers[9002], answers[9004]), answers
+        client.kill()
+        client.wait()
 
 
 @case("a session whose monitor is killed leaves no link, no helper and no address taken")
