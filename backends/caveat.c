@@ -81,6 +81,15 @@ const struct caveat_info caveat_table[] = {
 		"at the "
 		"same time share it",
 		"use home_mode: ephemeral"},
+	{"home.quota", CAPABILITY_RES_DISK, CAVEAT_INFO,
+		"the limit of the home directory is kept by the file system where that has "
+		"project quotas; elsewhere it is counted from time to time, so that for seconds "
+		"more can be written, and files that are deleted and still open are not seen",
+		"put homes on ext4 or xfs, mounted with prjquota; cloche-sshd -t says which it is"},
+	{"home.full", NONE, CAVEAT_INFO,
+		"the home directory takes more than its limit: files there can be removed, and "
+		"nothing can be written (without Landlock: nothing can be changed)",
+		"remove files, and log in again"},
 	{"fs.read_host.sockets_reachable", CAPABILITY_IPC_RESTRICT, CAVEAT_MISSING,
 		"a socket of the host that lies in a readable path can be reached",
 		"list what may be read with readable, or deny the socket's directory"},

@@ -223,6 +223,40 @@ static void make_etc(struct builder *b)
 	allow(b, "/etc", reading(b));
 }
 
+/* Is this a directory of the host's that the view shows read-only? */
+static bool wants_overlay(const struct builder *b)
+{
+	const char *dir = b->spec->dir;
+
+	if ((b->spec->write != WRITE_EPHEMERAL && b->spec->write != WRITE_OVERLAY) || !dir ||
+		strcmp(dir, "/") == 0 || spec_path_is_below(dir, "/tmp") ||
+		spec_path_is_below(dir, "/proc") || spec_path_is_below(dir, "/dev") ||
+		spec_path_is_below(dir, "/run") || spec_path_is_covered(dir, b->spec->writable)) {
+		return false;
+	}
+	return b->view->broad || spec_path_is_covered(dir, b->spec->readable);
+}
+
+/*
+ * In a home that is full files can be removed, and nothing written: Landlock tells the two apart, unless a rule for
+ * what is above gives more. A mount does not, so that without Landlock nothing is changed there at all.
+ */
+static bool removes_alone(const struct builder *b)
+{
+	const char *home = b->view->home;
+
+	return b->plan->landlock.abi > 0 && !spec_path_is_covered(home, b->spec->writable) &&
+		!spec_path_is_below(home, "/tmp") && !spec_path_is_below(home, "/var/tmp") &&
+		!spec_path_is_below(home, "/dev") && !wants_overlay(b);
+}
+
+static uint64_t using_home(const struct builder *b)
+{
+	return b->spec->home_source && b->spec->home_full
+		? reading(b) | KERNEL_LL_REMOVE_FILE | KERNEL_LL_REMOVE_DIR
+		: writing(b);
+}
+
 /*
  * A fresh directory, or one of the host's that belongs to this user's sessions alone: the owner it has there
  * appears as the session's user, whatever ids the session has.
@@ -234,12 +268,16 @@ static void make_home(struct builder *b)
 		return;
 	}
 	add(b, PLAN_MOUNT_BIND, b->spec->home_source, b->view->home,
-		PLAN_NOSUID | PLAN_NODEV | (b->host->root ? PLAN_IDMAP : 0));
+		PLAN_NOSUID | PLAN_NODEV | (b->host->root ? PLAN_IDMAP : 0) |
+			(b->spec->home_full && !removes_alone(b) ? PLAN_READ_ONLY : 0));
 	b->view->has_scopes = true;
 	/* Other sessions of the same user may listen there. */
 	b->view->host_sockets = true;
 	note(b, "home.persistent");
-	note(b, "fs.write_scope.disk_unbounded");
+	note(b, b->spec->home_quota ? "home.quota" : "fs.write_scope.disk_unbounded");
+	if (b->spec->home_full) {
+		note(b, "home.full");
+	}
 	note(b, "fs.write_scope.set_id");
 	note(b, "fs.write_scope.shares_sockets");
 }
@@ -260,22 +298,8 @@ static void scoped_root(struct builder *b)
 	make_home(b);
 	/* Listing what is there is not reading it. */
 	allow(b, "/", landlock_access_read(b->plan->landlock.abi) & KERNEL_LL_READ_DIR);
-	allow(b, b->view->home, writing(b));
+	allow(b, b->view->home, using_home(b));
 	allow(b, "/var/tmp", writing(b));
-}
-
-/* Is this a directory of the host's that the view shows read-only? */
-static bool wants_overlay(const struct builder *b)
-{
-	const char *dir = b->spec->dir;
-
-	if ((b->spec->write != WRITE_EPHEMERAL && b->spec->write != WRITE_OVERLAY) || !dir ||
-		strcmp(dir, "/") == 0 || spec_path_is_below(dir, "/tmp") ||
-		spec_path_is_below(dir, "/proc") || spec_path_is_below(dir, "/dev") ||
-		spec_path_is_below(dir, "/run") || spec_path_is_covered(dir, b->spec->writable)) {
-		return false;
-	}
-	return b->view->broad || spec_path_is_covered(dir, b->spec->readable);
 }
 
 /* Over the host's own, or at the end of its link into /run, which is covered. */

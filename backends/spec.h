@@ -58,6 +58,9 @@ struct spec {
 	enum share_mode share; /* no key: the server decides */
 	bool why; /* no key: there is a server that answers `why` inside */
 	char *home_source; /* no key: host directory that is the home directory, to last; or NULL */
+	uint64_t
+		home_quota; /* no key: bytes it may take, which who starts the session sees to; 0: no limit */
+	bool home_full; /* no key: it takes more than that: nothing is written there, only removed */
 };
 
 void spec_init(struct spec *spec);

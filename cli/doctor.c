@@ -1,10 +1,14 @@
 #include "cli/cli.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "backends/emit.h"
 #include "backends/host.h"
+#include "backends/linux/quota.h"
+#include "base/cleanup.h"
 
 #define DETAIL 280 /* a path of struct host and a few words */
 
@@ -107,6 +111,21 @@ static bool look_ids(const struct host *host, char *detail)
 	return host->id_count > 0;
 }
 
+/* Of the default place; a server with another one says it itself (cloche-sshd -t). */
+static bool look_home_quota(const struct host *host, char *detail)
+{
+	static const char *const places[] = {
+		"/var/lib/cloche/homes", "/var/lib/cloche", "/var/lib"};
+	int r = -ENOENT;
+
+	for (size_t i = 0; i < ARRAY_SIZE(places) && r == -ENOENT; i++) {
+		cleanup_close int fd = open(places[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		r = fd < 0 ? -errno : quota_probe(fd);
+		(void)snprintf(detail, DETAIL, "%s", places[i]);
+	}
+	return r == 0;
+}
+
 static const struct finding findings[] = {
 	{"user_namespaces", look_user_namespaces, "the native backend cannot run at all",
 		"as root: sysctl user.max_user_namespaces=15000 "
@@ -143,6 +162,12 @@ static const struct finding findings[] = {
 		"a kernel from 6.12 on"},
 	{"landlock_log", look_landlock_log, "no denial.log for files",
 		"a kernel from 6.15 on with audit, as root"},
+	{"home_quota", look_home_quota,
+		"the limit of home directories that last (home_quota) is counted while sessions "
+		"run, "
+		"and can be passed for seconds; the file system does not keep it",
+		"ext4 (made with -O quota,project) or xfs, mounted with prjquota, for the homes; "
+		"as root"},
 	{"no_legacy_tiocsti", look_tiocsti,
 		"the host's terminals accept pushed input; sandboxes have terminals of their own "
 		"and the filter refuses it, so nothing of tty.isolate is lost",

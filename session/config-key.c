@@ -59,18 +59,25 @@ static int append_item(
 static int set_number(
 	const struct config_key *key, uint64_t *field, const char *text, struct err *err)
 {
-	bool duration = key->type == CONFIG_DURATION;
+	static const struct {
+		int (*read)(const char *text, uint64_t *ret);
+		const char *like, *unit;
+	} numbers[] = {
+		[CONFIG_COUNT] = {parse_u64, "a whole number", ""},
+		[CONFIG_DURATION] = {parse_duration, "a time such as 90, 90s or 1h30m", " seconds"},
+		[CONFIG_SIZE] = {parse_size, "a size such as 512M or 10G", " bytes"},
+	};
 	uint64_t value = 0;
-	int r = duration ? parse_duration(text, &value) : parse_u64(text, &value);
+	int r = numbers[key->type].read(text, &value);
 
 	if (r == -EINVAL) {
 		return err_refuse(err, EINVAL, "%s: '%s' is not %s", key->name, text,
-			duration ? "a time such as 90, 90s or 1h30m" : "a whole number");
+			numbers[key->type].like);
 	}
 	if (r < 0 || value < key->min || value > key->max) {
 		return err_refuse(err, EINVAL, "%s: '%s' is not from %llu to %llu%s", key->name,
 			text, (unsigned long long)key->min, (unsigned long long)key->max,
-			duration ? " seconds" : "");
+			numbers[key->type].unit);
 	}
 	*field = value;
 	return 0;
@@ -136,6 +143,7 @@ int config_key_set(const struct config_key *key, void *base, const char *text, s
 			: 0;
 	case CONFIG_COUNT:
 	case CONFIG_DURATION:
+	case CONFIG_SIZE:
 		return set_number(key, field, text, err);
 	case CONFIG_TEXT:
 		return set_text(key, field, text, err);
@@ -196,6 +204,7 @@ static size_t size_of(const struct config_key *key)
 		return sizeof(bool);
 	case CONFIG_COUNT:
 	case CONFIG_DURATION:
+	case CONFIG_SIZE:
 		return sizeof(uint64_t);
 	case CONFIG_TEXT:
 		return sizeof(char *);

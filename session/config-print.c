@@ -73,6 +73,9 @@ void config_key_print(const struct config_key *key, const void *base, FILE *out)
 	case CONFIG_DURATION:
 		print_duration(*numbers, out);
 		break;
+	case CONFIG_SIZE:
+		print_size(*numbers, out);
+		break;
 	case CONFIG_TEXT:
 		text = *(char *const *)field;
 		document_print_text(text ? text : key->unset, out);

@@ -176,6 +176,8 @@ const struct config_key config_profile_keys[] = {
 		.preset = "ephemeral",
 		.help = "ephemeral: each session has a fresh home directory; persistent: each user "
 			"has one that lasts"},
+	{"home_quota", CONFIG_SIZE, FIELD(home_quota), .max = UINT64_C(1) << 50, .preset = "0",
+		.help = "what a home directory that lasts may take on the disk; 0: no limit"},
 	{"share", CONFIG_TEXT, FIELD(share), .read = config_read_share, .preset = "session",
 		.help = "session: each has a sandbox of its own; connection: those of one "
 			"connection "

@@ -17,6 +17,7 @@ enum config_type {
 	CONFIG_BOOL,
 	CONFIG_COUNT, /* whole number, uint64_t */
 	CONFIG_DURATION, /* seconds, uint64_t */
+	CONFIG_SIZE, /* bytes, uint64_t */
 	CONFIG_TEXT, /* char * */
 	CONFIG_LIST, /* char ** */
 	CONFIG_BLOCK, /* bits4:bits6, two uint64_t in a row */

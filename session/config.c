@@ -96,6 +96,7 @@ int config_set_home(const struct config *config, struct config_profile *profile)
 	}
 	free(profile->spec.home_source);
 	profile->spec.home_source = source;
+	profile->spec.home_quota = source ? profile->home_quota : 0;
 	return 0;
 }
 

@@ -25,6 +25,7 @@ struct config_profile {
 	char **accept_env; /* patterns over names the client may set */
 	char *motd; /* text, "auto", or NULL: what a shell on a terminal is greeted with */
 	char *home_mode; /* "ephemeral", "persistent" */
+	uint64_t home_quota; /* bytes, of a persistent one; 0: no limit */
 	char *share; /* "session": each has a sandbox of its own; "connection" */
 	char **forward; /* kinds of forwarding that are offered: local, remote, agent */
 	char **permit_open, **permit_listen; /* patterns, HOST:PORT; empty: nothing */

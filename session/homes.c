@@ -56,7 +56,7 @@ static int give(int home, const char *path, const struct stat *info, struct err 
 		: 0;
 }
 
-int homes_prepare(const char *path, struct err *err)
+int homes_open(const char *path, int *ret_fd, struct err *err)
 {
 	const char *slash = strrchr(path, '/');
 	cleanup_free char *above = slash > path ? strndup(path, (size_t)(slash - path)) : NULL;
@@ -77,5 +77,16 @@ int homes_prepare(const char *path, struct err *err)
 	if (home < 0 || fstat(home, &info) < 0) {
 		return err_set(err, errno, "opening the home directory %s", path);
 	}
-	return give(home, path, &info, err);
+	int r = give(home, path, &info, err);
+	if (r == 0) {
+		*ret_fd = take_fd(&home);
+	}
+	return r;
+}
+
+int homes_prepare(const char *path, struct err *err)
+{
+	cleanup_close int home = -1;
+
+	return homes_open(path, &home, err);
 }

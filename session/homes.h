@@ -14,3 +14,6 @@
  * symbolic link is followed. Nothing inside a home is looked at. 0, or negative errno with err.
  */
 int homes_prepare(const char *path, struct err *err);
+
+/* The same, and *ret_fd is the home, the caller's to close. */
+int homes_open(const char *path, int *ret_fd, struct err *err);

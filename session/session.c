@@ -12,13 +12,14 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/strv.h"
-#include "session/homes.h"
+#include "session/home-watch.h"
 #include "session/record.h"
 #include "session/signals.h"
 #include "session/use.h"
 
 #define USEC UINT64_C(1000000)
 #define LIMIT_GRACE_MS 2000
+#define HOME_GRACE_MS 500 /* shorter: whoever is over writes on meanwhile */
 /* Room for a burst, so that a fast command and net need fewer turns; only used pages count. */
 #define PIPE_SIZE (256 * 1024)
 
@@ -174,6 +175,31 @@ static int compile(const struct session_context *context, const struct spec *spe
 	return 0;
 }
 
+/*
+ * Makes the home directory that lasts, and finds out whether it is full. What joins a sandbox has the home that the
+ * sandbox has.
+ */
+static int look_at_home(
+	const struct session_context *context, struct session *session, struct err *err)
+{
+	const struct policy_login *login = &context->login;
+	const struct spec *spec = &login->profile->spec;
+	cleanup_free char *path = NULL;
+
+	if (!spec->home_source) {
+		return 0;
+	}
+	if (policy_shares(login->profile) && context->shared->sandbox) {
+		session->home_full = context->shared->home_full;
+		return 0;
+	}
+	int r = config_keys_path(spec->home_source, login->name, &path);
+	if (r < 0) {
+		return err_set(err, -r, "finding the home directory");
+	}
+	return home_watch_begin(context->home, path, spec->home_quota, &session->home_full, err);
+}
+
 static int make_plan(const struct session_context *context, const struct session *session,
 	enum policy_kind kind, const char *command, const struct backend **ret_backend,
 	struct plan **ret_plan, struct err *err)
@@ -192,8 +218,8 @@ static int make_plan(const struct session_context *context, const struct session
 	if (r < 0) {
 		return r;
 	}
+	spec.home_full = session->home_full;
 	r = spec_validate(&spec, err);
-	r = r == 0 && spec.home_source ? homes_prepare(spec.home_source, err) : r;
 	r = r ? r : compile(context, &spec, ret_backend, ret_plan, err);
 	spec_fini(&spec);
 	return r;
@@ -208,7 +234,11 @@ static int make_shared(const struct session_context *context, const struct sessi
 	int r = make_plan(context, session, POLICY_SANDBOX, NULL, &backend, &plan, err);
 
 	r = r < 0 ? r : check_gate(context->gate, plan, err);
-	return r < 0 ? r : session_shared_start(shared, backend, &plan, context->host, err);
+	r = r < 0 ? r : session_shared_start(shared, backend, &plan, context->host, err);
+	if (r == 0) {
+		shared->home_full = session->home_full;
+	}
+	return r;
 }
 
 int session_admit(const struct session_context *context, struct err *err)
@@ -242,7 +272,7 @@ int session_compile(const struct session_context *context, const struct backend 
 
 int session_share(const struct session_context *context, struct err *err)
 {
-	const struct session nobody = {.agent = -1};
+	struct session nobody = {.agent = -1};
 
 	if (context->shared->sandbox) {
 		return 0;
@@ -252,7 +282,8 @@ int session_share(const struct session_context *context, struct err *err)
 	if (r < 0) {
 		return r;
 	}
-	r = make_shared(context, &nobody, context->shared, err);
+	r = look_at_home(context, &nobody, err);
+	r = r < 0 ? r : make_shared(context, &nobody, context->shared, err);
 	if (r < 0) {
 		limits_remove_session(context->limits, context->slot);
 	}
@@ -350,6 +381,22 @@ int session_enter_roster(const struct session_context *context, uint32_t channel
 	return roster_add(context->roster, context->slot, &row);
 }
 
+/* What is said when the home is full: how to get out of it. */
+static void tell_home(const struct session_context *context, struct session *session)
+{
+	char use[96];
+
+	if (!session->home_full) {
+		return;
+	}
+	(void)snprintf(session->notice, sizeof(session->notice),
+		"your home directory is full, %s: remove files, and log in again; nothing can be "
+		"written there until then",
+		home_watch_describe(context->home, use, sizeof(use)));
+	record_limit(context, session, "home_quota");
+	refusals_add(context->refusals, session->channel, "home_quota", 1, session->notice);
+}
+
 static int start_checked(const struct session_context *context, struct session *session,
 	enum policy_kind kind, const char *command, int ret_fds[3], size_t *ret_count,
 	struct err *err)
@@ -359,7 +406,8 @@ static int start_checked(const struct session_context *context, struct session *
 	if (!context->gate->open) {
 		return err_refuse(err, ENOTSUP, "%s", context->gate->reason);
 	}
-	int r = make_plan(context, session, kind, command, &session->backend, &plan, err);
+	int r = look_at_home(context, session, err);
+	r = r ? r : make_plan(context, session, kind, command, &session->backend, &plan, err);
 	r = r ? r : check_gate(context->gate, plan, err);
 	r = r ? r : record_start(context, session, kind, command, plan, err);
 	if (r < 0) {
@@ -373,6 +421,7 @@ static int start_checked(const struct session_context *context, struct session *
 		session->place = session_enter_roster(
 			context, session->channel, policy_kind_name(kind), session->pty, plan);
 		use_begin(session, plan);
+		tell_home(context, session);
 	}
 	return r < 0 ? err_wrap(err, "the sandbox could not be made") : 0;
 }
@@ -457,6 +506,34 @@ void session_end(struct session *session, const char *cause, unsigned grace_ms, 
 		(void)session->backend->signal(session->sandbox, SIGCONT);
 	} else if (session->state == SESSION_ENDING && end_at < session->end_at) {
 		session->end_at = end_at;
+	}
+}
+
+bool session_end_for_home(const struct session_context *context, struct session *session)
+{
+	char use[96];
+	char text[sizeof(session->notice)];
+
+	if (session->state != SESSION_RUNNING || session->home_full) {
+		return false;
+	}
+	(void)snprintf(text, sizeof(text),
+		"your home directory is full, %s: this session ends; log in again to remove files",
+		home_watch_describe(context->home, use, sizeof(use)));
+	record_limit(context, session, "home_quota");
+	refusals_add(context->refusals, session->channel, "home_quota", 1, text);
+	session_end(session, "home_quota", HOME_GRACE_MS, text);
+	return true;
+}
+
+void session_warn_of_home(const struct session_context *context, struct session *session)
+{
+	char use[96];
+
+	if (session->state == SESSION_RUNNING && !session->notice[0]) {
+		(void)snprintf(session->notice, sizeof(session->notice),
+			"your home directory is nearly full: %s; over its limit sessions end",
+			home_watch_describe(context->home, use, sizeof(use)));
 	}
 }
 

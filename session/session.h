@@ -17,6 +17,7 @@
 #include "backends/backend.h"
 #include "session/audit.h"
 #include "session/door.h"
+#include "session/home-watch.h"
 #include "session/limits.h"
 #include "session/policy.h"
 #include "session/refusals.h"
@@ -46,6 +47,7 @@ struct session_context {
 	struct roster *roster;
 	struct refusals *refusals; /* of the connection, for the user */
 	struct session_shared *shared; /* the connection's one sandbox, where the profile shares */
+	struct home_watch *home; /* the login's home directory, where it is limited */
 };
 
 enum session_state { SESSION_OPEN, SESSION_RUNNING, SESSION_ENDING, SESSION_OVER };
@@ -72,14 +74,15 @@ struct session {
 	bool warned_time, warned_idle;
 	uint64_t told_killed, told_refused; /* of sandbox_usage, what the user knows of */
 	const char *cause; /* static; NULL: the command ended by itself */
-	char notice[160]; /* to be told to the user, or "" */
+	char notice[256]; /* to be told to the user, or "" */
 	bool closed; /* the owner wants it forgotten once it is over */
+	bool home_full; /* the home directory takes more than its limit, and cannot be written */
 };
 
 /* Something to tell the client. */
 struct session_news {
 	enum { SESSION_NO_NEWS, SESSION_NOTICE, SESSION_ENDED } kind;
-	char text[160]; /* NOTICE */
+	char text[256]; /* NOTICE */
 	uint32_t status; /* ENDED: the exit status, where signal is "" */
 	const char *signal; /* ENDED: "KILL", or "" */
 	bool core;
@@ -156,6 +159,14 @@ struct session_door *session_door(struct session *session);
  * the audit log, notice (may be NULL) to the user. The first cause stays.
  */
 void session_end(struct session *session, const char *cause, unsigned grace_ms, const char *notice);
+
+/*
+ * The home directory takes more than its limit: whoever can write there is ended. True when one was.
+ */
+bool session_end_for_home(const struct session_context *context, struct session *session);
+
+/* Says once that the home directory is nearly full. */
+void session_warn_of_home(const struct session_context *context, struct session *session);
 
 /* Ends it if the operator has said so in the roster. */
 void session_look_at_roster(const struct session_context *context, struct session *session);

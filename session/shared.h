@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "backends/backend.h"
 #include "base/err.h"
 #include "session/door.h"
@@ -14,6 +16,7 @@ struct session_shared { /* zeroed: there is none yet */
 	struct sandbox *sandbox;
 	struct session_door door; /* of all that are in it */
 	char digest[65]; /* plan_sandbox_digest() */
+	bool home_full; /* as in struct session; the caller's */
 };
 
 /* Makes it from plan, which is consumed on success. 0 or negative errno. */

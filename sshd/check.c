@@ -11,6 +11,7 @@
 #include "base/strv.h"
 #include "session/config-schema.h"
 #include "session/config-values.h"
+#include "session/home-watch.h"
 #include "session/homes.h"
 #include "session/policy.h"
 #include "session/rules.h"
@@ -80,6 +81,10 @@ unsigned check_profiles(const struct config *config, const struct host *host,
 		failed += r < 0;
 		(void)fprintf(out, "profile %s: %s\n", config->profiles[i].name,
 			r < 0 ? err.msg : "a sandbox of it was made and ran");
+		if (config->profiles[i].spec.home_quota) {
+			(void)fprintf(out, "profile %s: the limit of its home directories is %s\n",
+				config->profiles[i].name, home_quota_kind(config->homes));
+		}
 	}
 	return failed;
 }

@@ -113,6 +113,7 @@ static void log_in(struct monitor *monitor)
 		.roster = monitor->options->roster,
 		.refusals = &monitor->why,
 		.shared = &monitor->shared,
+		.home = &monitor->home,
 	};
 	if (auth->by_key) {
 		(void)fingerprint_format(auth->key.blob, auth->key.blob_size, print, sizeof(print));

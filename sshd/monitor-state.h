@@ -23,6 +23,7 @@ struct monitor {
 	struct auth auth;
 	struct session_context context;
 	struct session_shared shared;
+	struct home_watch home; /* the login's, where its size is limited */
 	struct refusals why; /* what was refused, for the user */
 	struct forwards forwards;
 	struct monitor_probe probe;
@@ -38,7 +39,8 @@ struct monitor {
 	uint64_t trim_at; /* when unused memory is given back */
 	uint64_t settle_at; /* when a connection without sessions is ended by a stopping server */
 	bool draining, stopping, logged_in;
-	bool cut; /* the operator has ended a session, and what it shared with others goes too */
+	const char *
+		cut; /* a session was ended, and what it shared with others goes too: why, or NULL */
 	bool crashed, too_slow, refused, trouble; /* how it ended, for the listener */
 	bool limit_told; /* the audit log knows that max_sessions was hit */
 	unsigned refusals; /* of sessions and forwardings: a level that sinks with time */

@@ -140,7 +140,8 @@ static void look_at_roster(struct monitor *monitor)
 	}
 	monitor_probe_look_at_roster(monitor);
 	if (killed && policy_shares(monitor->context.login.profile)) {
-		monitor->cut = monitor->draining = true;
+		monitor->cut = "this connection was ended by the operator";
+		monitor->draining = true;
 		monitor_end_sessions(monitor, "killed");
 	}
 }
@@ -269,9 +270,8 @@ static void watch_stop(struct monitor *monitor, uint64_t now)
 	}
 	if (now >= monitor->settle_at) {
 		monitor->settle_at = UINT64_MAX;
-		monitor_end_connection(monitor,
-			monitor->cut ? "this connection was ended by the operator"
-				     : "the server is stopping");
+		monitor_end_connection(
+			monitor, monitor->cut ? monitor->cut : "the server is stopping");
 	}
 }
 
@@ -288,6 +288,38 @@ static void trim(void)
 	(void)malloc_trim(0);
 	/* Where the stack has not been that deep there is nothing mapped: -ENOMEM, and no harm. */
 	(void)madvise((void *)(end - DEPTH), DEPTH, MADV_DONTNEED);
+}
+
+/*
+ * Without a session nobody writes, and nothing is looked at. What a session has left in the background of a shared
+ * sandbox writes on without it, so that there the connection ends.
+ */
+static void watch_home(struct monitor *monitor)
+{
+	bool ended = false;
+
+	if (!any_running(monitor) && !monitor->shared.sandbox) {
+		home_watch_fini(&monitor->home);
+		return;
+	}
+	enum home_news news = home_watch_step(&monitor->home, io_now_usec());
+	for (size_t i = 0; news != HOME_NOTHING && i < monitor->session_count; i++) {
+		struct session *session = monitor->sessions[i];
+		if (news == HOME_NEAR) {
+			session_warn_of_home(&monitor->context, session);
+		} else if (session_end_for_home(&monitor->context, session)) {
+			ended = true;
+		}
+	}
+	if (news == HOME_OVER && monitor->shared.sandbox && !monitor->shared.home_full) {
+		monitor->cut = "your home directory is full: log in again to remove files";
+		monitor->draining = true;
+		ended = true;
+	}
+	if (ended) {
+		log_info("sessions of %s end: the home directory is over its limit",
+			monitor->auth.name);
+	}
 }
 
 /* What the clock asks for, sessions apart. */
@@ -321,7 +353,10 @@ static int next_timeout(const struct monitor *monitor)
 	uint64_t now = io_now_usec();
 	uint64_t next = monitor->deadline < monitor->trim_at ? monitor->deadline : monitor->trim_at;
 
+	uint64_t home = home_watch_deadline(&monitor->home);
+
 	next = monitor->settle_at < next ? monitor->settle_at : next;
+	next = home < next ? home : next;
 	if (monitor->probe.pidfd >= 0 && monitor->probe.end_at < next) {
 		next = monitor->probe.end_at;
 	}
@@ -394,6 +429,7 @@ static void turn(struct monitor *monitor)
 	if (why) {
 		monitor_answer_doors(monitor);
 	}
+	watch_home(monitor);
 	step_sessions(monitor);
 	monitor_probe_step(monitor, io_now_usec());
 	step_forwards(monitor);
@@ -467,6 +503,7 @@ int monitor_run(const struct monitor_options *options)
 		.socket = options->socket,
 		.signals = -1,
 		.net = -1,
+		.home = {.home = -1},
 		.trim_at = UINT64_MAX,
 		.settle_at = UINT64_MAX,
 	};
@@ -484,6 +521,7 @@ int monitor_run(const struct monitor_options *options)
 	while (monitor.session_count > 0) {
 		monitor_forget(&monitor, monitor.sessions[0]);
 	}
+	home_watch_fini(&monitor.home);
 	forwards_fini(&monitor.forwards);
 	session_unshare(&monitor.context);
 	monitor_audit(

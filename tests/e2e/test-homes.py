@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 """Home directories that last: whose they are, who sees them, and what their users cannot do with them."""
 import os
+import signal
 import stat
 
-from lib import Cloche, Skip, case, check, equal, eventually, finish, main
+from lib import Cloche, Skip, case, check, equal, eventually, finish, main, read_line, roles
 
 OWNER = 65520
 READABLE = ["/usr", "/bin", "/sbin", "/lib", "/lib64"]
@@ -110,6 +111,31 @@ def refused():
         check("needs write scope or overlay" in str(error), f"{error}")
     finally:
         server.remove()
+
+
+@case("a crash in the middle of writing leaves what was written out, and no lock, mount or sandbox behind it")
+def crashes():
+    for who in ("init", "monitor", "listener"):
+        with lasting() as server:
+            client = server.open("i=0; while :; do echo $i >new; sync new; mv new n; echo $i; i=$((i+1)); done",
+                                 user="ann", key=server.key)
+            seen = [read_line(client.stdout) for _ in range(20)]
+            pids = roles(server)
+            os.kill(pids[who], signal.SIGKILL)
+            if who == "listener":  # sessions live on, until their own monitor dies too
+                seen.append(read_line(client.stdout))
+                server.process.wait()
+                os.kill(pids["monitor"], signal.SIGKILL)
+            rest, _ = client.communicate(timeout=30)
+            last = int(b"".join(seen + [rest]).splitlines()[-2])
+            eventually(lambda: pids["shell"] not in server.processes(), f"an end of the sandbox after {who}", 20)
+            if who == "listener":
+                server.start()
+            count = int(run(server, "cat n").text)
+            check(count >= last, f"after {who} died: {count} is there, {last} was written out")
+            says(server, "rm -f n new; echo again >n; cat n; ls", "again\nn", f"a session after {who} died")
+            check(server.path("homes") not in open("/proc/self/mountinfo").read(), "mounted on the host")
+    # The harness looks for what else is left of each.
 
 
 @case("a profile with it is measured, and opens without promising that sessions are fresh")

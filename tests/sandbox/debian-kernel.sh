@@ -36,16 +36,19 @@ modules=$(compgen -G "$cache/lib/modules/*/kernel" | tail -n 1)
 # The root that the tests see: pivot_root does not work on an initramfs itself.
 root=$work/initramfs/payload
 mkdir -p "$work"/initramfs/{bin,newroot} \
-	"$root"/{usr/bin,usr/lib,usr/lib64,proc,sys,dev,etc,tmp,run,var/lib,var/tmp,tests,root,home}
+	"$root"/{usr/bin,usr/lib,usr/lib64,proc,sys,dev,etc,tmp,run,var/lib,var/tmp,tests,root,home,srv}
 for link in bin sbin; do ln -s usr/bin "$root/$link"; done
 for link in lib lib64; do ln -s usr/$link "$root/$link"; done
 cp "$(command -v busybox)" "$work/initramfs/bin/busybox"
 cp "$(command -v busybox)" "$root/usr/bin/busybox"
 for name in sh mount mkdir insmod ifconfig poweroff true cat; do ln -s busybox "$root/usr/bin/$name"; done
 echo 'root:x:0:0::/root:/bin/sh' >"$root/etc/passwd"
-cp "$modules"/{fs/overlayfs/overlay,drivers/block/loop,crypto/af_alg,net/vmw_vsock/vsock}.ko "$root/"
+cp "$modules"/{fs/overlayfs/overlay,drivers/block/loop,crypto/af_alg,net/vmw_vsock/vsock,fs/quota/quota_tree,fs/quota/quota_v2}.ko \
+	"$root/"
 truncate -s 48M "$root/disk"
 mke2fs -q -t ext4 "$root/disk" # idmapped mounts of tmpfs came with 6.3
+truncate -s 32M "$root/limited"
+mke2fs -q -t ext4 -O quota,project -E quotatype=prjquota "$root/limited"
 
 cp "$1" "$root/tests/attacker"
 cp "$2" "$root/tests/client"
@@ -64,6 +67,7 @@ for program; do
 		argument="--target native --quick --client /tests/client"
 		argument+=" --memory 64M --pids 32 --cpus 0.5 --timeout 1h 2>/dev/null"
 		;;
+	test-quota) argument=/srv ;;
 	*) argument= ;;
 	esac
 	commands+="echo \"== $name\"; /tests/$name $argument; echo \"RESULT $name \$?\""$'\n'
@@ -80,9 +84,10 @@ mount -t devpts devpts /dev/pts
 mount -t tmpfs shm /dev/shm
 mount -t tmpfs run /run
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
-for module in overlay loop af_alg vsock; do insmod /\$module.ko; done
+for module in overlay loop af_alg vsock quota_tree quota_v2; do insmod /\$module.ko; done
 echo 2 >/proc/sys/kernel/perf_event_paranoid # Debian's 3 keeps everybody out; the filter must do it
 mount -o loop /disk /var/lib
+mount -o loop,prjquota /limited /srv
 ifconfig lo up
 export LD_LIBRARY_PATH=/usr/lib NO_COLOR=1 CLOCHE_TRANSLATED=1
 $commands
