@@ -352,7 +352,6 @@ static int next_timeout(const struct monitor *monitor)
 {
 	uint64_t now = io_now_usec();
 	uint64_t next = monitor->deadline < monitor->trim_at ? monitor->deadline : monitor->trim_at;
-
 	uint64_t home = home_watch_deadline(&monitor->home);
 
 	next = monitor->settle_at < next ? monitor->settle_at : next;
