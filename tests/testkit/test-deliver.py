@@ -3,6 +3,7 @@
 none does, which is looked at from outside alone."""
 import json
 import os
+import re
 import sys
 import tempfile
 
@@ -136,7 +137,7 @@ def sftp():
     equal((came(result), failed(result)), ("sftp", ["present"]), f"how the client comes ({result.error[-2000:]})")
     check(json.loads(result.out)["client"]["finished"], result)
     left = [name for place in ("/tmp", "/var/tmp", "/dev/shm", os.path.expanduser("~"))
-            for name in os.listdir(place) if name.startswith(".ctk") and name not in before]
+            for name in os.listdir(place) if re.fullmatch(r"\.ctk[0-9a-f]{12}", name) and name not in before]
     equal(left, [], "what is left")
 
 
