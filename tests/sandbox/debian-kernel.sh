@@ -5,8 +5,9 @@
 #	debian-kernel.sh ATTACKER CLIENT PROGRAM...
 #
 # A test called test-attacks gets ATTACKER as its argument. test-claims is told which kernel this is,
-# and cloche-testkit-host measures with CLIENT whether what is declared there holds. The kernel comes from the package
-# linux-image-cloud-amd64, which is unpacked into a cache and not installed.
+# and cloche-testkit-host measures with CLIENT whether what is declared there holds, and without a layer
+# that it does not. The kernel comes from the package linux-image-cloud-amd64, which is unpacked into a
+# cache and not installed.
 set -euo pipefail
 
 cache=${CLOCHE_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cloche-test-kernel}
@@ -54,6 +55,7 @@ cp "$1" "$root/tests/attacker"
 cp "$2" "$root/tests/client"
 shift 2
 commands=
+extra=0
 for program; do
 	name=$(basename "$program")
 	cp "$program" "$root/tests/$name"
@@ -71,6 +73,12 @@ for program; do
 	*) argument= ;;
 	esac
 	commands+="echo \"== $name\"; /tests/$name $argument; echo \"RESULT $name \$?\""$'\n'
+	if [ $name = cloche-testkit-host ]; then
+		# The same plan without a layer: here, too, that is seen.
+		commands+="/tests/$name ${argument%2>*} --without filter >/dev/null 2>&1; [ \$? = 1 ]"
+		commands+="; echo \"RESULT without-filter \$?\""$'\n'
+		extra=$((extra + 1))
+	fi
 done
 cp -L /lib64/ld-linux-x86-64.so.2 "$root/usr/lib64/"
 
@@ -116,7 +124,7 @@ grep -v 'RUN  \|  OK ' "$work/lines" || true
 
 # Every test has said how it ended, and so has the machine: what was cut short is not passed.
 results=$(grep -c '^RESULT .* \(0\|77\)$' "$work/lines" || true)
-if [ "$results" != $(($# + 1)) ]; then
-	echo "$results of $(($# + 1)) results are good" >&2
+if [ "$results" != $(($# + 1 + extra)) ]; then
+	echo "$results of $(($# + 1 + extra)) results are good" >&2
 	exit 1
 fi

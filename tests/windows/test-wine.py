@@ -32,7 +32,7 @@ class Wine:
 
     def __enter__(self):
         for path, package in ((WINE, "wine64"), (os.path.join(HERE, "cloche-launcher.exe"),
-                                                 "gcc-mingw-w64-x86-64")):
+                                                 "gcc-mingw-w64-x86-64-win32")):
             check(os.path.exists(path), f"{path} is not there: install {package}"
                   " (and build anew)")
         self.directory = tempfile.mkdtemp(prefix="cloche-wine-")
