@@ -332,6 +332,12 @@ static void finish(struct monitor *monitor, int status, uint64_t now)
 	struct monitor_probe *probe = &monitor->probe;
 	int code = tell_user(probe, probe->cause ? FAILED : proc_exit_code(status));
 
+	/* Before anybody hears of the end: who asks anew at once is not refused for this one. */
+	limits_remove_probe(context->limits, context->slot);
+	limits_remove_session(context->limits, context->slot);
+	if (probe->place >= 0) {
+		roster_remove(context->roster, (size_t)probe->place);
+	}
 	monitor_audit(monitor, "probe_end",
 		json_pack("{s:i, s:s, s:i, s:s, s:I}", "channel", (int)probe->channel, "verdict",
 			outcome_of(code), "status", code, "cause",
@@ -342,11 +348,6 @@ static void finish(struct monitor *monitor, int status, uint64_t now)
 	if (!probe->closed) {
 		monitor_say(monitor, WIRE_EXIT, probe->channel, (uint32_t)code, "");
 	}
-	if (probe->place >= 0) {
-		roster_remove(context->roster, (size_t)probe->place);
-	}
-	limits_remove_probe(context->limits, context->slot);
-	limits_remove_session(context->limits, context->slot);
 	close_streams(probe);
 	close_fdp(&probe->pidfd);
 	buf_fini(&probe->text);
