@@ -20,6 +20,7 @@
 #define KIB_HELD (32U << 10) /* more than any window: who holds that much holds all of it */
 #define FLOOD_MS 1000 /* to take it in */
 #define SAMPLE_USEC 50000
+#define GONE_MS 5000 /* for what was killed */
 #define MANY 20 /* twice what servers permit a connection unless told otherwise */
 
 /* ---- bytes ---- */
@@ -125,15 +126,13 @@ struct crowd {
 	unsigned came;
 };
 
-/* Those that we may end. */
+/* Those that we may end, until they are gone. */
 static void end_sleeps(const char *argument)
 {
-	for (int i = 0; i < 2 * MANY; i++) {
-		const pid_t pid = ssh_find_sleep(argument);
-		if (pid == 0 || kill(pid, SIGKILL) < 0) {
-			return;
-		}
-		(void)usleep(1000);
+	uint64_t until = io_now_usec() + GONE_MS * 1000;
+
+	while (ssh_end_sleeps(argument) > 0 && io_now_usec() < until) {
+		(void)usleep(SSH_STEP_MS * 1000);
 	}
 }
 

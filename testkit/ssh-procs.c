@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -292,42 +293,57 @@ bool ssh_server_runs(const struct ssh_server *server, pid_t pid)
 
 /* ---- a session's own process ---- */
 
-static unsigned walk_sleeps(const char *argument, bool all, pid_t *ret)
+/* The next one in /proc, or 0. */
+static pid_t next_sleep(DIR *proc, const char *argument)
 {
-	DIR *proc = opendir("/proc");
 	struct dirent *entry = NULL;
-	unsigned found = 0;
 	char wanted[96];
 	size_t length = (size_t)snprintf(wanted, sizeof(wanted), "sleep%c%s", 0, argument) + 1;
 
-	while (proc && (all || !found) && (entry = readdir(proc))) {
+	while (proc && (entry = readdir(proc))) {
 		char text[96];
 		if (atoi(entry->d_name) > 0 &&
 			read_command(atoi(entry->d_name), text, sizeof(text)) == length &&
 			memcmp(text, wanted, length) == 0) {
-			*ret = atoi(entry->d_name);
-			found++;
+			return atoi(entry->d_name);
 		}
+	}
+	return 0;
+}
+
+static unsigned walk_sleeps(const char *argument, bool end)
+{
+	DIR *proc = opendir("/proc");
+	unsigned count = 0;
+
+	for (pid_t pid = 0; (pid = next_sleep(proc, argument)) > 0;) {
+		count += !end || kill(pid, SIGKILL) == 0;
 	}
 	if (proc) {
 		(void)closedir(proc);
 	}
-	return found;
+	return count;
 }
 
 pid_t ssh_find_sleep(const char *argument)
 {
-	pid_t pid = 0;
+	DIR *proc = opendir("/proc");
+	pid_t pid = next_sleep(proc, argument);
 
-	(void)walk_sleeps(argument, false, &pid);
+	if (proc) {
+		(void)closedir(proc);
+	}
 	return pid;
 }
 
 unsigned ssh_count_sleeps(const char *argument)
 {
-	pid_t ignored = 0;
+	return walk_sleeps(argument, false);
+}
 
-	return walk_sleeps(argument, true, &ignored);
+unsigned ssh_end_sleeps(const char *argument)
+{
+	return walk_sleeps(argument, true);
 }
 
 void ssh_choose_sleep(char out[32])

@@ -59,5 +59,8 @@ pid_t ssh_find_sleep(const char *argument);
 /* How many there are. */
 unsigned ssh_count_sleeps(const char *argument);
 
+/* Kills them; how many could be. One that was may still be seen for a moment. */
+unsigned ssh_end_sleeps(const char *argument);
+
 /* A time to sleep that nobody else has. */
 void ssh_choose_sleep(char out[32]);
