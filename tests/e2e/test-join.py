@@ -150,12 +150,12 @@ def owners():
         theirs = next(row["id"] for row in json.loads(run(
             [CLOCHE, "sessions", "--json", "--socket", server.settings["control"]]).out)["sessions"]
             if row["user"] == "lab")
-        refused = run([*as_uid(games), *argv(server, theirs)])
+        refused = run([*as_uid(games), *argv(server, theirs)], timeout=20)
         check(refused.code == 1 and "somebody else's" in refused.error, f"another's: {refused}")
-        again = run([*as_uid(games), *argv(server, theirs)])
+        again = run([*as_uid(games), *argv(server, theirs)], timeout=20)
         check(again.code == 1 and ("try again" in again.error or "somebody" in again.error), f"at once: {again}")
         time.sleep(1.1)
-        refused = run([*as_uid(nobody), *argv(server, mine)])
+        refused = run([*as_uid(nobody), *argv(server, mine)], timeout=20)
         check(refused.code == 1 and "somebody else's" in refused.error, f"nobody: {refused}")
         equal(joins(server), [], "who watched so far")
         time.sleep(1.1)
