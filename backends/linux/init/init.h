@@ -19,6 +19,7 @@ struct init {
 	int trees[IMAGE_MAX_MOUNTS];
 	uint32_t tree_count, next_tree;
 	int root; /* the new root; -1 before it is there */
+	int empty; /* an attached empty directory, for masks; 0 before there is one */
 	int null; /* O_PATH of /dev/null inside; 0 before it is opened */
 	int master, slave;
 	int door; /* listens for `why`; -1: there is none */

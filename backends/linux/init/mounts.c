@@ -470,6 +470,21 @@ static int make_empty_directory(void)
 	return finish_fs(fs, PLAN_READ_ONLY | PLAN_NOSUID | PLAN_NODEV | PLAN_NOEXEC);
 }
 
+/*
+ * The same one everywhere: a file system is made and ended once, and nobody can put anything into it.
+ * The first stays attached where it was needed; the others are clones of it.
+ */
+static int take_empty_directory(struct init *init)
+{
+	if (init->empty > 0) {
+		return kernel_open_tree(init->empty, "",
+			KERNEL_OPEN_TREE_CLONE | KERNEL_OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+	}
+	int tree = make_empty_directory();
+	init->empty = tree < 0 ? 0 : (int)RT(fcntl, tree, F_DUPFD_CLOEXEC, 10);
+	return tree;
+}
+
 /* An empty read-only directory over a directory, /dev/null over anything else. */
 static int make_mask(struct init *init, const struct image_mount *mount)
 {
@@ -481,7 +496,7 @@ static int make_mask(struct init *init, const struct image_mount *mount)
 		return -1;
 	}
 	if (S_ISDIR(seen.stx_mode)) {
-		tree = make_empty_directory();
+		tree = take_empty_directory(init);
 	} else if (open_null(init) > 0) {
 		tree = kernel_open_tree(init->null, "",
 			KERNEL_OPEN_TREE_CLONE | KERNEL_OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
