@@ -90,6 +90,14 @@ struct backend {
 		struct plan **ret_plan, struct err *err);
 
 	/*
+	 * Optional, for callers with one thread: begins what start() of a plan for such a spec would
+	 * have to begin with, since one is likely to come. start() takes it where it fits. forget() ends
+	 * what nobody took. Neither can fail: what is not there is made by start().
+	 */
+	void (*prepare)(const struct spec *spec, const struct host *host, uint32_t without);
+	void (*forget)(void);
+
+	/*
 	 * Does what the plan says; returns when the command's program has been exec'd inside. On
 	 * failure nothing is left running or mounted, and err names the step.
 	 */

@@ -7,6 +7,7 @@
 
 #include "backends/backend.h"
 #include "backends/foreign.h"
+#include "backends/linux/birth.h"
 #include "backends/linux/filter.h"
 #include "backends/linux/landlock.h"
 #include "backends/linux/launcher.h"
@@ -183,6 +184,20 @@ static int native_compile(const struct spec *spec, const struct host *host, uint
 	return foreign_compile(&compiler, spec, host, without, ret_plan, err);
 }
 
+/* Where the network, and with it the birth, depends on nothing but the namespaces. */
+static void native_prepare(const struct spec *spec, const struct host *host, uint32_t without)
+{
+	struct plan like = {.without = without};
+
+	if (spec->share == SHARE_NONE && spec->root != ROOT_IMAGE && host->user_namespaces &&
+		(!host->root || host->id_count > 0) &&
+		(spec->net == NET_DISABLE || spec->net == NET_ENABLE)) {
+		foreign_namespaces(spec, &like);
+		foreign_identity(host, &like);
+		birth_ahead(&like, host);
+	}
+}
+
 #define HAS(name) (UINT64_C(1) << CAPABILITY_##name)
 
 const struct backend backend_native = {
@@ -199,6 +214,8 @@ const struct backend backend_native = {
 		HAS(TTY_ISOLATE) | HAS(HOST_CONCEAL) | HAS(SESSION_FRESH)},
 	.probe = native_probe,
 	.compile = native_compile,
+	.prepare = native_prepare,
+	.forget = birth_forget,
 	.start = launcher_start,
 	.signal = launcher_signal,
 	.poll_exit = launcher_poll_exit,

@@ -125,7 +125,7 @@ static int open_stream(struct relay *relay, int fd, bool no_files, struct err *e
  * Signals that people and supervisors send; blocked here and read from a descriptor. Before the
  * start, so that none can end us and leave a sandbox; the sandbox's own mask is empty all the same.
  */
-static int open_signals(struct relay *relay, struct err *err)
+int relay_hold_signals(struct relay *relay, struct err *err)
 {
 	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH};
 	sigset_t set;
@@ -133,6 +133,9 @@ static int open_signals(struct relay *relay, struct err *err)
 	(void)sigemptyset(&set);
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
 		(void)sigaddset(&set, numbers[i]);
+	}
+	if (relay->signals >= 0) {
+		return 0;
 	}
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0) {
 		return err_set(err, errno, "blocking signals");
@@ -143,7 +146,7 @@ static int open_signals(struct relay *relay, struct err *err)
 
 int relay_open(struct relay *relay, bool no_files, struct err *err)
 {
-	int r = open_signals(relay, err);
+	int r = relay_hold_signals(relay, err);
 
 	if (r < 0) {
 		return r;

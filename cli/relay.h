@@ -15,10 +15,16 @@ struct relay {
 		[3]; /* ends the sandbox gets; ours to close after the start; -1: the caller's own */
 	int outer[3]; /* our ends of the same pipes; -1: none */
 	bool file_input; /* 0 is a regular file: what nobody took of it is given back */
-	int signals; /* where signals for the command arrive; blocked from relay_open() on */
+	int signals; /* where signals for the command arrive; blocked from then on; -1 before */
 };
 
 void relay_init(struct relay *relay);
+
+/*
+ * From here on signals are for the command: before anything is made for it, so that none can end us and
+ * leave it behind. relay_open() does it otherwise. 0 or negative errno with err.
+ */
+int relay_hold_signals(struct relay *relay, struct err *err);
 
 /*
  * Decides what the command gets for 0, 1 and 2, and makes pipes; no_files: for regular files as well.

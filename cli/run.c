@@ -54,11 +54,27 @@ static void warn_of_fallback(const struct cli_options *options, const struct com
 		err.msg);
 }
 
-static int compile(const struct cli_options *options, struct compiled *ret)
+/* The usual backend's first steps need no plan: they are taken while it is made. */
+static void prepare(const struct cli_options *options, const struct host *host, struct relay *relay)
+{
+	const struct backend *usual = backends[0];
+	const char *name = options->spec.backend;
+
+	if (usual->prepare && (!name || strcmp(name, usual->name) == 0) &&
+		relay_hold_signals(relay, NULL) == 0) {
+		usual->prepare(&options->spec, host, options->without);
+	}
+}
+
+/* relay: for a plan that is to be started; else NULL. */
+static int compile(const struct cli_options *options, struct relay *relay, struct compiled *ret)
 {
 	struct err err = {0};
 	int r = host_probe(&ret->host, &err);
 
+	if (r == 0 && relay) {
+		prepare(options, &ret->host, relay);
+	}
 	if (r == 0) {
 		r = backend_choose(backends, &options->spec, &ret->host, options->without,
 			&ret->backend, &ret->plan, &err);
@@ -98,7 +114,7 @@ static int preview(const struct cli_options *options, struct compiled *ret)
 	int r = 0;
 
 	if (!backend) {
-		return compile(options, ret);
+		return compile(options, NULL, ret);
 	}
 	ret->backend = backend;
 	r = host_probe(&ret->host, &err);
@@ -183,26 +199,24 @@ static void tell_usage(uint64_t start_usec, struct sandbox *sandbox)
 	cli_warn("%s", text);
 }
 
-static int run(const struct compiled *compiled, bool verbose)
+static int run(const struct compiled *compiled, struct relay *relay, bool verbose)
 {
 	const struct backend *backend = compiled->backend;
-	cleanup(relay_fini) struct relay relay;
 	struct sandbox *sandbox = NULL;
 	struct sandbox_exit ended = {0};
 	struct err err = {0};
 	uint64_t began = io_now_usec();
 	int r = 0;
 
-	relay_init(&relay);
-	r = relay_open(&relay, backend->no_file_streams, &err);
+	r = relay_open(relay, backend->no_file_streams, &err);
 	if (r == 0) {
-		r = backend->start(compiled->plan, &compiled->host, &relay.io, &sandbox, &err);
+		r = backend->start(compiled->plan, &compiled->host, &relay->io, &sandbox, &err);
 	}
 	if (r < 0) {
 		return cli_fail(CLI_LAUNCH, "%s", err.msg);
 	}
 	began = io_now_usec() - began;
-	r = relay_run(&relay, sandbox, compiled->plan->timeout, &ended);
+	r = relay_run(relay, sandbox, compiled->plan->timeout, &ended);
 	sandbox->leaving = true;
 	if (verbose) {
 		tell_usage(began, sandbox);
@@ -214,20 +228,28 @@ static int run(const struct compiled *compiled, bool verbose)
 int command_run(int argc, char **argv)
 {
 	cleanup(cli_options_fini) struct cli_options options = {0};
+	cleanup(relay_fini) struct relay relay;
 	struct compiled compiled = {0};
 	int r = cli_options_parse(argc, argv, CLI_COMMAND, &options);
 
+	relay_init(&relay);
 	if (r >= 0) {
 		return r;
 	}
 	if (options.json || options.format) {
 		return cli_fail(CLI_USAGE, "run prints nothing; `cloche plan --json` does");
 	}
-	r = compile(&options, &compiled);
+	r = compile(&options, &relay, &compiled);
+	if (backends[0]->forget && compiled.backend != backends[0]) {
+		backends[0]->forget();
+	}
 	if (r == 0) {
 		warn_of_fallback(&options, &compiled);
 		warn(&options, compiled.plan);
-		r = run(&compiled, options.verbose);
+		r = run(&compiled, &relay, options.verbose);
+	}
+	if (backends[0]->forget) {
+		backends[0]->forget();
 	}
 	plan_free(compiled.plan);
 	return r;

@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "session/ahead.h"
 #include "sshd/motd.h"
 
 static struct session *find_session(const struct monitor *monitor, uint32_t channel)
@@ -192,6 +193,11 @@ static void start(struct monitor *monitor, const struct wire *wire, enum policy_
 	wire_fini(&reply);
 	say_unmeasured(monitor, session);
 	monitor->trim_at = io_now_usec() + USEC;
+	/* Behind the answer, while the command runs: who has asked twice will ask again. Until trimmed. */
+	monitor->started += monitor->started < 2;
+	if (monitor->started > 1) {
+		session_prepare(&monitor->context);
+	}
 }
 
 void monitor_on_shell(struct monitor *monitor, const struct wire *wire)

@@ -42,6 +42,7 @@ struct monitor {
 	const char *
 		cut; /* a session was ended, and what it shared with others goes too: why, or NULL */
 	bool crashed, too_slow, refused, trouble; /* how it ended, for the listener */
+	unsigned started; /* sessions so far, up to 2 */
 	bool limit_told; /* the audit log knows that max_sessions was hit */
 	unsigned refusals; /* of sessions and forwardings: a level that sinks with time */
 	uint64_t refusals_at;

@@ -27,6 +27,7 @@
 #include "base/log.h"
 #include "base/proc.h"
 #include "base/strv.h"
+#include "session/ahead.h"
 #include "sshd/monitor-state.h"
 
 #define STOP_MS 1000
@@ -328,6 +329,7 @@ static void watch_clock(struct monitor *monitor)
 	uint64_t now = io_now_usec();
 
 	if (now >= monitor->trim_at) {
+		session_forget(&monitor->context);
 		trim();
 		monitor->trim_at = UINT64_MAX;
 	}
@@ -522,6 +524,7 @@ int monitor_run(const struct monitor_options *options)
 	}
 	home_watch_fini(&monitor.home);
 	forwards_fini(&monitor.forwards);
+	session_forget(&monitor.context);
 	session_unshare(&monitor.context);
 	monitor_audit(
 		&monitor, "disconnect", json_pack("{s:b}", "logged_in", (int)monitor.logged_in));

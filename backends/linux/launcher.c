@@ -12,8 +12,8 @@
  *	trees		detached, flagged recursively, idmapped
  *	STARTED		the command's exec has succeeded
  *
- * Whatever fails, destroy() undoes: kill by cgroup and pidfd, wait, remove. The child runs our code
- * with our memory only between clone3 and exec, where it does nothing but wait and change identity.
+ * Whatever fails, destroy() undoes: kill by cgroup and pidfd, wait, remove. The child's birth is in
+ * birth.c.
  */
 #include "backends/linux/launcher.h"
 
@@ -34,6 +34,7 @@
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 
+#include "backends/linux/birth.h"
 #include "backends/linux/cgroup.h"
 #include "backends/linux/filter.h"
 #include "backends/linux/image-make.h"
@@ -57,24 +58,6 @@ struct sources {
 	int *paths; /* O_PATH descriptors, -1 where there is none */
 	size_t count;
 };
-
-static int init_memfd = -1;
-
-int launcher_warm(void)
-{
-	cleanup_close int low = -1;
-
-	if (init_memfd >= 0) {
-		return 0;
-	}
-	low = io_sealed_memfd("cloche-init", launcher_init_program, launcher_init_size);
-	if (low < 0) {
-		return low;
-	}
-	/* Out of the way of 0 to 3, which mean something in the child. */
-	init_memfd = fcntl(low, F_DUPFD_CLOEXEC, 10);
-	return init_memfd < 0 ? -errno : 0;
-}
 
 struct native_sandbox *launcher_native(struct sandbox *sandbox)
 {
@@ -315,180 +298,6 @@ static int make_tree(const struct plan *plan, const struct native_sandbox *sandb
 	return take_fd(&tree);
 }
 
-/* What the child needs between clone3 and exec. */
-struct birth {
-	int control, program;
-	int launchers_end; /* of the control socket: closed, or we would never see it close */
-	bool root; /* become root inside; without root there is one uid, and it is ours */
-	bool net; /* cloche-init makes a network namespace */
-	bool keep_fds; /* PLAN_LAYER_CLOSE_FDS is left out */
-};
-
-/*
- * Of the one child that is being born. It runs beside us until its exec, so these must outlive the
- * function that clones it; launch() ends only when the child has exec'd or is dead, so one is enough.
- */
-static _Alignas(16) char birth_stack[16384];
-static struct birth birth;
-
-/* An exec by a user that is not root inside would lose the capabilities; ambient ones stay. */
-static __attribute__((no_sanitize("address", "undefined"))) bool keep_capabilities(void)
-{
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[2];
-
-	if (RAW(capget, (long)&header, (long)data, 0, 0, 0) < 0) {
-		return false;
-	}
-	data[0].inheritable = data[0].permitted;
-	data[1].inheritable = data[1].permitted;
-	if (RAW(capset, (long)&header, (long)data, 0, 0, 0) < 0) {
-		return false;
-	}
-	for (long number = 0; RAW(prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0) == 0;
-		number++) {
-	}
-	return true;
-}
-
-/*
- * Between clone3 and exec. The child shares our memory and has a stack of its own, so that nothing
- * is copied (a page fault costs 2 us where this was measured, a fork of a small process 0.14 ms). It
- * only makes system calls, and those do not write errno, which is ours too. Nobody can look on: in
- * its namespaces there is nobody yet.
- */
-static __attribute__((no_sanitize("address", "undefined"))) void become_init(const void *data)
-{
-	static char *const env[] = {NULL};
-	const struct birth *mine = data;
-	const char *const argv[] = {"cloche-init", mine->net ? IMAGE_ARGUMENT_NET : NULL, NULL};
-	char go = 0;
-	bool fine = true;
-
-	(void)RAW(close, mine->launchers_end, 0, 0, 0, 0);
-	fine = RAW(prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0;
-	fine = fine && RAW(read, mine->control, (long)&go, 1, 0, 0) == 1 && go == 'g';
-	if (mine->root) {
-		fine = fine && RAW(setresgid, 0, 0, 0, 0, 0) == 0 &&
-			RAW(setresuid, 0, 0, 0, 0, 0) == 0;
-	} else {
-		fine = fine && keep_capabilities();
-	}
-	/* The change of identity has cleared it. */
-	fine = fine && RAW(prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0;
-	/* Close-on-exec goes away with the copy. */
-	if (fine && RAW(dup3, mine->control, IMAGE_CONTROL_FD, 0, 0, 0) >= 0) {
-		for (int i = 0; i < 3; i++) {
-			(void)RAW(close, i, 0, 0, 0, 0);
-		}
-		/* What our caller left open to us must not reach even cloche-init. */
-		if (!mine->keep_fds &&
-			RAW(close_range, IMAGE_CONTROL_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC, 0, 0) <
-				0) {
-			RAW(exit, 125, 0, 0, 0, 0);
-		}
-		(void)RAW(execveat, mine->program, (long)"", (long)argv, (long)env, AT_EMPTY_PATH);
-	}
-	for (;;) {
-		(void)RAW(exit, 125, 0, 0, 0, 0);
-	}
-}
-
-static uint64_t clone_flags(uint32_t namespaces)
-{
-	static const struct {
-		uint32_t ours;
-		uint64_t kernels;
-	} table[] = {
-		{PLAN_NS_USER, CLONE_NEWUSER}, {PLAN_NS_MOUNT, CLONE_NEWNS},
-		{PLAN_NS_PID, CLONE_NEWPID}, {PLAN_NS_IPC, CLONE_NEWIPC},
-		{PLAN_NS_UTS, CLONE_NEWUTS},
-		/* net: by cloche-init, at the same time as we prepare what it needs;
-		 * cgroup: by cloche-init, once it is in all its cgroups */
-	};
-	uint64_t flags = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-		flags |= namespaces & table[i].ours ? table[i].kernels : 0;
-	}
-	return flags;
-}
-
-/*
- * Descriptors 0 to 3 get new meanings in the child, so the socket's end and the program must not
- * sit there.
- */
-static int clone_child(
-	struct native_sandbox *sandbox, const struct plan *plan, bool *ret_cloned, struct err *err)
-{
-	int group = cgroup_clone_fd(&sandbox->cgroup);
-	int pidfd = -1;
-	struct kernel_clone_args args = {
-		.flags = clone_flags(plan->namespaces) | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
-		.pidfd = (uint64_t)(uintptr_t)&pidfd,
-		.exit_signal = SIGCHLD};
-	long pid = -1;
-
-	args.flags |= CLONE_VM;
-	args.stack = (uint64_t)(uintptr_t)birth_stack;
-	args.stack_size = sizeof(birth_stack);
-	if (group >= 0) {
-		args.flags |= CLONE_INTO_CGROUP;
-		args.cgroup = (uint64_t)group;
-		pid = kernel_clone3_run(&args, become_init, &birth);
-	}
-	if (pid < 0) {
-		/* Older kernels, or a v2 tree that takes no process: attach it while it waits. */
-		args.flags &= ~CLONE_INTO_CGROUP;
-		args.cgroup = 0;
-		group = -1;
-		pid = kernel_clone3_run(&args, become_init, &birth);
-	}
-	if (pid < 0) {
-		return err_set(err, (int)-pid, "making the sandbox's namespaces");
-	}
-	*ret_cloned = group >= 0;
-	sandbox->base.pid = (pid_t)pid;
-	sandbox->base.pidfd = pidfd;
-	return 0;
-}
-
-static int write_map(
-	pid_t pid, const char *file, const struct plan *plan, uint32_t own, uint32_t base)
-{
-	char path[64];
-	char map[256];
-	size_t used = 0;
-
-	for (size_t i = 0; i < plan->id_map_count; i++) {
-		const struct plan_id_map *entry = &plan->uid_map[i];
-		used += (size_t)snprintf(map + used, sizeof(map) - used, "%u %u %u\n",
-			entry->inside, entry->own ? own : base + entry->offset, entry->count);
-	}
-	(void)snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
-	return io_write_file(AT_FDCWD, path, map);
-}
-
-/* The child is ours and unreaped, so its number cannot mean anybody else. */
-static int write_maps(struct native_sandbox *sandbox, const struct plan *plan,
-	const struct host *host, struct err *err)
-{
-	pid_t pid = sandbox->base.pid;
-	char path[64];
-	int r = 0;
-
-	if (!(plan->namespaces & PLAN_NS_USER)) {
-		return 0;
-	}
-	if (!host->root) {
-		(void)snprintf(path, sizeof(path), "/proc/%d/setgroups", pid);
-		r = io_write_file(AT_FDCWD, path, "deny");
-	}
-	r = r < 0 ? r : write_map(pid, "gid_map", plan, getegid(), sandbox->ids.base);
-	r = r < 0 ? r : write_map(pid, "uid_map", plan, geteuid(), sandbox->ids.base);
-	return r < 0 ? err_set(err, -r, "writing the id maps") : 0;
-}
-
 static size_t count_trees(const struct sources *sources)
 {
 	size_t count = 0;
@@ -669,65 +478,12 @@ int launcher_await(int socket, int *ret_fd, int *ret_door, struct err *err)
 	return 0;
 }
 
-/* What the child is born with: its range of ids, and the group it is killed by. */
-static int take_names(struct native_sandbox *sandbox, const struct plan *plan,
-	const struct host *host, struct err *err)
-{
-	for (size_t i = 0; i < plan->id_map_count; i++) {
-		if (!plan->uid_map[i].own) {
-			int r = idrange_take(host, &sandbox->ids, err);
-			if (r < 0) {
-				return err_wrap(err, "taking an id range");
-			}
-			break;
-		}
-	}
-	if (plan->without & PLAN_LAYER_CGROUP) {
-		return 0;
-	}
-	return cgroup_begin(host, sandbox->base.id, &sandbox->cgroup, err);
-}
-
-/* Clones the child and writes its maps; then it execs cloche-init and goes on by itself. */
-static int give_birth(struct native_sandbox *sandbox, const struct plan *plan,
-	const struct host *host, bool *ret_cloned, struct err *err)
-{
-	cleanup_close int theirs = -1;
-	int pair[2];
-	int r = 0;
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
-		return err_set(err, errno, "making the control socket");
-	}
-	sandbox->base.event = pair[0];
-	theirs = fcntl(pair[1], F_DUPFD_CLOEXEC, 10);
-	(void)close(pair[1]);
-	if (theirs < 0) {
-		return err_set(err, errno, "making the control socket");
-	}
-	birth = (struct birth){.control = theirs,
-		.launchers_end = sandbox->base.event,
-		.program = init_memfd,
-		.net = plan->namespaces & PLAN_NS_NET && !plan_has_way_out(plan),
-		.keep_fds = plan->without & PLAN_LAYER_CLOSE_FDS,
-		.root = !plan->id_map_count || !plan->uid_map[0].own};
-	/* Born in the network that was made for it, which stays ours. */
-	r = network_enter(&sandbox->network, err);
-	r = r < 0 ? r : clone_child(sandbox, plan, ret_cloned, err);
-	network_leave(&sandbox->network);
-	if (r < 0 || (r = write_maps(sandbox, plan, host, err)) < 0) {
-		return r;
-	}
-	r = io_send(sandbox->base.event, "g", 1, NULL, 0);
-	return r < 0 ? err_set(err, -r, "letting the child go on") : 0;
-}
-
 /*
  * The limits, after the child has begun and before it gets its plan: until then it runs our program
  * and nothing else. v1 groups it enters itself, by descriptors that come with the plan.
  */
 static int limit(struct native_sandbox *sandbox, const struct plan *plan, const struct host *host,
-	bool cloned, struct err *err)
+	struct err *err)
 {
 	/* A limit that the plan does not promise to keep by cgroup is not asked of it. */
 	struct cgroup_limits limits = {
@@ -740,8 +496,29 @@ static int limit(struct native_sandbox *sandbox, const struct plan *plan, const 
 		return 0;
 	}
 	r = cgroup_limit(host, &limits, &sandbox->cgroup, err);
-	if (r == 0 && !cloned) {
+	if (r == 0 && !sandbox->cloned) {
 		r = cgroup_attach_v2(&sandbox->cgroup, sandbox->base.pid, err);
+	}
+	return r;
+}
+
+/* Unless that was done ahead. */
+static int begin(struct native_sandbox *sandbox, const struct plan *plan, const struct host *host,
+	struct err *err)
+{
+	bool way_out = plan_has_way_out(plan);
+	int r = 0;
+
+	if (sandbox->born) {
+		return 0;
+	}
+	r = birth_names(sandbox, plan, host, err);
+	if (r == 0 && way_out) {
+		r = network_prepare(plan, sandbox->base.id, &sandbox->network, err);
+	}
+	r = r < 0 ? r : birth_give(sandbox, plan, host, err);
+	if (r == 0 && way_out) {
+		r = network_serve(plan, sandbox->ids.base + NETD_ID, &sandbox->network, err);
 	}
 	return r;
 }
@@ -750,23 +527,11 @@ static int launch(struct native_sandbox *sandbox, const struct plan *plan, const
 	const struct sandbox_stdio *io, struct err *err)
 {
 	cleanup(sources_fini) struct sources sources = {0};
-	bool cloned = false;
-	int r = launcher_warm();
+	int r = begin(sandbox, plan, host, err);
 
-	if (r < 0) {
-		return err_set(err, -r, "making cloche-init's file");
-	}
-	r = take_names(sandbox, plan, host, err);
-	if (r == 0 && plan_has_way_out(plan)) {
-		r = network_prepare(plan, sandbox->base.id, &sandbox->network, err);
-	}
-	r = r < 0 ? r : give_birth(sandbox, plan, host, &cloned, err);
-	if (r == 0 && plan_has_way_out(plan)) {
-		r = network_serve(plan, sandbox->ids.base + NETD_ID, &sandbox->network, err);
-	}
 	/* From here on two processes work at once. */
 	r = r < 0 ? r : open_sources(plan, host, &sources, err);
-	r = r < 0 ? r : limit(sandbox, plan, host, cloned, err);
+	r = r < 0 ? r : limit(sandbox, plan, host, err);
 	r = r < 0 ? r : send_start(sandbox, plan, io, &sources, err);
 	r = r < 0 ? r : send_trees(sandbox, plan, &sources, err);
 	if (r < 0) {
@@ -779,23 +544,14 @@ static int launch(struct native_sandbox *sandbox, const struct plan *plan, const
 int launcher_start(const struct plan *plan, const struct host *host, const struct sandbox_stdio *io,
 	struct sandbox **ret_sandbox, struct err *err)
 {
-	struct native_sandbox *sandbox = calloc(1, sizeof(*sandbox));
+	struct native_sandbox *sandbox = birth_take(plan, host);
 	const struct sandbox_stdio nothing = {.fds = {-1, -1, -1}};
-	unsigned char id[16];
 	int r = 0;
 
+	sandbox = sandbox ? sandbox : birth_new();
 	if (!sandbox) {
 		return err_set(err, ENOMEM, "starting a sandbox");
 	}
-	sandbox->base =
-		(struct sandbox){.backend = &backend_native, .pidfd = -1, .event = -1, .pty = -1};
-	sandbox->ids.lock = -1;
-	sandbox->door = -1;
-	sandbox->namespaces = plan->namespaces;
-	cgroup_init(&sandbox->cgroup);
-	network_init(&sandbox->network);
-	io_random(id, sizeof(id));
-	(void)io_hex(id, sizeof(id), sandbox->base.id);
 	r = launch(sandbox, plan, host, plan->shared ? &nothing : io, err);
 	if (r == 0 && plan->shared && io) {
 		return launcher_join_alone(&sandbox->base, plan, io, ret_sandbox, err);

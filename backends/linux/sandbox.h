@@ -15,6 +15,8 @@ struct native_sandbox {
 	struct network network;
 	uint32_t namespaces;
 	int door; /* of a plan with one, until it is taken; -1 */
+	bool born; /* its child is there, and waits for the plan */
+	bool cloned; /* into its v2 group */
 	bool exited;
 	struct sandbox_exit how;
 	struct native_sandbox
