@@ -12,6 +12,7 @@
  *				    <-	STARTED with the terminal's master and the door, or FAILED
  *	SIGNAL			    ->
  *				    <-	EXITED
+ *				    <-	ALONE, when all the others are dead as well
  *
  * A shared sandbox starts no command. Instead, as often as needed:
  *
@@ -97,6 +98,7 @@ enum image_message_type {
 	IMAGE_STARTED,
 	IMAGE_FAILED,
 	IMAGE_EXITED,
+	IMAGE_ALONE, /* behind EXITED: of the sandbox only cloche-init is left, and it ends */
 	IMAGE_JOIN, /* to a shared one; answers come on a socket of its own */
 };
 

@@ -39,6 +39,7 @@
 #include "backends/linux/filter.h"
 #include "backends/linux/image-make.h"
 #include "backends/linux/kernel.h"
+#include "backends/linux/leave.h"
 #include "backends/linux/network.h"
 #include "backends/linux/sandbox.h"
 #include "base/cleanup.h"
@@ -622,6 +623,9 @@ void launcher_destroy(struct sandbox *base)
 		return;
 	}
 	sandbox = launcher_native(base);
+	if (base->leaving && !sandbox->joined && leave_behind(sandbox)) {
+		return;
+	}
 	/* Closing our end already ends pid 1, and with it the namespace; the rest is for certainty. */
 	close_fdp(&base->event);
 	close_fdp(&base->pty);

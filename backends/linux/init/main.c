@@ -426,13 +426,31 @@ static void close_all(struct init *init)
 	close_fdp(&init->report);
 }
 
-static void finish(int status, bool timed_out) __attribute__((noreturn));
-static void finish(int status, bool timed_out)
+/*
+ * Who waits for the end of all need not wait for ours, which is that of every mount, too. As pid 1 we
+ * are the parent of whoever loses its own.
+ */
+static void end_others(void)
+{
+	struct image_message message = {.type = IMAGE_ALONE};
+	int status = 0;
+
+	(void)RT(kill, -1, SIGKILL);
+	while (RT(wait4, -1, &status, 0, NULL) > 0) {
+	}
+	init_send(IMAGE_CONTROL_FD, &message, -1);
+}
+
+static void finish(const struct init *init, int status, bool timed_out) __attribute__((noreturn));
+static void finish(const struct init *init, int status, bool timed_out)
 {
 	struct image_message message = {
 		.type = IMAGE_EXITED, .number = (uint32_t)status, .flags = timed_out};
 
 	init_send(IMAGE_CONTROL_FD, &message, -1);
+	if (init->image->flags & IMAGE_OWN_PIDS) {
+		end_others();
+	}
 	/* As pid 1 our end is everybody's. */
 	rt_exit(0);
 }
@@ -449,7 +467,7 @@ static void reap(struct init *init)
 		if (init->joined) {
 			(void)init_joined_ended(init, pid, status);
 		} else if (pid == init->child) {
-			finish(status, false);
+			finish(init, status, false);
 		}
 	}
 }
@@ -505,7 +523,7 @@ static void wait_for_the_end(struct init *init, int signals)
 			/* -1 is everybody in a pid namespace of our own, and somebody else without one. */
 			(void)RT(kill, init->image->flags & IMAGE_OWN_PIDS ? -1 : -init->child,
 				SIGKILL);
-			finish(SIGKILL, true);
+			finish(init, SIGKILL, true);
 		}
 		left.tv_sec = limit ? (time_t)(end - now) : 0;
 		(void)RT(ppoll, watch, count, limit ? &left : NULL, NULL, SIGNALS_SIZE);
