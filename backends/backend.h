@@ -89,6 +89,9 @@ struct backend {
 	int (*compile)(const struct spec *spec, const struct host *host, uint32_t without,
 		struct plan **ret_plan, struct err *err);
 
+	/* Optional: makes what all starts share, for a process that will have many. 0 or negative errno. */
+	int (*warm)(void);
+
 	/*
 	 * Optional, for callers with one thread: begins what start() of a plan for such a spec would
 	 * have to begin with, since one is likely to come. start() takes it where it fits. forget() ends

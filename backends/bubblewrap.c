@@ -931,7 +931,7 @@ static int bubblewrap_start(const struct plan *plan, const struct host *host,
 	const struct sandbox_stdio *io, struct sandbox **ret_sandbox, struct err *err)
 {
 	cleanup(start_fini) struct start start = {
-		.plan = plan, .io = io, .control = -1, .errors = -1, .ready = {-1, -1}};
+		.plan = plan, .io = io, .control = -1, .errors = -1, .ready = {-1, -1, NULL}};
 	struct bubblewrap *sandbox = calloc(1, sizeof(*sandbox));
 	int r = 0;
 
@@ -1036,6 +1036,7 @@ const struct backend backend_bubblewrap = {
 	.kernel = PLAN_KERNEL_SHARED,
 	.probe = bubblewrap_probe,
 	.compile = bubblewrap_compile,
+	.warm = keeper_warm,
 	.start = bubblewrap_start,
 	.signal = bubblewrap_signal,
 	.poll_exit = bubblewrap_poll_exit,

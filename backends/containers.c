@@ -9,6 +9,7 @@
 #include "backends/containers.h"
 #include "backends/foreign.h"
 #include "backends/gvisor.h"
+#include "backends/keeper.h"
 #include "base/strv.h"
 
 #define HAS(name) (UINT64_C(1) << CAPABILITY_##name)
@@ -230,6 +231,7 @@ static int fill(
 		.probe = symbol##_probe,                                                           \
 		.resolve = symbol##_resolve,                                                       \
 		.compile = symbol##_compile,                                                       \
+		.warm = keeper_warm,                                                               \
 		.start = containers_start,                                                         \
 		.signal = containers_signal,                                                       \
 		.poll_exit = containers_poll_exit,                                                 \

@@ -10,6 +10,7 @@
 
 #include "backends/foreign.h"
 #include "backends/gvisor.h"
+#include "backends/keeper.h"
 #include "backends/oci.h"
 #include "base/cleanup.h"
 
@@ -323,6 +324,7 @@ const struct backend backend_gvisor = {
 		HAS(TTY_ISOLATE) | HAS(HOST_CONCEAL) | HAS(SESSION_FRESH)},
 	.probe = gvisor_probe,
 	.compile = gvisor_compile,
+	.warm = keeper_warm,
 	.start = gvisor_start,
 	.signal = gvisor_signal,
 	.poll_exit = gvisor_poll_exit,

@@ -12,18 +12,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sodium.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "backends/linux/keeper/job.h"
 #include "backends/linux/keeper/tree.h"
+#include "backends/linux/kernel.h"
+#include "backends/linux/nursery.h"
 #include "backends/runtime.h"
 #include "base/cleanup.h"
 #include "base/io.h"
@@ -60,7 +63,7 @@ int keeper_warm(void)
 	if (low < 0) {
 		return low;
 	}
-	/* Out of the way of 3 and 4, which mean something in the child. */
+	/* Out of the way of 0 to 4, which mean something in the child. */
 	program_fd = fcntl(low, F_DUPFD_CLOEXEC, 10);
 	return program_fd < 0 ? -errno : 0;
 }
@@ -443,73 +446,139 @@ static int send_job(
 
 /* --- The process ---------------------------------------------------------------------------- */
 
-/* glibc's posix_spawn shares our memory until the exec: nothing is copied, however large we are. */
-static int spawn(int socket, pid_t *ret_pid)
-{
-	static char name[] = "cloche-keeper";
-	char *const argv[] = {name, NULL};
-	char *const env[] = {NULL};
-	char path[32];
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	sigset_t none;
-	sigset_t all;
-	int r = 0;
+/* Of a keeper that is being born; not of this thread's alone, so not a static one. */
+struct keeper_birth {
+	struct nursery nursery;
+	int socket, program; /* program -1: it has to be written first */
+	volatile int code; /* errno of what failed */
+};
 
-	sigemptyset(&none);
-	sigfillset(&all);
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", KEEPER_FILE);
-	if (posix_spawnattr_init(&attributes) != 0) {
+/* For children that share our memory: errno is ours. */
+#define RAW(name, ...) raw_call(SYS_##name, __VA_ARGS__, 0)
+
+/* As io_sealed_memfd(). By the child, since it takes longer than its exec, and we have other things to do. */
+static __attribute__((no_sanitize("address", "undefined"))) long write_program(void)
+{
+	long fd =
+		RAW(memfd_create, (long)"cloche-keeper", MFD_CLOEXEC | MFD_ALLOW_SEALING, 0, 0, 0);
+	size_t done = 0;
+
+	while (fd >= 0 && done < keeper_size) {
+		long n = RAW(write, fd, (long)(keeper_program + done), keeper_size - done, 0, 0);
+		if (n <= 0) {
+			return n < 0 ? n : -EIO;
+		}
+		done += (size_t)n;
+	}
+	long r = fd < 0 ? fd
+			: RAW(fcntl, fd, F_ADD_SEALS,
+				  F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE, 0, 0);
+	return r < 0 ? r : fd;
+}
+
+/* Puts descriptors 0 to 4 in place and closes all the rest. */
+static __attribute__((no_sanitize("address", "undefined"))) long place_descriptors(
+	const struct keeper_birth *mine, long program)
+{
+	/* Both are 10 or more. */
+	long high = RAW(fcntl, program, F_DUPFD, 10, 0, 0);
+	long r = high < 0 ? high : RAW(dup3, mine->socket, KEEPER_SOCKET, 0, 0, 0);
+
+	r = r < 0 ? r : RAW(dup3, high, KEEPER_FILE, 0, 0, 0);
+	for (long i = 0; r >= 0 && i < 3; i++) {
+		(void)RAW(close, i, 0, 0, 0, 0);
+		r = RAW(openat, AT_FDCWD, (long)"/dev/null", O_RDWR, 0, 0);
+	}
+	return r < 0 ? r : RAW(close_range, KEEPER_FILE + 1, ~0U, 0, 0, 0);
+}
+
+static __attribute__((no_sanitize("address", "undefined"))) void become_keeper(const void *data)
+{
+	static const char *const argv[] = {"cloche-keeper", NULL};
+	static const char *const env[] = {NULL};
+	static const uint64_t by_default[4]; /* struct sigaction as the kernel has it */
+	struct keeper_birth *mine = (struct keeper_birth *)(uintptr_t)data;
+	uint64_t none = 0;
+
+	(void)RAW(setsid, 0, 0, 0, 0, 0);
+	for (long signo = 1; signo <= 64; signo++) {
+		(void)RAW(rt_sigaction, signo, (long)by_default, 0, sizeof(none), 0);
+	}
+	long program = mine->program >= 0 ? mine->program : write_program();
+	long r = program < 0 ? program : place_descriptors(mine, program);
+	(void)RAW(rt_sigprocmask, SIG_SETMASK, (long)&none, 0, sizeof(none), 0);
+	if (r >= 0) {
+		r = RAW(execveat, KEEPER_FILE, (long)"", (long)argv, (long)env, AT_EMPTY_PATH);
+	}
+	mine->code = (int)-r;
+	for (;;) {
+		(void)RAW(exit_group, 127, 0, 0, 0, 0);
+	}
+}
+
+/* The child is behind our memory then. What it died of, or 0. */
+static int birth_free(struct keeper_birth **birth)
+{
+	struct keeper_birth *gone = take_ptr(birth);
+	int code = 0;
+
+	if (!gone) {
+		return 0;
+	}
+	if (nursery_await(&gone->nursery, NULL) < 0) {
+		return ETIMEDOUT; /* somebody may still use it: left to him */
+	}
+	code = gone->code;
+	free(gone);
+	return code;
+}
+
+static int spawn(int socket, struct keeper_ready *ret)
+{
+	int pidfd = -1;
+	struct kernel_clone_args args = {
+		.flags = CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = SIGCHLD};
+	struct keeper_birth *birth = calloc(1, sizeof(*birth));
+	sigset_t all;
+	sigset_t before;
+
+	if (!birth) {
 		return -ENOMEM;
 	}
-	if (posix_spawn_file_actions_init(&actions) != 0) {
-		(void)posix_spawnattr_destroy(&attributes);
-		return -ENOMEM;
+	birth->socket = socket;
+	birth->program = program_fd;
+	/* No handler of ours may run in the child. */
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
+	long pid = nursery_clone(&birth->nursery, args, become_keeper, birth);
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (pid < 0) {
+		free(birth);
+		return (int)pid;
 	}
-	r = posix_spawn_file_actions_adddup2(&actions, socket, KEEPER_SOCKET);
-	r = r ? r : posix_spawn_file_actions_adddup2(&actions, program_fd, KEEPER_FILE);
-	for (int i = 0; r == 0 && i < 3; i++) {
-		r = posix_spawn_file_actions_addopen(&actions, i, "/dev/null", O_RDWR, 0);
-	}
-	r = r ? r : posix_spawn_file_actions_addclosefrom_np(&actions, KEEPER_FILE + 1);
-	r = r ? r : posix_spawnattr_setsigmask(&attributes, &none);
-	r = r ? r : posix_spawnattr_setsigdefault(&attributes, &all);
-	r = r ? r
-	      : posix_spawnattr_setflags(&attributes,
-			POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
-	r = r ? r : posix_spawn(ret_pid, path, &actions, &attributes, argv, env);
-	(void)posix_spawn_file_actions_destroy(&actions);
-	(void)posix_spawnattr_destroy(&attributes);
-	return -r;
+	ret->birth = birth;
+	ret->pidfd = pidfd;
+	return 0;
 }
 
 int keeper_prepare(struct keeper_ready *ret, struct err *err)
 {
-	cleanup(keeper_ready_fini) struct keeper_ready ready = {.socket = -1, .pidfd = -1};
 	cleanup_close int theirs = -1;
 	int pair[2];
-	pid_t pid = 0;
-	int r = keeper_warm();
+	int r = 0;
 
-	if (r < 0) {
-		return err_set(err, -r, "making the keeper's file");
-	}
+	*ret = (struct keeper_ready){.socket = -1, .pidfd = -1};
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
 		return err_set(err, errno, "making the keeper's socket");
 	}
-	ready.socket = pair[0];
+	ret->socket = pair[0];
 	theirs = fcntl(pair[1], F_DUPFD_CLOEXEC, 10);
 	(void)close(pair[1]);
-	r = theirs < 0 ? -errno : spawn(theirs, &pid);
+	r = theirs < 0 ? -errno : spawn(theirs, ret);
 	if (r < 0) {
+		close_fdp(&ret->socket);
 		return err_set(err, -r, "starting the keeper");
 	}
-	ready.pidfd = proc_pidfd(pid);
-	if (ready.pidfd < 0) {
-		return err_set(err, -ready.pidfd, "holding the keeper");
-	}
-	*ret = ready;
-	ready = (struct keeper_ready){.socket = -1, .pidfd = -1};
 	return 0;
 }
 
@@ -518,25 +587,12 @@ void keeper_ready_fini(struct keeper_ready *ready)
 	int status = 0;
 
 	close_fdp(&ready->socket);
+	(void)birth_free(&ready->birth);
 	if (ready->pidfd >= 0 && proc_wait(ready->pidfd, KEEPER_KILL_MS, &status) < 0) {
 		(void)proc_signal(ready->pidfd, SIGKILL);
 		(void)proc_wait(ready->pidfd, KEEPER_KILL_MS, &status);
 	}
 	close_fdp(&ready->pidfd);
-}
-
-/* A keeper without a job: the one that is given, or a new one. Sets socket and pidfd. */
-static int take_keeper(struct keeper *keeper, struct keeper_ready *given, struct err *err)
-{
-	struct keeper_ready fresh = {.socket = -1, .pidfd = -1};
-	struct keeper_ready *ready = given && given->socket >= 0 ? given : &fresh;
-	int r = ready == &fresh ? keeper_prepare(&fresh, err) : 0;
-
-	if (r == 0) {
-		keeper->socket = take_fd(&ready->socket);
-		keeper->pidfd = take_fd(&ready->pidfd);
-	}
-	return r;
 }
 
 /*
@@ -611,7 +667,7 @@ static int await_started(struct keeper *keeper, const struct plan *plan, struct 
 	return 0;
 }
 
-static int start(struct making *making, struct err *err)
+static int start(struct making *making, struct keeper_ready *ready, struct err *err)
 {
 	const struct keeper_start *given = making->start;
 	struct keeper *keeper = making->keeper;
@@ -628,10 +684,11 @@ static int start(struct making *making, struct err *err)
 	if (r == 0 && given->io->pty && !given->own_terminal) {
 		r = make_terminal(making, err);
 	}
-	r = r < 0 ? r : take_keeper(keeper, given->ready, err);
 	if (r < 0) {
 		return r;
 	}
+	keeper->socket = take_fd(&ready->socket);
+	keeper->pidfd = take_fd(&ready->pidfd);
 	add_fd(making, making->dir);
 	add_streams(making);
 	for (size_t i = 0; i < given->fd_count; i++) {
@@ -643,13 +700,19 @@ static int start(struct making *making, struct err *err)
 		add_fd(making, given->hold);
 	}
 	r = send_job(keeper->socket, &making->job, making->fds, making->fd_count, err);
-	return r < 0 ? r : await_started(keeper, given->plan, err);
+	if (r < 0) {
+		int code = birth_free(&ready->birth);
+		return code ? err_set(err, code, "starting the keeper") : r;
+	}
+	return await_started(keeper, given->plan, err);
 }
 
 int keeper_start(const struct keeper_start *given, struct keeper *ret, struct err *err)
 {
 	struct keeper keeper;
 	struct making making = {.start = given, .keeper = &keeper, .dir = -1, .slave = -1};
+	cleanup(keeper_ready_fini) struct keeper_ready fresh = {.socket = -1, .pidfd = -1};
+	struct keeper_ready *ready = given->ready ? given->ready : &fresh;
 	unsigned char id[16];
 	int r = 0;
 
@@ -657,7 +720,9 @@ int keeper_start(const struct keeper_start *given, struct keeper *ret, struct er
 	cgroup_init(&making.job.cgroup);
 	io_random(id, sizeof(id));
 	(void)io_hex(id, sizeof(id), keeper.id);
-	r = start(&making, err);
+	/* First: it starts while the rest is made. */
+	r = ready->socket < 0 ? keeper_prepare(ready, err) : 0;
+	r = r < 0 ? r : start(&making, ready, err);
 	keeper_job_fini(&making.job);
 	close_fdp(&making.slave);
 	/* From here on the lock is the keeper's alone, or nobody's. */
@@ -772,8 +837,9 @@ static int undo_bound(uint32_t steps)
 static bool undo_directory(int root, const char *root_path, const char *name)
 {
 	cleanup_free char *data = NULL;
+	cleanup(keeper_ready_fini) struct keeper_ready ready = {.socket = -1, .pidfd = -1};
 	struct keeper_job job = {0};
-	struct keeper keeper;
+	char path[sizeof(((struct keeper *)NULL)->dir)];
 	size_t size = 0;
 	int status = 0;
 	cleanup_close int dir = openat(root, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -781,22 +847,19 @@ static bool undo_directory(int root, const char *root_path, const char *name)
 	if (dir < 0 || flock(dir, LOCK_EX | LOCK_NB) < 0 || !is_still_named(root, name, dir)) {
 		return false;
 	}
-	keeper_init(&keeper);
 	cgroup_init(&job.cgroup);
 	if (io_read_file(dir, KEEPER_UNDO_FILE, KEEPER_JOB_MAX, &data, &size) < 0 ||
 		keeper_job_get(data, size, &job) < 0) {
 		/* It died before it wrote that down, and so before it ran anything. */
 		keeper_job_fini(&job);
-		(void)snprintf(keeper.dir, sizeof(keeper.dir), "%s/%s", root_path, name);
-		return tree_remove(dir, keeper.dir) == 0;
+		(void)snprintf(path, sizeof(path), "%s/%s", root_path, name);
+		return tree_remove(dir, path) == 0;
 	}
-	if (take_keeper(&keeper, NULL, NULL) == 0 &&
-		send_job(keeper.socket, &job, &dir, 1, NULL) == 0) {
-		(void)proc_wait(keeper.pidfd, undo_bound(job.step_count), &status);
+	if (keeper_prepare(&ready, NULL) == 0 && send_job(ready.socket, &job, &dir, 1, NULL) == 0) {
+		(void)proc_wait(ready.pidfd, undo_bound(job.step_count), &status);
+		close_fdp(&ready.pidfd);
 	}
 	keeper_job_fini(&job);
-	close_fdp(&keeper.socket);
-	close_fdp(&keeper.pidfd);
 	return faccessat(root, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
 }
 

@@ -41,12 +41,13 @@ struct keeper_fd {
  */
 struct keeper_ready {
 	int socket, pidfd; /* -1: none */
+	struct keeper_birth *birth; /* what its start needs of our memory; or NULL */
 };
 
 /* Starts one. 0 or negative errno with err naming the step. */
 int keeper_prepare(struct keeper_ready *ret, struct err *err);
 
-/* Ends one that was not used. Accepts one that was. */
+/* Ends one that was not used. Accepts one that was, and one of -1. */
 void keeper_ready_fini(struct keeper_ready *ready);
 
 /* What a start needs besides the plan. All borrowed. */
@@ -69,7 +70,7 @@ struct keeper_start {
 	uid_t uid;
 	gid_t gid;
 	int errors; /* the tool's standard error instead of io's, or -1; borrowed */
-	struct keeper_ready *ready; /* taken over; NULL: one is started */
+	struct keeper_ready *ready; /* its keeper is taken; NULL: one is started */
 	int hold; /* held open by the keeper until all is undone (a lock), or -1; borrowed */
 };
 
@@ -96,8 +97,8 @@ extern const size_t keeper_size;
 void keeper_init(struct keeper *keeper);
 
 /*
- * Makes the sealed memory file that keepers are run from, once a process; keeper_start() does it
- * otherwise. 0 or negative errno.
+ * Makes the sealed memory file that keepers are run from, once a process, for who will start several;
+ * otherwise each keeper makes its own. 0 or negative errno.
  */
 int keeper_warm(void);
 

@@ -214,6 +214,7 @@ const struct backend backend_native = {
 		HAS(TTY_ISOLATE) | HAS(HOST_CONCEAL) | HAS(SESSION_FRESH)},
 	.probe = native_probe,
 	.compile = native_compile,
+	.warm = launcher_warm,
 	.prepare = native_prepare,
 	.forget = birth_forget,
 	.start = launcher_start,

@@ -62,6 +62,18 @@ static int open_sockets(
 	return sockets_open(service->config.listen, old, &service->sockets, err);
 }
 
+/* What the sessions of all monitors share, made before there is a monitor. */
+static int warm_backends(const struct service *service, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < service->config.profile_count; i++) {
+		const struct backend *backend = service->gates[i].backend;
+		r = backend && backend->warm ? backend->warm() : 0;
+	}
+	return r < 0 ? err_set(err, -r, "preparing for sessions") : 0;
+}
+
 /*
  * Makes the whole service for config, which it takes over. old is what runs now, or NULL. On
  * failure nothing of it is left, and old is as before.
@@ -86,6 +98,7 @@ int listener_service_init(struct listener *listener, struct config *config, stru
 		r = proof_run(&service.config, &listener->host, backends, &proof, service.gates);
 		r = r < 0 ? err_refuse(err, -r, "interrupted while measuring") : 0;
 	}
+	r = r ? r : warm_backends(&service, err);
 	r = r ? r : open_sockets(listener, &service, old ? &old->sockets : NULL, err);
 	if (r < 0) {
 		listener_service_fini(&service);
