@@ -61,6 +61,8 @@ static int inner_spec(const struct spec *spec, uint32_t without, struct spec *re
 		ret->refuse_on = strv_free(ret->refuse_on);
 		ret->ids = IDS_AUTO;
 		ret->strict = false;
+		/* The door is asked at by a monitor, which cannot reach in here, and the text has no word for it. */
+		ret->why = false;
 		free(take_ptr(&ret->backend));
 	}
 	return r;
