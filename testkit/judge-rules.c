@@ -89,6 +89,7 @@ const struct judge_rule judge_rules[] = {
 	{CAPABILITY_FS_WRITE_DENY, "C.ld-cache", EXPECT_SHUT},
 	{CAPABILITY_FS_WRITE_DENY, "H.sftp-write", EXPECT_SHUT},
 	{CAPABILITY_FS_WRITE_DENY, "H.remote-path", EXPECT_SHUT},
+	{CAPABILITY_FS_WRITE_DENY, "H.remote-over", EXPECT_SHUT},
 
 	{CAPABILITY_FS_WRITE_SCOPE, "F.scope-create", EXPECT_OPEN},
 	{CAPABILITY_FS_WRITE_SCOPE, "F.scope-overwrite", EXPECT_OPEN},
@@ -118,6 +119,7 @@ const struct judge_rule judge_rules[] = {
 	{CAPABILITY_FS_WRITE_EPHEMERAL, "C.ld-cache", EXPECT_SHUT},
 	{CAPABILITY_FS_WRITE_EPHEMERAL, "H.sftp-write", EXPECT_SHUT},
 	{CAPABILITY_FS_WRITE_EPHEMERAL, "H.remote-path", EXPECT_SHUT},
+	{CAPABILITY_FS_WRITE_EPHEMERAL, "H.remote-over", EXPECT_SHUT},
 
 	{CAPABILITY_ENV_SCRUB, "L.env", EXPECT_SHUT},
 	{CAPABILITY_ENV_SCRUB, "L.env-listed", EXPECT_SHUT},

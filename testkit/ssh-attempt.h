@@ -139,6 +139,7 @@ void ssh_try_local_tcp(struct ssh_attempt *attempt);
 void ssh_try_local_path(struct ssh_attempt *attempt);
 void ssh_try_remote_tcp(struct ssh_attempt *attempt);
 void ssh_try_remote_path(struct ssh_attempt *attempt);
+void ssh_try_remote_over(struct ssh_attempt *attempt);
 void ssh_try_agent(struct ssh_attempt *attempt);
 void ssh_try_x11(struct ssh_attempt *attempt);
 void ssh_try_environment(struct ssh_attempt *attempt);

@@ -2,6 +2,7 @@
  * What the server forwards, by TCP and by paths, in both directions.
  */
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -211,5 +212,44 @@ void ssh_try_remote_path(struct ssh_attempt *attempt)
 	(void)snprintf(path, sizeof(path), "%s/meet/H.remote-path", attempt->canary->directory);
 	(void)snprintf(where, sizeof(where), "%s:%s", path, own);
 	with_forwarding(attempt, options, look_socket, path, FORWARD_MS);
+	(void)unlink(path);
+}
+
+/* Nobody listens there: it is enough that the file is one no more. */
+static bool put_socket_over(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || strlen(path) >= sizeof(address.sun_path)) {
+		return false;
+	}
+	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	return unlink(path) == 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+}
+
+void ssh_try_remote_over(struct ssh_attempt *attempt)
+{
+	char own[108] = "";
+	char path[160];
+	char where[300];
+	char name[] = "-R";
+	char only[] = "-N";
+	char option[] = "-oExitOnForwardFailure=yes";
+	char *options[] = {name, where, only, option, NULL};
+
+	(void)ssh_setting(attempt, "unix.path", own, sizeof(own));
+	(void)snprintf(path, sizeof(path), "%s/meet/H.remote-over", attempt->canary->directory);
+	cleanup_close int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (file < 0) {
+		return;
+	}
+	if (ssh_is_control(attempt)) {
+		ssh_claim(attempt, put_socket_over(path));
+		ssh_conclude(attempt, look_socket(attempt, path) == LOOK_SEEN, LEVEL_EVENT);
+	} else {
+		(void)snprintf(where, sizeof(where), "%s:%s", path, own);
+		with_forwarding(attempt, options, look_socket, path, FORWARD_MS);
+	}
 	(void)unlink(path);
 }

@@ -311,6 +311,7 @@ static const struct {
 	{"H.local-path", ssh_try_local_path, "E2: the socket got the connection"},
 	{"H.remote-tcp", ssh_try_remote_tcp, "E2: somebody listens on the host's loopback"},
 	{"H.remote-path", ssh_try_remote_path, "E2: a socket appears in the host's tree"},
+	{"H.remote-over", ssh_try_remote_over, "E2: a socket stands where the host's file was"},
 	{"H.agent", ssh_try_agent, "E0: the path of a socket that the session is told"},
 	{"H.x11", ssh_try_x11, "E0: the display that the session is told"},
 	{"H.environment", ssh_try_environment, SSH_BACK},

@@ -125,7 +125,8 @@ def observed(report, prefix):
     return {item["id"]: item["observed"] for item in report["probes"] if item["id"].startswith(prefix)}
 
 
-OUTSIDE = ["H.local-tcp", "H.local-path", "H.remote-tcp", "H.remote-path", "H.terminal", "H.terminal-other",
+OUTSIDE = ["H.local-tcp", "H.local-path", "H.remote-tcp", "H.remote-path", "H.remote-over",
+           "H.terminal", "H.terminal-other",
            "H.sftp-read", "H.sftp-write", "H.sftp-process", "H.daemon", "H.resist", "H.meet", "H.setup",
            "H.host-key", "H.log-read", "H.forced", "H.fail-closed"]
 SERVED = ["H.status", "H.exit-signal", "H.streams"]
@@ -140,7 +141,7 @@ def offers(server, key, user):
 @case("what a stock server does for its client reaches the host, and is seen")
 def stock_channels():
     shut = ["H.user-name", "H.kinds-filter", "H.descriptors", "H.many", "H.flood", "H.log-lines"]
-    with OpenSshd("Subsystem sftp internal-sftp") as server:
+    with OpenSshd("Subsystem sftp internal-sftp\nStreamLocalBindUnlink yes") as server:
         # Neither is the key bound to anything, nor is there a sandbox that could fail.
         report, _ = measure(server, *offers(server, server.key, server.user),
                             "--probe", ",".join([*OUTSIDE, *SERVED, *shut]),
