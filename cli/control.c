@@ -39,7 +39,10 @@ int control_connect(const char *wanted)
 	if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
 		int code = errno;
 		(void)close(fd);
-		fd = cli_fail(-1, "no server answers at %s: %s", path, strerror(code));
+		fd = cli_fail(-1,
+			"no server answers at %s: %s; --socket names another, as the server's key "
+			"control does",
+			path, strerror(code));
 	}
 	return fd;
 }
@@ -121,22 +124,52 @@ static void format_since(const json_t *row, char *text, size_t size)
 		(long long)seconds / 60 % 60, (long long)seconds % 60);
 }
 
+/* Of a column: no wider than what stands in it, so that a row fits a terminal as long as it can. */
+static int width_of(const json_t *list, const char *title, const char *name)
+{
+	size_t width = strlen(title);
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		size_t length = strlen(text_of(json_array_get(list, i), name));
+		width = length > width ? length : width;
+	}
+	return (int)width;
+}
+
+static const struct {
+	const char *title, *name;
+} columns[] = {
+	{"ID", "id"},
+	{"USER", "user"},
+	{"ADDRESS", "address"},
+	{"PROFILE", "profile"},
+	{"BACKEND", "backend"},
+	{"KIND", "kind"},
+};
+
 static int print_sessions(const json_t *reply)
 {
 	const json_t *list = json_object_get(reply, "sessions");
+	int widths[ARRAY_SIZE(columns)];
 
-	(void)printf("%-22s %-12s %-18s %-12s %-10s %-9s %s\n", "ID", "USER", "ADDRESS", "PROFILE",
-		"BACKEND", "KIND", "TIME");
+	for (size_t c = 0; c < ARRAY_SIZE(columns); c++) {
+		widths[c] = width_of(list, columns[c].title, columns[c].name);
+		(void)printf("%-*s ", widths[c], columns[c].title);
+	}
+	(void)printf("TIME\n");
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const json_t *row = json_array_get(list, i);
 		char since[32];
 		format_since(row, since, sizeof(since));
-		(void)printf("%-22s %-12s %-18s %-12s %-10s %-9s %s\n", text_of(row, "id"),
-			text_of(row, "user"), text_of(row, "address"), text_of(row, "profile"),
-			text_of(row, "backend"), text_of(row, "kind"), since);
+		for (size_t c = 0; c < ARRAY_SIZE(columns); c++) {
+			(void)printf("%-*s ", widths[c], text_of(row, columns[c].name));
+		}
+		(void)printf("%s\n", since);
 	}
-	(void)printf("%zu sessions, %lld connections%s\n", json_array_size(list),
-		(long long)json_integer_value(json_object_get(reply, "connections")),
+	size_t count = json_array_size(list);
+	long long connections = json_integer_value(json_object_get(reply, "connections"));
+	(void)printf("%zu session%s, %lld connection%s%s\n", count, count == 1 ? "" : "s",
+		connections, connections == 1 ? "" : "s",
 		json_is_true(json_object_get(reply, "draining")) ? "; the server is draining" : "");
 	return cli_flush() ? CLI_OK : CLI_FAILED;
 }
@@ -159,7 +192,8 @@ char *control_find_id(const char *socket, const char *typed)
 			break;
 		}
 		if (found) {
-			(void)cli_fail(CLI_FAILED, "%s begins more than one id", typed);
+			(void)cli_fail(
+				CLI_FAILED, "%s begins more than one id: say more of it", typed);
 			json_decref(reply);
 			return NULL;
 		}
@@ -168,7 +202,8 @@ char *control_find_id(const char *socket, const char *typed)
 	if (found) {
 		id = strdup(found);
 	} else if (reply) {
-		(void)cli_fail(CLI_FAILED, "there is no session %s", typed);
+		(void)cli_fail(
+			CLI_FAILED, "there is no session %s; `cloche sessions` lists them", typed);
 	}
 	json_decref(reply);
 	return id;
@@ -304,11 +339,13 @@ int command_sessions(int argc, char **argv)
 static int print_penalties(const json_t *reply)
 {
 	const json_t *list = json_object_get(reply, "penalties");
+	int width = width_of(list, "WHO", "who");
 
-	(void)printf("%-8s %-40s %-17s %-8s %s\n", "KIND", "WHO", "REASON", "WAITS", "SECONDS");
+	(void)printf(
+		"%-8s %-*s %-17s %-8s %s\n", "KIND", width, "WHO", "REASON", "WAITS", "SECONDS");
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const json_t *row = json_array_get(list, i);
-		(void)printf("%-8s %-40s %-17s %-8s %lld\n", text_of(row, "kind"),
+		(void)printf("%-8s %-*s %-17s %-8s %lld\n", text_of(row, "kind"), width,
 			text_of(row, "who"), text_of(row, "reason"),
 			json_is_true(json_object_get(row, "enforced")) ? "yes" : "not yet",
 			(long long)json_integer_value(json_object_get(row, "seconds")));

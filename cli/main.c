@@ -169,10 +169,13 @@ static int command_help(int argc, char **argv)
 	if (!command) {
 		return refuse_command(argv[1]);
 	}
-	(void)printf(
-		"usage: cloche %s %s\n\n%s.\n", command->name, command->usage, command->summary);
+	int indent = printf("usage: cloche %s ", command->name);
+	cli_wrap((unsigned)indent, command->usage);
+	(void)printf("\n%s.\n", command->summary);
 	if (command->run == command_run || command->run == command_plan) {
 		cli_options_help();
+	} else if (command->run == command_caps || command->run == command_explain) {
+		(void)printf("\nOPTIONS are those of a spec: `cloche help run` lists them.\n");
 	}
 	return cli_flush() ? CLI_OK : CLI_FAILED;
 }

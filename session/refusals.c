@@ -96,7 +96,7 @@ void refusals_print(const struct refusals *refusals, uint32_t channel,
 			channel == REFUSALS_ALL ? "on this connection" : "in this session");
 	}
 	(void)fprintf(out,
-		"Not seen here: what the kernel refuses a program inside (files, system calls, "
-		"addresses,\na full disk); the program is told, as EACCES, EPERM, EROFS, "
+		"Not seen here: what the kernel refuses a program inside (files, system calls,\n"
+		"addresses, a full disk); the program is told, as EACCES, EPERM, EROFS,\n"
 		"ECONNREFUSED or ENOSPC.\n");
 }

@@ -23,7 +23,7 @@ static const struct {
 } table[] = {
 	{'D', NULL, NULL, OPTION_FLAG, OPTION(foreground), "stay in the foreground"},
 	{'d', NULL, NULL, OPTION_COUNT, OPTION(debug),
-		"debug: one connection, in the foreground, log on stderr; more with each -d"},
+		"debug one connection, on stderr; -dd says more"},
 	{'e', NULL, NULL, OPTION_FLAG, OPTION(to_stderr), "log on stderr instead of syslog"},
 	{'E', NULL, "FILE", OPTION_TEXT, OPTION(log_file), "append the log to FILE"},
 	{'f', NULL, "FILE", OPTION_TEXT, OPTION(config),
@@ -36,14 +36,14 @@ static const struct {
 	{'q', NULL, NULL, OPTION_FLAG, OPTION(quiet), "log errors only"},
 	{'V', "version", NULL, OPTION_FLAG, OPTION(version), "print the version"},
 	{'t', NULL, NULL, OPTION_FLAG, OPTION(test),
-		"check the configuration, and make one sandbox of each profile"},
+		"check it all, and make a sandbox of each profile"},
 	{'T', NULL, NULL, OPTION_FLAG, OPTION(dump),
-		"print the effective configuration; with -C, what a login would get"},
+		"print the settings in effect; with -C a login's"},
 	{'C', NULL, "user=NAME,addr=ADDRESS,key=SHA256:...", OPTION_LIST, OPTION(connections),
 		"a login for -T"},
 	{LONG_ONLY, "help", NULL, OPTION_FLAG, OPTION(help), "print this"},
 	{LONG_ONLY + 1, "no-proof", NULL, OPTION_FLAG, OPTION(no_proof),
-		"open profiles without measuring that they hold; loud"},
+		"open profiles without measuring them; loud"},
 	{LONG_ONLY + 2, "net-zygote", NULL, OPTION_FLAG, OPTION(zygote), NULL},
 };
 

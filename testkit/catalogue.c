@@ -44,16 +44,34 @@ static bool matches(const struct probe *probe, const struct filter *filter)
 		(filter->capability == CAPABILITY_COUNT || rule_of(probe, filter->capability));
 }
 
+/* Each group with the letters its probes begin with; probes of one stand together. */
+static void list_groups(char *names, size_t size)
+{
+	const char *last = "";
+	size_t used = 0;
+
+	for (const struct probe *probe = probe_table; probe->id && used < size; probe++) {
+		if (strcmp(probe_group(probe), last) == 0) {
+			continue;
+		}
+		last = probe_group(probe);
+		used += (size_t)snprintf(names + used, size - used, "%s%.*s (%s)", used ? ", " : "",
+			(int)strcspn(probe->id, "."), probe->id, last);
+	}
+}
+
 static int set_group(struct filter *filter, const char *value, struct err *err)
 {
+	char names[240];
+
 	for (const struct probe *probe = probe_table; probe->id; probe++) {
 		if (in_group(probe, value)) {
 			filter->group = value;
 			return 0;
 		}
 	}
-	return err_refuse(
-		err, EINVAL, "no group is called '%s': a letter such as N, or its words", value);
+	list_groups(names, sizeof(names));
+	return err_refuse(err, EINVAL, "no group is called '%.24s'; there are %s", value, names);
 }
 
 static int set_capability(struct filter *filter, const char *value, struct err *err)
@@ -267,6 +285,7 @@ static void explain_capability(enum capability capability)
 
 static void explain_probe(const struct probe *probe)
 {
+	bool decides = false;
 	char text[128];
 
 	(void)printf("%s (%s)\n", probe->id, probe_group(probe));
@@ -285,7 +304,11 @@ static void explain_probe(const struct probe *probe)
 				capability_name((enum capability)i),
 				expectation_name(rule->expectation));
 			print_field("decides", text);
+			decides = true;
 		}
+	}
+	if (!decides) {
+		print_field("decides", "no capability: what is found is told, without a promise");
 	}
 	print_field("read on", probe->reference);
 }

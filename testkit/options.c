@@ -12,6 +12,7 @@
 #include "session/config.h"
 #include "session/policy.h"
 #include "testkit/deliver.h"
+#include "testkit/fold.h"
 #include "testkit/probes.h"
 
 #define MAX_KEYS 64
@@ -428,8 +429,9 @@ static int take_option(struct options *options, int c, struct err *err)
 			return option_table[i].set(options, optarg, err);
 		}
 	}
-	return err_refuse(
-		err, EINVAL, "option %s", c == ':' ? "needs an argument" : "is not known");
+	return err_refuse(err, EINVAL,
+		c == ':' ? "needs a value"
+			 : "no such option; --help lists them, `cloche help run` those of a spec");
 }
 
 bool options_has_format(const struct options *options, const char *name)
@@ -536,12 +538,15 @@ void options_print_help(void)
 		"2 usage or set-up, 3 something declared could not be decided here.\n\n");
 	for (size_t i = 0; i < ARRAY_SIZE(option_table); i++) {
 		char name[48];
+		char line[256];
 		(void)snprintf(name, sizeof(name), "--%s%s%s", option_table[i].name,
 			option_table[i].argument ? "=" : "",
 			option_table[i].argument ? option_table[i].argument : "");
-		(void)printf("  %s%c%s %-26s %s\n", option_table[i].letter ? "-" : " ",
+		(void)snprintf(line, sizeof(line), "  %s%c%s %-26s %s",
+			option_table[i].letter ? "-" : " ",
 			option_table[i].letter ? option_table[i].letter : ' ',
 			option_table[i].letter ? "," : " ", name, option_table[i].help);
+		fold(line, 33, stdout);
 	}
 	(void)printf(
 		"\nThe options of `cloche run` (--net, --write, --memory, ...) change the spec.\n");

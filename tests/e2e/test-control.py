@@ -53,9 +53,11 @@ def listing():
             check(abs(row["started"] - time.time()) < 60, f"started {row['started']}")
         text = cloche(server, "sessions").text
         check(all(row["id"] in text for row in rows) and "2 sessions, 2 connections" in text, text)
+        check(max(map(len, text.splitlines())) <= 80, f"wider than a terminal: {text}")
         shown = cloche(server, "sessions", "show", rows[0]["id"][:12])
         check(rows[0]["plan"] in shown.text and re.search(r"channels +1", shown.text), f"show: {shown}")
-        check(cloche(server, "sessions", "show", "nobody").code == 1, "an id there is not")
+        nobody = cloche(server, "sessions", "show", "nobody")
+        check(nobody.code == 1 and b"`cloche sessions` lists them" in nobody.err, f"an id there is not: {nobody}")
         finish(first)
         eventually(lambda: len(sessions(server)["sessions"]) == 1, "one left")
         os.kill(next(row["monitor"] for row in sessions(server)["sessions"]), 9)

@@ -47,6 +47,12 @@ def explain_says_everything():
     assert pages.count("evidence   E") == len(names)
 
 
+def help_fits_and_refusals_name_what_there_is():
+    assert all(len(line) <= 80 for line in host("--help").splitlines())
+    refused = subprocess.run([HOST, "list", "--group", "Z"], capture_output=True, text=True)
+    assert refused.returncode == 2 and "N (network), F (file system)" in refused.stderr, refused.stderr
+
+
 def explain_knows_the_words_of_reports():
     with open(os.path.join(SOURCE, "docs", "schema", "cloche.report.1.json")) as file:
         parts = json.load(file)["definitions"]
@@ -579,7 +585,7 @@ def refusal(*words):
     return done.stderr
 
 
-TESTS = [list_is_filtered, explain_says_everything,
+TESTS = [list_is_filtered, help_fits_and_refusals_name_what_there_is, explain_says_everything,
          explain_knows_the_words_of_reports, wrong_words_are_refused,
          probes_are_asked_by_name_and_by_group, json_keeps_its_schema,
          one_target_validates_too, ndjson_tells_it_as_it_happens,

@@ -603,6 +603,10 @@ def _():
         code, out, _ = run(*args)
         check(code == 0 and "usage: cloche" in out, f"{args}")
     equal(run("help", "run")[1], run("run", "--help")[1], "two ways to ask")
+    for command in re.findall(r"^  ([a-z]+) ", run("help")[1], re.M):
+        if command != "cloche":
+            width = max(map(len, run("help", command)[1].splitlines()))
+            check(width <= 80, f"help {command} is {width} columns wide")
     equal(run()[0], 2, "nothing said")
 
 
