@@ -292,6 +292,7 @@ static void remove_orphan_traces(const char *path)
 			canary_remove_traces(&traces);
 			remove_queues(canary_fresh_key(traces.fresh));
 			remove_posix_queue(traces.fresh);
+			remove_from_homes(traces.fresh);
 		}
 	}
 	if (directory) {
