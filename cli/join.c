@@ -45,6 +45,7 @@ struct watching {
 	bool screen; /* standard output is one */
 	bool tilde; /* the last key */
 	bool told_small;
+	bool left; /* by who watches, while the session goes on */
 	struct terminal_filter filter;
 	struct termios before;
 };
@@ -272,6 +273,7 @@ static int watch(struct watching *watching)
 			break;
 		}
 	}
+	watching->left = true;
 	return CLI_OK;
 }
 
@@ -303,6 +305,9 @@ static int join(const char *control, const char *id, bool raw)
 	set_up(&watching);
 	int code = watch(&watching);
 	tear_down(&watching);
+	if (watching.left) {
+		say(&watching, "session %s is watched no longer", id);
+	}
 	if (watching.filter.dropped > 0) {
 		(void)fprintf(stderr,
 			"cloche: control sequences that were not shown: %" PRIu64 "\n",

@@ -196,7 +196,7 @@ static void tell_usage(uint64_t start_usec, struct sandbox *sandbox)
 		(void)snprintf(text + used, sizeof(text) - used, "; at most %llu MiB of memory",
 			(unsigned long long)((usage.memory_peak + (1 << 20) - 1) >> 20));
 	}
-	cli_warn("%s", text);
+	(void)cli_fail(CLI_OK, "%s", text);
 }
 
 static int run(const struct compiled *compiled, struct relay *relay, bool verbose)

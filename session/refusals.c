@@ -95,6 +95,12 @@ void refusals_print(const struct refusals *refusals, uint32_t channel,
 		(void)fprintf(out, "nothing was refused %s\n",
 			channel == REFUSALS_ALL ? "on this connection" : "in this session");
 	}
+	if (channel != REFUSALS_ALL) {
+		(void)fprintf(out,
+			"Of the whole connection, forwardings too: ssh -s HOST cloche-why, over "
+			"the\n"
+			"same connection (ControlMaster).\n");
+	}
 	(void)fprintf(out,
 		"Not seen here: what the kernel refuses a program inside (files, system calls,\n"
 		"addresses, a full disk); the program is told, as EACCES, EPERM, EROFS,\n"

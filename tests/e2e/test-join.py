@@ -122,6 +122,7 @@ def terminals():
                 user.resize(70, 140)
                 watching.expect("70 rows and 140 columns, this one 60 and 200")
                 watching.send("q")
+                watching.expect("is watched no longer")
                 equal(watching.wait(), 0, "exit status")
             user.send("exit\r")
             user.wait()

@@ -106,6 +106,7 @@ def inside():
     with Cloche(profiles={"lab": LAB}) as server:
         text = server.ssh(f"why; {EATER}; sleep 1.1; why").text
         check(text.startswith("nothing was refused in this session"), text)
+        check("ssh -s HOST cloche-why" in text, f"where forwardings are told of: {text}")
         check("res.memory: a program was killed at the memory limit (profile lab, memory: 128M)" in text, text)
         with server.terminal() as terminal:
             terminal.ask("why", "nothing was refused in this session")
