@@ -288,6 +288,24 @@ int birth_give(struct native_sandbox *sandbox, const struct plan *plan, const st
 	return 0;
 }
 
+/*
+ * Not earlier: the kernel gives all who share a memory the same score, and it would be ours. Below the
+ * command's own 500, so that cloche-init is not the first to go.
+ */
+int birth_yield(const struct native_sandbox *sandbox, struct err *err)
+{
+	char path[64];
+	int r = nursery_await(&nursery, err);
+
+	if (r < 0) {
+		return r;
+	}
+	/* One that is dead says so itself; a root that may not lower its own score is no better than a user. */
+	(void)snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", sandbox->base.pid);
+	(void)io_write_file(AT_FDCWD, path, "400");
+	return 0;
+}
+
 struct native_sandbox *birth_new(void)
 {
 	struct native_sandbox *sandbox = calloc(1, sizeof(*sandbox));

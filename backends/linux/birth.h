@@ -21,7 +21,14 @@ int birth_give(struct native_sandbox *sandbox, const struct plan *plan, const st
 	struct err *err);
 
 /*
- * Both of the above for the next start, which is expected to be of a plan with the same namespaces,
+ * Once the child has left our memory: when memory is short it goes before what the host runs, and as root
+ * we see to it that nothing in it can take that back (a score is never set below what somebody with
+ * CAP_SYS_RESOURCE has set last, proc(5), and is inherited with that floor). 0 or negative errno.
+ */
+int birth_yield(const struct native_sandbox *sandbox, struct err *err);
+
+/*
+ * The first two of the above for the next start, which is expected to be of a plan with the same namespaces,
  * ids and layers; the rest of plan is not looked at. At most one is kept; what fails is left to the
  * start itself.
  */

@@ -83,20 +83,35 @@ static inline long kernel_clone3_run(
 #endif
 }
 
+/* ioprio_set(2): the class is above the level. */
+#define KERNEL_IOPRIO_WHO_PROCESS 1
+#define KERNEL_IOPRIO_CLASS_SHIFT 13
+#define KERNEL_IOPRIO_CLASS_RT 1
+
 /*
- * sched_setscheduler(2), setpriority(2): the caller runs as an ordinary process again, whatever started
- * us. A real-time server (chrt -r) would hand its place before everybody to what runs inside, and
- * the kernel lets no real-time process into a cpu group of v1 (EINVAL). Only ever gives up something,
- * so it needs no power.
+ * sched_setscheduler(2), setpriority(2), ioprio_set(2), personality(2): the caller runs as an ordinary
+ * process again, whatever started us. A real-time server (chrt -r, ionice -c 1) would hand its place
+ * before everybody to what runs inside, and the kernel lets no real-time process into a cpu group of v1
+ * (EINVAL); one without address randomisation (setarch -R, a debugger) would hand that on. Only ever gives
+ * up something, so it needs no power: what runs behind the others (chrt -i, nice) stays there, since
+ * coming back from there would need one.
  */
-static inline int kernel_ordinary_priority(void)
+static inline int kernel_be_ordinary(void)
 {
 	int nobody_special = 0; /* struct sched_param */
+	long policy = syscall(SYS_sched_getscheduler, 0);
 
-	if (syscall(SYS_sched_getscheduler, 0) != SCHED_OTHER &&
+	if (policy != SCHED_OTHER && policy != SCHED_BATCH && policy != SCHED_IDLE &&
 		syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &nobody_special) < 0) {
 		return -1;
 	}
+	/* A kernel without them has no such classes to give up. */
+	if (syscall(SYS_ioprio_get, KERNEL_IOPRIO_WHO_PROCESS, 0) >> KERNEL_IOPRIO_CLASS_SHIFT ==
+			KERNEL_IOPRIO_CLASS_RT &&
+		syscall(SYS_ioprio_set, KERNEL_IOPRIO_WHO_PROCESS, 0, 0) < 0) {
+		return -1;
+	}
+	(void)syscall(SYS_personality, 0); /* PER_LINUX */
 	/* The call itself answers with 20 less the nice value; 0 below is PRIO_PROCESS. */
 	return syscall(SYS_getpriority, 0, 0) > 20 ? (int)syscall(SYS_setpriority, 0, 0, 0) : 0;
 }

@@ -533,6 +533,7 @@ static int launch(struct native_sandbox *sandbox, const struct plan *plan, const
 	/* From here on two processes work at once. */
 	r = r < 0 ? r : open_sources(plan, host, &sources, err);
 	r = r < 0 ? r : limit(sandbox, plan, host, err);
+	r = r < 0 ? r : birth_yield(sandbox, err);
 	r = r < 0 ? r : send_start(sandbox, plan, io, &sources, err);
 	r = r < 0 ? r : send_trees(sandbox, plan, &sources, err);
 	if (r < 0) {

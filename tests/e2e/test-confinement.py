@@ -48,15 +48,16 @@ def ephemeral():
         check(not os.path.exists("/tmp/left-behind"), "written on the host")
 
 
-@case("a server with a real-time or raised priority gives neither to a session")
+@case("a server with a real-time or raised priority gives neither to a session, and one behind the others works")
 def priority():
     for backend in ("native", "bubblewrap"):
-        for how in (["chrt", "--rr", "1"], ["nice", "-n", "-5"]):
+        for how, seen in ((["chrt", "--rr", "1"], "0 0"), (["nice", "-n", "-5"], "0 0"),
+                          (["chrt", "--idle", "0"], "0 5")):
             result = subprocess.run(
                 [*how, os.path.join(BUILD, "cli", "cloche"), "run", f"--backend={backend}", "--", "sh", "-c",
                  "cut -d ' ' -f 19,41 /proc/self/stat"],
                 capture_output=True, text=True, timeout=60, check=False)
-            equal(result.stdout, "0 0\n", f"{backend} under {how}: nice value and policy ({result.stderr})")
+            equal(result.stdout, f"{seen}\n", f"{backend} under {how}: nice value and policy ({result.stderr})")
 
 
 @case("the host's files, secrets and names are not there")

@@ -6,10 +6,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -17,6 +20,7 @@
 
 #include "backends/backend.h"
 #include "backends/linux/birth.h"
+#include "backends/linux/kernel.h"
 #include "base/io.h"
 
 #define WAIT_MS 20000
@@ -248,6 +252,7 @@ static void launch_and_leave(struct world *world, const char *script, int output
 }
 
 struct left {
+	void (*before)(void); /* what the launcher does first, or NULL */
 	char id[33];
 	uint32_t ids;
 	char *output;
@@ -264,6 +269,9 @@ static void run_and_leave(struct world *world, const char *script, struct left *
 	assert_int_equal(pipe2(told, O_CLOEXEC), 0);
 	pid_t pid = fork();
 	if (pid == 0) {
+		if (ret->before) {
+			ret->before();
+		}
 		launch_and_leave(world, script, output[1], told[1]);
 	}
 	(void)close(output[1]);
@@ -331,6 +339,54 @@ static void nothing_runs_when_the_launcher_has_left(void **state)
 	free(left.output);
 }
 
+/*
+ * A score that it has no power to lower: the kernel's floor is inherited. It may write there, if it does not
+ * ask for a truncated file.
+ */
+static void what_runs_goes_before_the_host_when_memory_is_short(void **state)
+{
+	struct world *world = *state;
+	struct left left = {0};
+
+	/* The root of some containers has no power over scores, and then nobody can set a floor. */
+	if (!world->host.root || prctl(PR_CAPBSET_READ, CAP_SYS_RESOURCE) != 1) {
+		skip();
+	}
+	run_and_leave(world,
+		"for i in -1000 0 399; do { echo $i 1<>/proc/self/oom_score_adj; } 2>/dev/null; "
+		"done; "
+		"cat /proc/self/oom_score_adj",
+		&left);
+	assert_string_equal(left.output, "500\n");
+	await_all();
+	free(left.output);
+}
+
+/* Behind all others for the processor, before all others for the disk, and without randomisation. */
+static void be_extraordinary(void)
+{
+	const struct sched_param nothing = {0};
+
+	assert_int_equal(sched_setscheduler(0, SCHED_IDLE, &nothing), 0);
+	assert_int_not_equal(personality(ADDR_NO_RANDOMIZE), -1);
+	/* Takes root, and says nothing where we are not. */
+	(void)syscall(SYS_ioprio_set, KERNEL_IOPRIO_WHO_PROCESS, 0,
+		KERNEL_IOPRIO_CLASS_RT << KERNEL_IOPRIO_CLASS_SHIFT);
+}
+
+static void what_a_launcher_is_before_others_is_not_handed_on(void **state)
+{
+	struct left left = {.before = be_extraordinary};
+
+	run_and_leave(*state,
+		"cat /proc/self/personality; cut -d ' ' -f 41 /proc/self/stat; ionice | cut -d : "
+		"-f 1",
+		&left);
+	assert_string_equal(left.output, "00000000\n5\nnone\n");
+	await_all();
+	free(left.output);
+}
+
 int main(void)
 {
 	struct host host;
@@ -344,6 +400,8 @@ int main(void)
 		CASE(what_nobody_takes_leaves_nothing),
 		CASE(what_is_left_is_removed_behind_the_launcher),
 		CASE(nothing_runs_when_the_launcher_has_left),
+		CASE(what_runs_goes_before_the_host_when_memory_is_short),
+		CASE(what_a_launcher_is_before_others_is_not_handed_on),
 	};
 
 	if (host_probe(&host, &err) < 0 || backend_native.probe(&host, &err) < 0) {

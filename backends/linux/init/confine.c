@@ -89,7 +89,8 @@ static int command_limits(struct init *init)
 			return -1;
 		}
 	}
-	/* When memory is short, the command goes before anything of the host's. */
+	/* When memory is short, the command goes before anything of the host's. How far it can take that
+	 * back the launcher has said (birth_yield()). */
 	(void)rt_write_file("/proc/self/oom_score_adj", "500");
 	return 0;
 }

@@ -208,7 +208,7 @@ static int step_receive(struct init *init)
 	size_t next = 1;
 
 	init_doing(init, "receiving the plan", "");
-	if (kernel_ordinary_priority() < 0 ||
+	if (kernel_be_ordinary() < 0 ||
 		init_receive(IMAGE_CONTROL_FD, &init->start, fds, ARRAY_SIZE(fds), &count) <= 0 ||
 		count < 1) {
 		return -1;

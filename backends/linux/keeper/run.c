@@ -145,7 +145,7 @@ static void become(const struct birth *birth, pid_t keeper, int status)
 {
 	sigset_t none;
 
-	if (kernel_ordinary_priority() < 0) {
+	if (kernel_be_ordinary() < 0) {
 		fail(status, "giving up a priority");
 	}
 	for (size_t i = 0; i < birth->group_count; i++) {
