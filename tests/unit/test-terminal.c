@@ -132,7 +132,8 @@ static void a_string_without_an_end_hides_no_more_than_its_bound(void **state)
 	(void)state;
 	assert_string_equal(title, "\nseen");
 	memset(text, 'x', sizeof(text));
-	memcpy(text, "\033P", 2);
+	text[0] = '\033';
+	text[1] = 'P';
 	memcpy(text + sizeof(text) - 5, "seen", 5);
 	cleanup_free char *rest = filtered(text, sizeof(text) - 1, 4096, false);
 	assert_true(strlen(rest) < 64 && strstr(rest, "seen"));
@@ -144,7 +145,8 @@ static void a_sequence_that_is_too_long_is_dropped_as_a_whole(void **state)
 
 	(void)state;
 	memset(text, '1', sizeof(text));
-	memcpy(text, "\033[", 2);
+	text[0] = '\033';
+	text[1] = '[';
 	memcpy(text + sizeof(text) - 5, "mend", 5);
 	expect(text, "end");
 }
