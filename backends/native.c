@@ -142,6 +142,15 @@ static const struct promise promises[] = {
 		PROMISE_NOTHING_PERSISTS | PROMISE_UNSHARED | PROMISE_OWN_MOUNTS | PROMISE_OWN_NET},
 };
 
+static const struct filter *choose_filter(const struct spec *spec, const struct plan *plan)
+{
+	if (plan->without & PLAN_LAYER_FILTER) {
+		return NULL;
+	}
+	return spec->home_source && spec->home_full ? filter_get_full(plan->no_exec)
+						    : filter_get(plan->no_exec);
+}
+
 static int fill(
 	const struct spec *spec, const struct host *host, struct plan *plan, struct err *err)
 {
@@ -152,7 +161,7 @@ static int fill(
 	foreign_identity(host, plan);
 	foreign_rlimits(spec, plan);
 	plan->no_exec = spec->no_exec && !(plan->without & PLAN_LAYER_FILTER);
-	plan->filter = plan->without & PLAN_LAYER_FILTER ? NULL : filter_get(plan->no_exec);
+	plan->filter = choose_filter(spec, plan);
 	if (!(plan->without & PLAN_LAYER_LANDLOCK)) {
 		landlock_compile(host->landlock_abi, false, &plan->landlock);
 	}

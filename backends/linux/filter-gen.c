@@ -399,7 +399,7 @@ static void compile_variant(enum filter_variant variant, struct program *whole)
 	static struct program part;
 
 	whole->count = 0;
-	if (variant == FILTER_NO_EXEC) {
+	if (variant & FILTER_KEYED) {
 		/* Until it has a key it kills: see filter-policy.h. */
 		whole->code[whole->count++] =
 			(struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
@@ -430,6 +430,8 @@ static const struct {
 } variants[] = {
 	{"default", "default", "FILTER_DEFAULT", FILTER_DEFAULT},
 	{"no_exec", "default+no-exec", "FILTER_NO_EXEC", FILTER_NO_EXEC},
+	{"full", "default+full-home", "FILTER_FULL", FILTER_FULL},
+	{"full_no_exec", "default+full-home+no-exec", "FILTER_FULL_NO_EXEC", FILTER_FULL_NO_EXEC},
 };
 
 int main(int argc, char **argv)
@@ -453,13 +455,13 @@ int main(int argc, char **argv)
 		digest_program(&whole, digests[i]);
 		write_program(out, variants[i].symbol, &whole);
 	}
-	(void)fputs("const struct filter filter_compiled[2] = {\n", out);
+	(void)fputs("const struct filter filter_compiled[4] = {\n", out);
 	for (size_t i = 0; i < ARRAY_SIZE(variants); i++) {
 		(void)fprintf(out,
 			"\t{\"%s\", %s, %s, \"%s\", %s_program,\n"
 			"\t\tsizeof(%s_program) / sizeof(%s_program[0])},\n",
 			variants[i].name, variants[i].enumerator,
-			variants[i].variant == FILTER_NO_EXEC ? "true" : "false", digests[i],
+			variants[i].variant & FILTER_KEYED ? "true" : "false", digests[i],
 			variants[i].symbol, variants[i].symbol, variants[i].symbol);
 	}
 	(void)fputs("};\n", out);

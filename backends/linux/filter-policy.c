@@ -26,6 +26,8 @@
  *   - ptrace is allowed: gdb and strace are wanted, the pid and user namespaces hold what it can
  *     reach, and taking off a tracee's filter wants CAP_SYS_ADMIN. process_vm_* and pidfd_getfd are
  *     not needed for that.
+ *   - extended attributes take room on the disk and no right to write that Landlock knows of, some
+ *     file systems any number of them on one file: in a home that is full they are not set.
  *   - chmod with set-uid bits is allowed: tar, cp -p and dpkg do it, and mounts are nosuid.
  *   - set*uid is allowed: without capabilities it changes between ids one has already.
  *   - seccomp, prctl and Landlock are allowed: a browser inside may confine itself further.
@@ -61,6 +63,12 @@
 	{                                                                                          \
 		.name = (call), .verdict = FILTER_ALLOW, .variants = FILTER_ALWAYS,                \
 		.conditions = {__VA_ARGS__}, .reason = (why)                                       \
+	}
+/* Not where a home is full. */
+#define ALLOW_ROOM(call, nr, why)                                                                  \
+	{                                                                                          \
+		.name = (call), .number = (nr), .verdict = FILTER_ALLOW, .variants = FILTER_ROOM,  \
+		.reason = (why)                                                                    \
 	}
 #define REFUSE(call, why)                                                                          \
 	{                                                                                          \
@@ -174,9 +182,9 @@ const struct filter_rule filter_policy[] = {
 	ALLOW("vmsplice", "files"),
 	ALLOW("cachestat", "files"),
 	ALLOW("close_range", "files"),
-	ALLOW("setxattr", "files"),
-	ALLOW("lsetxattr", "files"),
-	ALLOW("fsetxattr", "files"),
+	ALLOW_ROOM("setxattr", 0, "files"),
+	ALLOW_ROOM("lsetxattr", 0, "files"),
+	ALLOW_ROOM("fsetxattr", 0, "files"),
 	ALLOW("getxattr", "files"),
 	ALLOW("lgetxattr", "files"),
 	ALLOW("fgetxattr", "files"),
@@ -186,7 +194,7 @@ const struct filter_rule filter_policy[] = {
 	ALLOW("removexattr", "files"),
 	ALLOW("lremovexattr", "files"),
 	ALLOW("fremovexattr", "files"),
-	ALLOW_NUMBER("setxattrat", 463, "files"),
+	ALLOW_ROOM("setxattrat", 463, "files"),
 	ALLOW_NUMBER("getxattrat", 464, "files"),
 	ALLOW_NUMBER("listxattrat", 465, "files"),
 	ALLOW_NUMBER("removexattrat", 466, "files"),
@@ -274,16 +282,16 @@ const struct filter_rule filter_policy[] = {
 	ABSENT("clone3", "flags behind a pointer; libc falls back to clone"),
 	{.name = "execve",
 		.verdict = FILTER_ALLOW,
-		.variants = FILTER_DEFAULT,
+		.variants = FILTER_EXEC,
 		.reason = "running programs"},
 	{.name = "execve",
 		.verdict = FILTER_ALLOW,
-		.variants = FILTER_NO_EXEC,
+		.variants = FILTER_KEYED,
 		.conditions = {KEY(3, 0), KEY(4, 1), KEY(5, 2)},
 		.reason = "the one that starts the session"},
 	{.name = "execveat",
 		.verdict = FILTER_ALLOW,
-		.variants = FILTER_DEFAULT,
+		.variants = FILTER_EXEC,
 		.reason = "running programs"},
 	ALLOW_IF("personality", "ask, reset, or not randomise", ARG32(0, 0)),
 	ALLOW_IF("personality", "ask, reset, or not randomise", ARG32(0, ADDR_NO_RANDOMIZE)),

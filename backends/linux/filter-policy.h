@@ -30,7 +30,12 @@ struct filter_condition {
 enum filter_variant {
 	FILTER_DEFAULT = 1 << 0,
 	FILTER_NO_EXEC = 1 << 1,
-	FILTER_ALWAYS = FILTER_DEFAULT | FILTER_NO_EXEC,
+	FILTER_FULL = 1 << 2, /* for a home that is full: what Landlock lets through there is not */
+	FILTER_FULL_NO_EXEC = 1 << 3,
+	FILTER_EXEC = FILTER_DEFAULT | FILTER_FULL,
+	FILTER_KEYED = FILTER_NO_EXEC | FILTER_FULL_NO_EXEC,
+	FILTER_ROOM = FILTER_DEFAULT | FILTER_NO_EXEC,
+	FILTER_ALWAYS = FILTER_EXEC | FILTER_KEYED,
 };
 
 #define FILTER_MAX_CONDITIONS 3
@@ -51,7 +56,7 @@ extern const size_t filter_policy_count; /* rows without that end */
 extern const int filter_policy_numbers[];
 
 /*
- * The no-exec variant is a template: these six values stand where the halves of the session's key
+ * A no-exec variant is a template: these six values stand where the halves of the session's key
  * belong (word 0 low, word 0 high, word 1 low, ...), and its first instruction kills. Only
  * filter_set_key() makes a program of it, so one that was never keyed runs nothing.
  */
@@ -69,4 +74,4 @@ struct filter {
 	const struct sock_filter *program;
 	size_t count;
 };
-extern const struct filter filter_compiled[2]; /* default, no-exec */
+extern const struct filter filter_compiled[4]; /* default, no-exec, and both for a full home */

@@ -14,6 +14,11 @@ const struct filter *filter_get(bool no_exec)
 	return &filter_compiled[no_exec];
 }
 
+const struct filter *filter_get_full(bool no_exec)
+{
+	return &filter_compiled[2 + no_exec];
+}
+
 const char *filter_name(const struct filter *filter)
 {
 	return filter->name;

@@ -14,7 +14,10 @@ struct filter; /* static and constant; never freed */
 /* The filter of a session; with no_exec the one that lets a single keyed execve through. */
 const struct filter *filter_get(bool no_exec);
 
-/* "default" or "default+no-exec". */
+/* The same for a session whose home is full: nothing is added there that Landlock does not see to. */
+const struct filter *filter_get_full(bool no_exec);
+
+/* "default", "default+no-exec", "default+full-home" or "default+full-home+no-exec". */
 const char *filter_name(const struct filter *filter);
 
 /* BLAKE2b-256 of the compiled program, placeholders instead of keys: 64 hex digits. */

@@ -42,7 +42,8 @@ def over():
         check(limit_hits(server), "the audit log does not know")
         result = says(server, """
             for try in 'echo x >new' 'echo x >>kept' ': >kept' 'mkdir e' 'ln kept l' 'ln -s kept s' 'mv kept moved' \\
-                'truncate -s 0 big' 'mkfifo p' 'dd if=/dev/zero of=big bs=1 count=1 conv=notrunc'; do
+                'truncate -s 0 big' 'mkfifo p' 'dd if=/dev/zero of=big bs=1 count=1 conv=notrunc' \\
+                'python3 -c "import os, sys; os.setxattr(sys.argv[1], sys.argv[2], bytes(99))" kept user.x'; do
                 sh -c "$try" 2>/dev/null && echo "could: $try"
             done
             cat kept; echo x >/tmp/x && cat /tmp/x; rm big && rm -r d; ls""")

@@ -32,17 +32,24 @@
 static const uint64_t key[3] = {
 	UINT64_C(0x0123456789abcdef), UINT64_C(0xfedcba9876543210), UINT64_C(0x1122334455667788)};
 
+static const int variants[] = {FILTER_DEFAULT, FILTER_NO_EXEC, FILTER_FULL, FILTER_FULL_NO_EXEC};
+
 struct programs {
-	struct sock_filter *program[2];
-	size_t count[2];
+	struct sock_filter *program[ARRAY_SIZE(variants)];
+	size_t count[ARRAY_SIZE(variants)];
 };
+
+static const struct filter *variant(size_t which)
+{
+	return which < 2 ? filter_get(which) : filter_get_full(which - 2);
+}
 
 static int make_programs(void **state)
 {
 	struct programs *programs = calloc(1, sizeof(*programs));
 
-	for (int i = 0; i < 2; i++) {
-		if (filter_program(filter_get(i), key, &programs->program[i], &programs->count[i]) <
+	for (size_t i = 0; i < ARRAY_SIZE(variants); i++) {
+		if (filter_program(variant(i), key, &programs->program[i], &programs->count[i]) <
 			0) {
 			return -1;
 		}
@@ -55,8 +62,9 @@ static int free_programs(void **state)
 {
 	struct programs *programs = *state;
 
-	free(programs->program[0]);
-	free(programs->program[1]);
+	for (size_t i = 0; i < ARRAY_SIZE(variants); i++) {
+		free(programs->program[i]);
+	}
 	free(programs);
 	return 0;
 }
@@ -115,7 +123,6 @@ static bool matches(const struct filter_rule *rule, const uint64_t args[6])
 
 static uint32_t expected(int which, int nr, const uint64_t args[6])
 {
-	int variant = which ? FILTER_NO_EXEC : FILTER_DEFAULT;
 	uint32_t result = UNKNOWN;
 
 	for (size_t i = 0; i < filter_policy_count; i++) {
@@ -127,7 +134,7 @@ static uint32_t expected(int which, int nr, const uint64_t args[6])
 		if (result == UNKNOWN) {
 			result = REFUSED;
 		}
-		if ((rule->variants & variant) && matches(rule, args)) {
+		if ((rule->variants & variants[which]) && matches(rule, args)) {
 			if (rule->verdict == FILTER_REFUSE) {
 				return REFUSED;
 			}
@@ -149,7 +156,7 @@ static void every_row_does_what_it_says(void **state)
 		int nr = filter_policy_numbers[row];
 
 		for (size_t n = 0; nr >= 0 && n < ARRAY_SIZE(noises); n++) {
-			for (int which = 0; which < 2; which++) {
+			for (int which = 0; which < (int)ARRAY_SIZE(variants); which++) {
 				satisfy(rule, noises[n], args);
 				uint32_t got = ask(*state, which, nr, args);
 				if (got != expected(which, nr, args)) {
@@ -178,7 +185,7 @@ static void every_number_agrees_with_the_table(void **state)
 					: n % 2                  ? random % 32
 								 : random;
 			}
-			for (int which = 0; which < 2; which++) {
+			for (int which = 0; which < (int)ARRAY_SIZE(variants); which++) {
 				if (ask(*state, which, nr, args) != expected(which, nr, args)) {
 					fail_msg("number %d variant %d", nr, which);
 				}
@@ -295,6 +302,31 @@ static void no_namespace_bit_passes_clone(void **state)
 		args[0] |= UINT64_C(0xffffffff) << 32;
 		assert_int_equal(ask(*state, 1, SYS_clone, args), REFUSED);
 	}
+}
+
+/* What takes room on the disk without a right that Landlock knows. */
+static void nothing_is_added_to_a_full_home(void **state)
+{
+	static const int adding[] = {SYS_setxattr, SYS_lsetxattr, SYS_fsetxattr, 463};
+	static const int taking[] = {
+		SYS_removexattr, SYS_getxattr, SYS_unlinkat, SYS_openat, SYS_fchmod};
+	static const uint64_t args[6];
+
+	for (size_t i = 0; i < ARRAY_SIZE(adding); i++) {
+		assert_int_equal(ask(*state, 0, adding[i], args), SECCOMP_RET_ALLOW);
+		assert_int_equal(ask(*state, 1, adding[i], args), SECCOMP_RET_ALLOW);
+		assert_int_equal(ask(*state, 2, adding[i], args), REFUSED);
+		assert_int_equal(ask(*state, 3, adding[i], args), REFUSED);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(taking); i++) {
+		assert_int_equal(ask(*state, 2, taking[i], args), SECCOMP_RET_ALLOW);
+	}
+	assert_int_equal(ask(*state, 2, SYS_execve, args), SECCOMP_RET_ALLOW);
+	assert_int_equal(ask(*state, 3, SYS_execve, args), REFUSED);
+	assert_string_equal(filter_name(filter_get_full(false)), "default+full-home");
+	assert_string_equal(filter_name(filter_get_full(true)), "default+full-home+no-exec");
+	assert_true(filter_is_keyed(filter_get_full(true)));
+	assert_false(filter_is_keyed(filter_get_full(false)));
 }
 
 static void foreign_machines_get_nothing(void **state)
@@ -572,6 +604,7 @@ int main(void)
 		cmocka_unit_test(every_number_agrees_with_the_table),
 		cmocka_unit_test(the_cases_that_matter_most),
 		cmocka_unit_test(no_namespace_bit_passes_clone),
+		cmocka_unit_test(nothing_is_added_to_a_full_home),
 		cmocka_unit_test(foreign_machines_get_nothing),
 		cmocka_unit_test(x32_gets_nothing),
 		cmocka_unit_test(only_the_keyed_execve_passes_without_exec),
