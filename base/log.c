@@ -50,13 +50,22 @@ void log_set_syslog(bool on)
 	}
 }
 
+/* The 8-bit ones too: some terminals obey them where they come as U+0080 to U+009F. */
+static bool is_control(const char *text, size_t length)
+{
+	unsigned char first = (unsigned char)text[0];
+
+	return length == 1 ? first < 0x20 || first == 0x7f
+			   : length == 2 && first == 0xc2 && (unsigned char)text[1] < 0xa0;
+}
+
 char *log_escape(const char *text, char *out, size_t size)
 {
 	size_t used = 0;
 
 	while (*text && used + 5 <= size) {
 		size_t length = parse_utf8_length(text);
-		if (length == 1 && (*text < 0x20 || *text == 0x7f || *text == '\\')) {
+		if (is_control(text, length) || *text == '\\') {
 			length = 0;
 		}
 		if (length == 0) {

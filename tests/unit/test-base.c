@@ -139,6 +139,9 @@ static void a_log_line_cannot_be_forged(void **state)
 		log_escape("a\nb\x1b[2J\x7f\\", out, sizeof(out)), "a\\x0ab\\x1b[2J\\x7f\\x5c");
 	assert_string_equal(log_escape("\xc3\xa9\xc3\xff", out, sizeof(out)), "\xc3\xa9\\xc3\\xff");
 	assert_string_equal(log_escape("\xc0\xae", out, sizeof(out)), "\\xc0\\xae");
+	/* CSI and OSC of eight bits, as characters; the first that is none of them */
+	assert_string_equal(log_escape("\xc2\x9b[n", out, sizeof(out)), "\\xc2\\x9b[n");
+	assert_string_equal(log_escape("\xc2\x9d\xc2\xa0", out, sizeof(out)), "\\xc2\\x9d\xc2\xa0");
 	assert_string_equal(log_escape("abcdef", out, 5), "a");
 }
 
