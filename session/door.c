@@ -1,5 +1,6 @@
 #include "session/door.h"
 
+#include <errno.h>
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
@@ -60,7 +61,8 @@ bool door_accept(struct session_door *door, uint64_t now)
 	}
 	door->peer = accept4(door->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	door->busy = door->peer >= 0;
-	door->again = door->busy ? now + PAUSE_USEC : door->again;
+	/* Without descriptors, too: who waits there waits on, and poll() would say so without end. */
+	door->again = door->busy || errno != EAGAIN ? now + PAUSE_USEC : door->again;
 	return door->busy;
 }
 

@@ -64,11 +64,13 @@ static int make_room(struct monitor *monitor)
 	return 0;
 }
 
-/* Numbers are net's to choose, each once. */
+/* Numbers are net's to choose, each once: a measurement has its own until it has ended, as the roster has. */
 static bool is_taken(const struct monitor *monitor, uint32_t channel)
 {
-	return channel >= WIRE_FIRST_INCOMING || find_session(monitor, channel) ||
-		forwards_have(&monitor->forwards, channel);
+	const struct monitor_probe *probe = &monitor->probe;
+
+	return (probe->pidfd >= 0 && probe->channel == channel) || channel >= WIRE_FIRST_INCOMING ||
+		find_session(monitor, channel) || forwards_have(&monitor->forwards, channel);
 }
 
 void monitor_on_open(struct monitor *monitor, const struct wire *wire)

@@ -106,13 +106,13 @@ static int join(struct monitor *monitor, const struct session *session, uid_t ui
 	return r;
 }
 
-static void answer(const struct monitor *monitor, const struct session *session, uint32_t token,
-	int code, const struct err *err, int socket)
+static void answer(const struct monitor *monitor, uint32_t channel, uint32_t token, int code,
+	const struct err *err, int socket)
 {
 	struct monitor_join message = {.token = token, .code = code};
 
-	(void)snprintf(message.id, sizeof(message.id), "%s.%u", monitor->options->audit->conn,
-		session->channel);
+	(void)snprintf(
+		message.id, sizeof(message.id), "%s.%u", monitor->options->audit->conn, channel);
 	(void)snprintf(message.text, sizeof(message.text), "%.*s", (int)sizeof(message.text) - 1,
 		code < 0 ? err->msg : "");
 	int r = io_send(
@@ -122,8 +122,24 @@ static void answer(const struct monitor *monitor, const struct session *session,
 	}
 }
 
+/* It is in the list, too. Without an answer its place would be kept from whoever asks next. */
+static void look_at_probe(const struct monitor *monitor)
+{
+	const struct monitor_probe *probe = &monitor->probe;
+	struct err err = {0};
+	uint32_t token = 0;
+	uint32_t uid = 0;
+
+	if (probe->pidfd >= 0 && probe->place >= 0 &&
+		roster_take_watch(monitor->options->roster, (size_t)probe->place, &token, &uid)) {
+		int r = err_refuse(&err, ENOTSUP, "that is a measurement: it prints nothing yet");
+		answer(monitor, probe->channel, token, r, &err, -1);
+	}
+}
+
 void monitor_look_at_watchers(struct monitor *monitor)
 {
+	look_at_probe(monitor);
 	for (size_t i = 0; i < monitor->session_count; i++) {
 		const struct session *session = monitor->sessions[i];
 		cleanup_close int watcher = -1;
@@ -137,6 +153,6 @@ void monitor_look_at_watchers(struct monitor *monitor)
 			continue;
 		}
 		int r = join(monitor, session, uid, &watcher, &err);
-		answer(monitor, session, token, r, &err, watcher);
+		answer(monitor, session->channel, token, r, &err, watcher);
 	}
 }

@@ -249,6 +249,9 @@ def failures():
                         server.settings["control"]])
         rows = soon(lambda: json.loads(ask("--json").out)["sessions"], "a row")
         equal([(row["kind"], row["user"]) for row in rows], [("probe", "lab")], "rows")
+        watched = run([os.path.join(BUILD, "cli", "cloche"), "join", "--read-only", "--socket",
+                       server.settings["control"], rows[0]["id"]], timeout=PATIENCE)
+        check(watched.code == 1 and "that is a measurement" in watched.error, f"watching it: {watched}")
         equal(ask("kill", rows[0]["id"], "--reason", "enough").code, 0, "kill")
         equal(client.wait(PATIENCE), 2, "its status")
         check(b"ended by the operator: enough" in client.stderr.read(), "its words")

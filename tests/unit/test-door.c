@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -186,6 +187,29 @@ static void who_asks_is_told_and_the_next_one_waits(void **state)
 	assert_int_equal(read(second, text, sizeof(text)), 5);
 }
 
+/* Who waits there cannot be let in, and poll() would say that it waits, without end. */
+static void without_descriptors_there_is_a_pause_too(void **state)
+{
+	struct world *world = *state;
+	struct rlimit before;
+	uint64_t now = 5000000;
+	cleanup_close int client = ask(world);
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	const struct rlimit none = {.rlim_cur = 0, .rlim_max = before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	bool accepted = door_accept(&world->door, now);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_false(accepted);
+	assert_int_equal(door_poll(&world->door, now).fd, -1);
+	assert_int_equal(door_deadline(&world->door, now), now + 1000000);
+	assert_true(door_accept(&world->door, now + 1000000));
+	/* And with nobody there, none: whoever comes is let in at once. */
+	close_fdp(&client);
+	assert_false(door_accept(&world->door, now + 3000000));
+	assert_int_equal(door_poll(&world->door, now + 3000000).fd, world->door.listener);
+}
+
 static void one_that_is_not_there_does_nothing(void **state)
 {
 	static const struct backend none = {.take_door = NULL};
@@ -209,6 +233,8 @@ int main(void)
 		cmocka_unit_test(a_plan_goes_without_where_it_would_be_in_the_way),
 		cmocka_unit_test_setup_teardown(
 			who_asks_is_told_and_the_next_one_waits, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			without_descriptors_there_is_a_pause_too, set_up, tear_down),
 		cmocka_unit_test(one_that_is_not_there_does_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
