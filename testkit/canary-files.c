@@ -172,8 +172,12 @@ void canary_make_odd_files(struct canary *canary)
 	size_t size = 0;
 
 	(void)snprintf(path, sizeof(path), "%s/meet/F.fifo", canary->directory);
-	if (mkfifo(path, 0666) == 0 && chmod(path, 0666) == 0) {
-		canary->fifo = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	/* Its mode from the first moment: by its name it might be another's by then. */
+	mode_t before = umask(0);
+	int r = mkfifo(path, 0666);
+	(void)umask(before);
+	if (r == 0) {
+		canary->fifo = open(path, O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
 	}
 	(void)snprintf(path, sizeof(path), "%s/secret/F.flock", canary->directory);
 	canary->lock = open(path, O_RDONLY | O_CLOEXEC);

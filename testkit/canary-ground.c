@@ -196,11 +196,12 @@ static int copy_programs(struct ground *ground, const char *client, struct err *
 
 int ground_init(struct ground *ground, const char *parent, const char *client, struct err *err)
 {
+	/* Runs make theirs in the scope, and give them their modes by name: nobody else may take those away. */
 	static const struct {
 		const char *name;
 		mode_t mode;
 		bool shared;
-	} sub[] = {{"deny", 0755, false}, {"scope", 0777, true}, {"read", 0755, false},
+	} sub[] = {{"deny", 0755, false}, {"scope", 01777, true}, {"read", 0755, false},
 		{"home", 0777, true}};
 	char token[CANARY_TOKEN];
 	char path[96];

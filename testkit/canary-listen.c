@@ -136,12 +136,12 @@ static void listen_unix(struct canary *canary)
 		memcpy(address.sun_path + unix_listeners[i].abstract, name,
 			(size_t)n + 1 - unix_listeners[i].abstract);
 		length = offsetof(struct sockaddr_un, sun_path) + (size_t)n + 1;
-		if (bind(fd, (struct sockaddr *)&address, (socklen_t)length) < 0 ||
-			(unix_listeners[i].type == SOCK_STREAM && listen(fd, 16) < 0)) {
+		/* Its mode from the first moment: by its name it might be another's by then. */
+		mode_t before = umask(0111);
+		int r = bind(fd, (struct sockaddr *)&address, (socklen_t)length);
+		(void)umask(before);
+		if (r < 0 || (unix_listeners[i].type == SOCK_STREAM && listen(fd, 16) < 0)) {
 			continue;
-		}
-		if (!unix_listeners[i].abstract) {
-			(void)chmod(name, 0666);
 		}
 		canary_set(canary, unix_listeners[i].setting, "%s", name);
 		canary->listeners[unix_listeners[i].listener] = (struct canary_listener){

@@ -5,7 +5,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <linux/keyctl.h>
 #include <mqueue.h>
 #include <pwd.h>
@@ -30,15 +29,7 @@
 #include "testkit/outside.h"
 
 #define TRACES_FORMAT "traces.%s.%s.%d"
-
-static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *walk)
-{
-	(void)info;
-	(void)kind;
-	(void)walk;
-	(void)remove(path); /* what stays is reported by the directory that then stays too */
-	return 0;
-}
+#define MAX_DEPTH 200 /* of what is removed: a descriptor each */
 
 /* True when this line of mountinfo is of a mount below path; then its target is in *ret. */
 static bool is_mount_below(const char *line, const char *path, char ret[320])
@@ -76,63 +67,117 @@ static bool unmount_below(const char *path)
 	return r == 0;
 }
 
+/* A directory of the same file system below the open one, and no link to one; or -1. */
+static int open_part(int above, const char *name, dev_t device)
+{
+	cleanup_close int fd = openat(above, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat info;
+
+	return fd >= 0 && fstat(fd, &info) == 0 && info.st_dev == device ? take_fd(&fd) : -1;
+}
+
+static const struct dirent *next_entry(DIR *list)
+{
+	const struct dirent *entry = NULL;
+
+	do {
+		entry = list ? readdir(list) : NULL;
+	} while (entry && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0));
+	return entry;
+}
+
+/*
+ * Others may write to some of it, and swap a directory for a link while it is walked through: so by descriptors alone.
+ * Consumes directory. What stays is reported by the directory that then stays too.
+ */
+static void remove_content(int directory, dev_t device, unsigned depth)
+{
+	DIR *list = fdopendir(directory);
+	const struct dirent *entry = NULL;
+
+	if (!list) {
+		(void)close(directory);
+		return;
+	}
+	while ((entry = next_entry(list))) {
+		if (unlinkat(directory, entry->d_name, 0) == 0) {
+			continue;
+		}
+		int part = depth > 0 ? open_part(directory, entry->d_name, device) : -1;
+		if (part >= 0) {
+			remove_content(part, device, depth - 1);
+		}
+		(void)unlinkat(directory, entry->d_name, AT_REMOVEDIR);
+	}
+	(void)closedir(list);
+}
+
 /* Processes that remove parts of a tree. */
 struct removal {
 	pid_t pids[64];
 	size_t count;
+	dev_t device;
 };
 
-static void remove_aside(struct removal *removal, const char *path)
+/* Consumes part. */
+static void remove_aside(struct removal *removal, int part)
 {
 	pid_t pid = removal->count < ARRAY_SIZE(removal->pids) ? fork() : -1;
 
 	if (pid == 0) {
-		(void)nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+		remove_content(part, removal->device, MAX_DEPTH);
 		_exit(0);
 	}
+	(void)close(part);
 	if (pid > 0) {
 		removal->pids[removal->count++] = pid;
 	}
 }
 
-/* Each directory of the first levels by a process of its own: file systems may discard with care. */
-static void remove_parts(struct removal *removal, const char *path, unsigned levels)
+/*
+ * Each directory of the first levels by a process of its own: file systems may discard with care. Consumes directory.
+ */
+static void remove_parts(struct removal *removal, int directory, unsigned levels)
 {
-	DIR *directory = opendir(path);
-	struct dirent *entry = NULL;
-	char part[320];
-	struct stat info;
+	DIR *list = fdopendir(directory);
+	const struct dirent *entry = NULL;
 
-	while (directory && (entry = readdir(directory))) {
-		bool dots = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
-		int length = snprintf(part, sizeof(part), "%s/%s", path, entry->d_name);
-		if (dots || length >= (int)sizeof(part) || lstat(part, &info) < 0 ||
-			!S_ISDIR(info.st_mode)) {
-			continue;
-		}
-		if (levels > 0) {
+	while ((entry = next_entry(list))) {
+		int part = open_part(directory, entry->d_name, removal->device);
+		if (part >= 0 && levels > 0) {
 			remove_parts(removal, part, levels - 1);
-		} else {
+		} else if (part >= 0) {
 			remove_aside(removal, part);
 		}
 	}
-	if (directory) {
-		(void)closedir(directory);
+	if (list) {
+		(void)closedir(list);
+	} else {
+		(void)close(directory);
 	}
 }
 
 void canary_remove_tree(const char *path)
 {
 	struct removal removal = {.count = 0};
+	struct stat info;
 
-	if (!*path || !unmount_below(path)) {
+	if (!*path || !unmount_below(path) || lstat(path, &info) < 0) {
 		return;
 	}
-	remove_parts(&removal, path, 1);
+	removal.device = info.st_dev;
+	int top = open_part(AT_FDCWD, path, info.st_dev);
+	if (top >= 0) {
+		remove_parts(&removal, top, 1);
+	}
 	while (removal.count > 0) {
 		(void)waitpid(removal.pids[--removal.count], NULL, 0);
 	}
-	(void)nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+	top = open_part(AT_FDCWD, path, info.st_dev);
+	if (top >= 0) {
+		remove_content(top, info.st_dev, MAX_DEPTH);
+	}
+	(void)unlinkat(AT_FDCWD, path, AT_REMOVEDIR);
 }
 
 static void remove_named(const char *before, const char *name, const char *after)

@@ -2,6 +2,7 @@
  * Files: what the client did to them, before and after, and what lies behind a path of its tree.
  */
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/io.h"
 #include "testkit/look.h"
 #include "testkit/room.h"
@@ -36,6 +38,15 @@ enum change {
 	CHANGE_TIME,
 };
 
+/* Where others of the host may write, too: no link is followed, and no pipe is waited for. */
+static int read_planted(const char *path, char **ret)
+{
+	cleanup_close int fd =
+		open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+
+	return fd < 0 ? -errno : io_read_fd(fd, 65536, ret, NULL);
+}
+
 static bool file_changed(const struct look *look, const char *path, enum change change)
 {
 	char token[CANARY_TOKEN];
@@ -50,8 +61,7 @@ static bool file_changed(const struct look *look, const char *path, enum change 
 		return !there;
 	case CHANGE_CONTENT:
 		(void)canary_token(look->context->canary, look->probe->id, token);
-		return io_read_file(AT_FDCWD, path, 65536, &text, NULL) == 0 &&
-			strcmp(text, token) != 0;
+		return read_planted(path, &text) == 0 && strcmp(text, token) != 0;
 	case CHANGE_MODE:
 		return there && (info.st_mode & 0777) == 0600;
 	case CHANGE_TIME:
@@ -135,14 +145,19 @@ static void leaked_directory(struct look *look, const char *arg)
 
 static void leaked_file(struct look *look, const char *arg)
 {
+	cleanup_close int fd = -1;
 	struct stat info;
+	struct stat ours;
 	char path[128];
 
 	(void)arg;
+	/* Anybody of the host may have put another one there. */
 	(void)snprintf(path, sizeof(path), "%s/leak/file", look->context->ground->root);
-	if (stat(path, &info) == 0) {
+	fd = open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd >= 0 && fstat(fd, &info) == 0 && fstat(look->context->ground->file_fd, &ours) == 0 &&
+		info.st_dev == ours.st_dev && info.st_ino == ours.st_ino) {
 		look_conclude(look, info.st_size > 0, LEVEL_COMPARED);
-		(void)!truncate(path, 0);
+		(void)!ftruncate(fd, 0);
 	}
 }
 

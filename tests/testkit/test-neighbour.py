@@ -1,0 +1,71 @@
+#!/usr/bin/python3
+"""A measurement by root beside another user of its host, who may write where its canaries lie."""
+import glob
+import os
+import shutil
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+from lib import BUILD, Skip, case, check, equal, main, run
+
+HOST = os.path.join(BUILD, "testkit", "cloche-testkit-host")
+NEIGHBOUR = 61237  # nobody's
+TRIES = 5
+
+
+def neighbour(directory, victim):
+    """Puts a link to the victim in the place of a canary that anybody may replace. Returns its pid."""
+    pid = os.fork()
+    if pid:
+        return pid
+    os.setgroups([])
+    os.setresgid(NEIGHBOUR, NEIGHBOUR, NEIGHBOUR)
+    os.setresuid(NEIGHBOUR, NEIGHBOUR, NEIGHBOUR)
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        for path in glob.glob(os.path.join(directory, ".cloche-testkit.*", "leak", "file")):
+            try:
+                os.unlink(path)
+                os.symlink(victim, path)
+                os._exit(0)
+            except OSError:
+                pass
+        time.sleep(0.001)
+    os._exit(1)
+
+
+@case("a link in the place of a canary costs nobody a file, and nothing is left")
+def link():
+    if os.geteuid() != 0:
+        raise Skip("the other user wants root")
+    directory = tempfile.mkdtemp(prefix="ct", dir="/tmp")
+    victim = directory + "-file"
+    try:
+        os.chmod(directory, 0o755)
+        swapped = False
+        for _ in range(TRIES):
+            with open(victim, "w") as file:
+                file.write("precious")
+            os.chmod(victim, 0o600)
+            pid = neighbour(directory, victim)
+            result = run([HOST, "--target", "native", "--probe", "F.rofd", "--canary-dir", directory], timeout=60)
+            if os.waitpid(pid, os.WNOHANG)[0] == 0:
+                os.kill(pid, 9)
+                os.waitpid(pid, 0)
+                continue
+            swapped = True
+            check(result.code in (0, 1, 3), f"the measurement: {result}")
+            with open(victim) as file:
+                equal(file.read(), "precious", "what the link shows")
+            equal(os.listdir(directory), [], "what is left")
+            break
+        check(swapped, "nobody came to put a link there")
+    finally:
+        shutil.rmtree(directory)
+        os.unlink(victim)
+
+
+if __name__ == "__main__":
+    main()
