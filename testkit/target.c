@@ -18,6 +18,8 @@
 #include "testkit/outside.h"
 
 #define CONTROL_UID 65533 /* a user nobody is */
+#define STOP_MS 300
+#define STOP_DELIVERED_MS 5000
 
 static int add_words(const char *text, struct target *ret)
 {
@@ -393,6 +395,8 @@ static int start_words(const struct target *target, const struct canary *canary,
 	}
 	r = start_child(target, canary, argv, false, ret, err);
 	if (r == 0 && delivery->size > 0) {
+		/* A shell takes away the file of a client that ends with its probe. */
+		ret->patience_ms = STOP_DELIVERED_MS;
 		r = io_write_all(ret->in, delivery->input, delivery->size);
 		/* One that ends before it has all of the client is one where no client comes up. */
 		r = r < 0 && r != -EPIPE ? err_set(err, -r, "sending the client") : 0;
@@ -453,7 +457,7 @@ int target_start(const struct target *target, const struct canary *canary, uint6
 	char *client[] = {(char *)(uintptr_t)canary->ground->client, NULL};
 	int r = 0;
 
-	*ret = (struct running){.in = -1, .out = -1, .pidfd = -1};
+	*ret = (struct running){.in = -1, .out = -1, .pidfd = -1, .patience_ms = STOP_MS};
 	switch (target->kind) {
 	case TARGET_NONE:
 		r = start_child(target, canary, client, true, ret, err);
@@ -483,7 +487,8 @@ void running_stop(struct running *running)
 	}
 	if (running->pid > 0) {
 		/* Its input is closed: a launcher that is well ends by itself. */
-		if (running->pidfd < 0 || proc_wait(running->pidfd, 300, &status) < 0) {
+		if (running->pidfd < 0 ||
+			proc_wait(running->pidfd, running->patience_ms, &status) < 0) {
 			(void)kill(running->pid, SIGKILL);
 			(void)waitpid(running->pid, &status, 0);
 		}

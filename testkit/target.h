@@ -49,6 +49,7 @@ struct running {
 	int in, out; /* ends of ours; -1 closed */
 	pid_t pid; /* of the launcher, or 0 */
 	int pidfd;
+	int patience_ms; /* for its end, once its input is closed */
 	struct sandbox *sandbox;
 };
 

@@ -4,11 +4,13 @@ none does, which is looked at from outside alone."""
 import json
 import os
 import re
+import signal
+import subprocess
 import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
-from lib import BUILD, OpenSshd, Skip, case, check, equal, main, run  # noqa: E402
+from lib import BUILD, OpenSshd, Skip, case, check, equal, eventually, main, run  # noqa: E402
 
 HOST = os.path.join(BUILD, "testkit", "cloche-testkit-host")
 CLIENT = os.path.join(BUILD, "testkit", "cloche-testkit-client")
@@ -165,6 +167,25 @@ def alone(target, *options):
     check(any("no client could be brought there" in line for line in report["no_evidence"]), report["no_evidence"])
     return ({item["name"]: item["verdict"] for item in report["capabilities"] if item["declared"]},
             {item["id"]: item for item in report["probes"]}, failed(result))
+
+
+@case("interrupted, it leaves no client behind in the home directory that it found")
+def interrupted():
+    with tempfile.TemporaryDirectory() as home:
+        def clients():
+            return [name for name in os.listdir(home) if name.startswith(".ctk")]
+
+        def measured():
+            """Is the client that lies there at work?"""
+            return any(os.path.getsize(os.path.join(home, name)) > 1000 for name in clients()) and \
+                subprocess.run(["pgrep", "-f", home + "/.ctk"], stdout=subprocess.DEVNULL, check=False).returncode == 0
+
+        with subprocess.Popen([HOST, "--target", "exec:sh -c {shell}", "--deliver", "cat", "--probe", "R.cpu,R.memory"],
+                              stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL, env={**os.environ, "HOME": home}) as kit:
+            eventually(measured, "a client at work")
+            kit.send_signal(signal.SIGINT)
+        eventually(lambda: not clients(), f"a home without a client ({clients()})", 2)
 
 
 @case("where nothing is run what the host sees is judged, and nothing else")
