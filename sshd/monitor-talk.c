@@ -90,7 +90,9 @@ void monitor_drop(struct monitor *monitor, const char *cause)
 	}
 	log_debug("connection ends: %s", cause);
 	close_fdp(&monitor->socket);
-	(void)shutdown(monitor->options->client, SHUT_RDWR);
+	/* Whoever was told why may still be sending: with both ways shut TCP would answer with a reset. */
+	(void)shutdown(monitor->options->client,
+		monitor->state == WIRE_STATE_ENDING ? SHUT_WR : SHUT_RDWR);
 	if (monitor->net >= 0) {
 		(void)proc_signal(monitor->net, SIGKILL);
 	}

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -32,6 +33,8 @@
 
 #define STOP_MS 1000
 #define SETTLE_USEC (USEC / 2)
+#define FAREWELL_USEC (USEC / 4)
+#define FAREWELL_CHUNK (1U << 20) /* dropped at once */
 
 static void (*const handlers[])(struct monitor *monitor, const struct wire *wire) = {
 	[WIRE_HELLO] = monitor_on_hello,
@@ -496,6 +499,31 @@ static enum monitor_exit find_exit(const struct monitor *monitor)
 		: MONITOR_AUTH_FAILED;
 }
 
+/*
+ * Net has said why the connection ends. TCP takes that back from a client that is still sending: what arrives at
+ * a closed socket, or lies unread in it, is answered by a reset, at which the other side drops what it has not
+ * read yet. So the client is given a moment to end its own side. The kernel throws away what it sends
+ * (MSG_TRUNC of tcp(7)): no byte of it gets here.
+ */
+static void let_farewell_arrive(int client)
+{
+	uint64_t until = io_now_usec() + FAREWELL_USEC;
+	uint64_t now = 0;
+	ssize_t n = 1;
+
+	if (shutdown(client, SHUT_WR) < 0) {
+		return;
+	}
+	while (n != 0 && (now = io_now_usec()) < until) {
+		struct pollfd more = {.fd = client, .events = POLLIN};
+		(void)poll(&more, 1, (int)((until - now + 999) / 1000));
+		n = recv(client, NULL, FAREWELL_CHUNK, MSG_TRUNC | MSG_DONTWAIT);
+		if (n < 0 && errno != EAGAIN && errno != EINTR) {
+			return;
+		}
+	}
+}
+
 int monitor_run(const struct monitor_options *options)
 {
 	struct monitor monitor = {
@@ -529,6 +557,9 @@ int monitor_run(const struct monitor_options *options)
 	monitor_audit(
 		&monitor, "disconnect", json_pack("{s:b}", "logged_in", (int)monitor.logged_in));
 	int code = find_exit(&monitor);
+	if (!monitor.crashed) {
+		let_farewell_arrive(options->client);
+	}
 	auth_fini(&monitor.auth);
 	free(monitor.sessions);
 	free(monitor.fds);

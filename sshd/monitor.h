@@ -46,7 +46,7 @@ struct monitor_options {
 	const struct penalties *penalties; /* of users; read only */
 	int socket; /* our end of the pair with net */
 	int join; /* where struct monitor_join goes; with a roster */
-	int client; /* the TCP connection: to ask who it is, and to cut it; never read */
+	int client; /* the TCP connection: to ask who it is, and to cut it; nothing of it gets into memory */
 };
 
 /*
