@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <sodium.h>
@@ -126,6 +127,7 @@ struct fixture {
 	int net, client;
 	char *log;
 	bool killable;
+	bool tcp; /* the client's connection is a real one */
 	pid_t monitor;
 };
 
@@ -223,6 +225,22 @@ static int tear_down(void **state)
 	return 0;
 }
 
+static void make_tcp_pair(int ret[2])
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(address);
+	cleanup_close int listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(listening, (struct sockaddr *)&address, size), 0);
+	assert_int_equal(listen(listening, 1), 0);
+	assert_int_equal(getsockname(listening, (struct sockaddr *)&address, &size), 0);
+	ret[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(ret[0], (struct sockaddr *)&address, size), 0);
+	ret[1] = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(ret[1] >= 0);
+}
+
 static void start_with_audit(struct fixture *fixture, const char *audit_path)
 {
 	struct err err = {0};
@@ -237,7 +255,11 @@ static void start_with_audit(struct fixture *fixture, const char *audit_path)
 		int off = 0;
 		assert_int_equal(setsockopt(ours, SOL_SOCKET, SO_PASSCRED, &off, sizeof(off)), 0);
 	}
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	if (fixture->tcp) {
+		make_tcp_pair(pair);
+	} else {
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	}
 	fixture->client = pair[0];
 	int slot = limits_take_slot(fixture->limits, &(struct source){0});
 	fixture->monitor = fork();
@@ -614,6 +636,50 @@ static void goodbye_is_said_once(void **state)
 	assert_int_equal(wait_monitor(fixture, 2000), MONITOR_NO_AUTH);
 }
 
+/*
+ * The client sends without end and reads what it is told only then: TCP must not take that back by a
+ * reset, neither for what lay unread nor for what comes later.
+ */
+static void a_client_that_is_still_sending_is_not_reset(void **state)
+{
+	static const char flood[65536];
+	struct fixture *fixture = *state;
+	struct pollfd told = {.events = POLLIN};
+	char byte;
+
+	fixture->tcp = true;
+	start_with_audit(fixture, fixture->audit_path);
+	say_hello(fixture);
+	told.fd = fixture->client;
+	assert_int_equal(send(told.fd, flood, sizeof(flood), MSG_NOSIGNAL), sizeof(flood));
+	say_goodbye(fixture);
+	assert_int_equal(poll(&told, 1, 10000), 1);
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(send(told.fd, flood, 1024, MSG_NOSIGNAL), 1024);
+		(void)poll(NULL, 0, 5);
+	}
+	assert_int_equal(read(told.fd, &byte, 1), 0);
+	close_fdp(&fixture->client);
+	assert_int_equal(wait_monitor(fixture, 5000), MONITOR_NO_AUTH);
+}
+
+/* And one that never stops is not waited for. */
+static void a_client_that_never_stops_sending_is_left(void **state)
+{
+	static const char flood[4096];
+	struct fixture *fixture = *state;
+	uint64_t began = io_now_usec();
+
+	fixture->tcp = true;
+	start_with_audit(fixture, fixture->audit_path);
+	say_hello(fixture);
+	say_goodbye(fixture);
+	while (send(fixture->client, flood, sizeof(flood), MSG_NOSIGNAL) > 0) {
+		assert_true(io_now_usec() < began + 10000000);
+	}
+	assert_int_equal(wait_monitor(fixture, 5000), MONITOR_NO_AUTH);
+}
+
 static void a_net_process_that_hangs_is_killed(void **state)
 {
 	struct fixture *fixture = *state;
@@ -857,6 +923,8 @@ int main(void)
 		CASE(who_does_not_log_in_is_cut_off),
 		CASE(a_net_process_that_hangs_is_killed),
 		CASE(goodbye_is_said_once),
+		CASE(a_client_that_is_still_sending_is_not_reset),
+		CASE(a_client_that_never_stops_sending_is_left),
 		CASE(a_closed_profile_says_which_promise_failed),
 		CASE(a_plan_weaker_than_the_measured_one_is_refused),
 		CASE(the_backend_of_a_profile_is_not_asked_for_each_session),
