@@ -507,35 +507,6 @@ static int build_command(struct plan *plan)
 	return r < 0 ? r : strv_append(&plan->tool_env, "SystemRoot=" WINDOWS);
 }
 
-static int fill(const struct spec *spec, struct plan *plan, struct err *err)
-{
-	cleanup(entries_fini) struct entries entries = {0};
-	cleanup_free char *text = NULL;
-	int r = fold_environment(spec, plan);
-
-	plan->kernel = PLAN_KERNEL_SHARED;
-	plan->cpu_milli = spec->cpu_milli;
-	plan->memory = spec->memory;
-	plan->pids = spec->pids;
-	plan->no_exec = spec->no_exec;
-	plan->dir = strdup(working_directory(spec));
-	r = r < 0 || plan->dir ? r : -ENOMEM;
-	r = r < 0 ? r : add_system_root(plan);
-	r = r < 0 ? r : choose_entries(spec, &entries);
-	if (r == 0 &&
-		(entries.count > 1024 || strv_length(plan->env) > 1024 ||
-			strv_length(plan->argv) > 1024)) {
-		return err_refuse(err, ENOTSUP,
-			"the launcher takes 1024 entries, variables and arguments at most");
-	}
-	text = r < 0 ? NULL : format_plan(spec, plan, &entries);
-	if (!text) {
-		return r < 0 ? r : -ENOMEM;
-	}
-	r = plan_add_file(plan, PLAN_FILE, text, 0600);
-	return r < 0 ? r : build_command(plan);
-}
-
 static int conclude(const struct spec *spec, struct plan *plan, struct err *err)
 {
 	const bool sids = spec->net == NET_ENABLE || spec->net == NET_OUTBOUND;
@@ -590,29 +561,46 @@ static int conclude(const struct spec *spec, struct plan *plan, struct err *err)
 		&where, spec, promises, ARRAY_SIZE(promises), notes, ARRAY_SIZE(notes), plan, err);
 }
 
+static int fill(const struct spec *spec, struct plan *plan, struct err *err)
+{
+	cleanup(entries_fini) struct entries entries = {0};
+	cleanup_free char *text = NULL;
+	int r = fold_environment(spec, plan);
+
+	plan->kernel = PLAN_KERNEL_SHARED;
+	plan->cpu_milli = spec->cpu_milli;
+	plan->memory = spec->memory;
+	plan->pids = spec->pids;
+	plan->no_exec = spec->no_exec;
+	plan->dir = strdup(working_directory(spec));
+	r = r < 0 || plan->dir ? r : -ENOMEM;
+	r = r < 0 ? r : add_system_root(plan);
+	r = r < 0 ? r : choose_entries(spec, &entries);
+	if (r == 0 &&
+		(entries.count > 1024 || strv_length(plan->env) > 1024 ||
+			strv_length(plan->argv) > 1024)) {
+		return err_refuse(err, ENOTSUP,
+			"the launcher takes 1024 entries, variables and arguments at most");
+	}
+	text = r < 0 ? NULL : format_plan(spec, plan, &entries);
+	if (!text) {
+		return r < 0 ? r : -ENOMEM;
+	}
+	r = plan_add_file(plan, PLAN_FILE, text, 0600);
+	r = r < 0 ? r : build_command(plan);
+	return r < 0 ? r : conclude(spec, plan, err);
+}
+
 static int appcontainer_compile(const struct spec *spec, const struct host *host, uint32_t without,
 	struct plan **ret_plan, struct err *err)
 {
-	static int (*const refusals[])(const struct spec *, struct err *) = {refuse_unsupported,
-		elsewhere_check_placeholders, refuse_command, refuse_bytes, refuse_grants};
-	cleanup(plan_freep) struct plan *plan = NULL;
-	int r = elsewhere_begin(&where, spec, without, &plan, err);
+	static const struct elsewhere_compiler how = {&where,
+		{refuse_unsupported, elsewhere_check_placeholders, refuse_command, refuse_bytes,
+			refuse_grants},
+		fill};
 
 	(void)host; /* not the system this is for */
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(refusals); i++) {
-		r = refusals[i](spec, err);
-	}
-	if (r == 0) {
-		r = fill(spec, plan, err);
-		if (r == -ENOMEM) {
-			return err_set(err, ENOMEM, "compiling the plan");
-		}
-	}
-	r = r < 0 ? r : conclude(spec, plan, err);
-	if (r == 0) {
-		*ret_plan = take_ptr(&plan);
-	}
-	return r;
+	return elsewhere_compile(&how, spec, without, ret_plan, err);
 }
 
 static int appcontainer_probe(const struct host *host, struct err *err)

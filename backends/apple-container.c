@@ -593,35 +593,22 @@ static int fill(const struct spec *spec, struct plan *plan, struct err *err)
 	r = r < 0 ? r : write_environment(plan, err);
 	r = r < 0 ? r : build_command(spec, network, image, plan);
 	r = r < 0 ? r : build_steps(spec, network, image, plan);
-	return r < 0
+	r = r < 0
 		? r
 		: strv_append(&plan->tool_env, "PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
+	return r < 0 ? r : conclude(spec, network, plan, err);
 }
 
 static int container_compile(const struct spec *spec, const struct host *host, uint32_t without,
 	struct plan **ret_plan, struct err *err)
 {
-	static int (*const refusals[])(const struct spec *, struct err *) = {
-		elsewhere_check_placeholders, refuse_unsupported, refuse_context, refuse_shares,
-		refuse_denied_share};
-	cleanup(plan_freep) struct plan *plan = NULL;
-	int r = elsewhere_begin(&where, spec, without, &plan, err);
+	static const struct elsewhere_compiler how = {&where,
+		{elsewhere_check_placeholders, refuse_unsupported, refuse_context, refuse_shares,
+			refuse_denied_share},
+		fill};
 
 	(void)host; /* not the system this is for */
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(refusals); i++) {
-		r = refusals[i](spec, err);
-	}
-	if (r == 0) {
-		r = fill(spec, plan, err);
-		if (r == -ENOMEM) {
-			return err_set(err, ENOMEM, "compiling the plan");
-		}
-	}
-	r = r < 0 ? r : conclude(spec, has_network(spec), plan, err);
-	if (r == 0) {
-		*ret_plan = take_ptr(&plan);
-	}
-	return r;
+	return elsewhere_compile(&how, spec, without, ret_plan, err);
 }
 
 static int container_probe(const struct host *host, struct err *err)

@@ -25,7 +25,7 @@ static int fill_environment(
 			       where->path, home, spec->shell ? spec->shell : where->shell, plan);
 }
 
-int elsewhere_begin(const struct elsewhere *where, const struct spec *spec, uint32_t without,
+static int begin(const struct elsewhere *where, const struct spec *spec, uint32_t without,
 	struct plan **ret, struct err *err)
 {
 	cleanup(plan_freep) struct plan *plan = NULL;
@@ -54,6 +54,25 @@ int elsewhere_begin(const struct elsewhere *where, const struct spec *spec, uint
 	}
 	*ret = take_ptr(&plan);
 	return 0;
+}
+
+int elsewhere_compile(const struct elsewhere_compiler *how, const struct spec *spec,
+	uint32_t without, struct plan **ret, struct err *err)
+{
+	cleanup(plan_freep) struct plan *plan = NULL;
+	int r = begin(how->where, spec, without, &plan, err);
+
+	for (size_t i = 0; r == 0 && how->refusals[i]; i++) {
+		r = how->refusals[i](spec, err);
+	}
+	r = r < 0 ? r : how->fill(spec, plan, err);
+	if (r == -ENOMEM) {
+		return err_set(err, ENOMEM, "compiling the plan");
+	}
+	if (r == 0) {
+		*ret = take_ptr(&plan);
+	}
+	return r;
 }
 
 /* Strict means the same everywhere: less than was asked for is not had by a caveat. */

@@ -29,15 +29,24 @@ struct elsewhere_note {
 	const char *code;
 };
 
+/* What a backend adds to a plan that is made for elsewhere. */
+struct elsewhere_compiler {
+	const struct elsewhere *where;
+	/* Each refuses a spec that cannot be had there: 0 or a negative errno, with err filled. Ends with NULL. */
+	int (*refusals[8])(const struct spec *spec, struct err *err);
+	/* The rest of the plan, with elsewhere_end(). 0 or a negative errno; err may be empty for -ENOMEM. */
+	int (*fill)(const struct spec *spec, struct plan *plan, struct err *err);
+};
+
 /*
- * Begins a plan: validates spec, refuses what no plan-only backend has (layers to leave out), and
- * fills in what does not depend on the backend: argv, env (scrubbed; PATH, HOME, USER, LOGNAME and
- * SHELL where they are lacking), user, timeout, executable_here = false and the caveat
- * backend.never_executed. dir and hostname are the backend's. The caller frees *ret with
+ * Makes a plan: validates spec, refuses what no plan-only backend has (layers to leave out), fills
+ * in what does not depend on the backend: argv, env (scrubbed; PATH, HOME, USER, LOGNAME and SHELL
+ * where they are lacking), user, timeout, executable_here = false and the caveat
+ * backend.never_executed; then come how's refusals and how->fill(). The caller frees *ret with
  * plan_free(). 0, -EINVAL, -ENOTSUP or -ENOMEM, with err filled.
  */
-int elsewhere_begin(const struct elsewhere *where, const struct spec *spec, uint32_t without,
-	struct plan **ret, struct err *err);
+int elsewhere_compile(const struct elsewhere_compiler *how, const struct spec *spec,
+	uint32_t without, struct plan **ret, struct err *err);
 
 /*
  * Ends a plan: promises and notes go in, a strict spec that would not get all it asks for is

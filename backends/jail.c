@@ -681,16 +681,11 @@ static int build(struct builder *b, struct err *err)
 	return r < 0 ? r : end(b, err);
 }
 
-static int jail_compile(const struct spec *spec, const struct host *host, uint32_t without,
-	struct plan **ret_plan, struct err *err)
+static int fill(const struct spec *spec, struct plan *plan, struct err *err)
 {
-	cleanup(plan_freep) struct plan *plan = NULL;
-	struct builder b = {.spec = spec};
-	int r = elsewhere_begin(&where, spec, without, &plan, err);
+	struct builder b = {.spec = spec, .plan = plan};
+	int r = build(&b, err);
 
-	b.plan = plan;
-	r = r < 0 ? r : refuse_unsupported(spec, err);
-	r = r < 0 ? r : build(&b, err);
 	buf_fini(&b.fstab);
 	buf_fini(&b.conf);
 	buf_fini(&b.rctl);
@@ -698,10 +693,16 @@ static int jail_compile(const struct spec *spec, const struct host *host, uint32
 	strv_free(b.made);
 	strv_free(b.targets);
 	free(b.home);
-	if (r == 0) {
-		*ret_plan = take_ptr(&plan);
-	}
 	return r;
+}
+
+static int jail_compile(const struct spec *spec, const struct host *host, uint32_t without,
+	struct plan **ret_plan, struct err *err)
+{
+	static const struct elsewhere_compiler how = {&where, {refuse_unsupported}, fill};
+
+	(void)host; /* not the system this is for */
+	return elsewhere_compile(&how, spec, without, ret_plan, err);
 }
 
 static int jail_probe(const struct host *host, struct err *err)

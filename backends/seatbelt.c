@@ -591,28 +591,30 @@ static int build(struct builder *b, struct err *err)
 	return r < 0 ? r : end(b, err);
 }
 
+static int fill(const struct spec *spec, struct plan *plan, struct err *err)
+{
+	struct builder b = {.spec = spec,
+		.plan = plan,
+		.scoped = spec->readable != NULL,
+		.clone = spec->write == WRITE_EPHEMERAL};
+
+	for (size_t i = 0; spec->egress && spec->egress[i]; i++) {
+		b.by_proxy |= !is_local_rule(spec->egress[i]);
+	}
+	int r = build(&b, err);
+	buf_fini(&b.profile);
+	strv_free(b.params);
+	return r;
+}
+
 static int seatbelt_compile(const struct spec *spec, const struct host *host, uint32_t without,
 	struct plan **ret_plan, struct err *err)
 {
-	cleanup(plan_freep) struct plan *plan = NULL;
-	struct builder b = {.spec = spec,
-		.scoped = spec->readable != NULL,
-		.clone = spec->write == WRITE_EPHEMERAL};
-	int r = elsewhere_begin(&where, spec, without, &plan, err);
+	static const struct elsewhere_compiler how = {
+		&where, {check_paths, refuse_unsupported}, fill};
 
-	r = r < 0 ? r : check_paths(spec, err);
-	r = r < 0 ? r : refuse_unsupported(spec, err);
-	for (size_t i = 0; r == 0 && spec->egress && spec->egress[i]; i++) {
-		b.by_proxy |= !is_local_rule(spec->egress[i]);
-	}
-	b.plan = plan;
-	r = r < 0 ? r : build(&b, err);
-	buf_fini(&b.profile);
-	strv_free(b.params);
-	if (r == 0) {
-		*ret_plan = take_ptr(&plan);
-	}
-	return r;
+	(void)host; /* not the system this is for */
+	return elsewhere_compile(&how, spec, without, ret_plan, err);
 }
 
 static int seatbelt_probe(const struct host *host, struct err *err)
