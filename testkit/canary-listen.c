@@ -272,17 +272,20 @@ void canary_listen(struct canary *canary)
 	choose_listen_port(canary);
 }
 
-void canary_serve_listeners(struct canary *canary)
+/* One that has just been taken is asked at once: what it says has mostly come with it. */
+void canary_serve_listeners(struct canary *canary, const struct pollfd *ready)
 {
+	const struct pollfd *said = ready + CANARY_LISTENERS;
+
 	for (size_t i = 0; i < CANARY_LISTENERS; i++) {
-		if (canary->listeners[i].fd >= 0 && canary->listeners[i].stream) {
+		if (ready[i].revents && canary->listeners[i].stream) {
 			serve_listener(canary, canary->listeners[i].fd);
-		} else if (canary->listeners[i].fd >= 0) {
+		} else if (ready[i].revents) {
 			serve_datagrams(canary, canary->listeners[i].fd);
 		}
 	}
 	for (size_t i = 0; i < CANARY_CONNECTIONS; i++) {
-		if (canary->connections[i].fd >= 0) {
+		if (canary->connections[i].fd >= 0 && (said[i].revents || said[i].fd < 0)) {
 			serve_connection(canary, &canary->connections[i]);
 		}
 	}

@@ -3,6 +3,8 @@
  */
 #pragma once
 
+#include <poll.h>
+
 #include "testkit/canary.h"
 
 #define CANARY_NOBODY 65533 /* user and group of the controls */
@@ -49,8 +51,8 @@ void canary_make_odd_files(struct canary *canary);
 /* Opens the listeners there can be: without IPv6, say, its control will not be open either. */
 void canary_listen(struct canary *canary);
 
-/* Takes what they were told, and answers. */
-void canary_serve_listeners(struct canary *canary);
+/* Takes what they were told, and answers. ready: what canary_poll() has filled in, polled. */
+void canary_serve_listeners(struct canary *canary, const struct pollfd *ready);
 
 /* "<fence> <id>": notes who was there. False: somebody else's. */
 bool canary_note_message(struct canary *canary, const char *text, size_t size);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <mqueue.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -293,7 +294,7 @@ static void serve_inotify(struct canary *canary)
 static void serve_fifo(struct canary *canary)
 {
 	char text[128];
-	ssize_t n = canary->fifo >= 0 ? read(canary->fifo, text, sizeof(text)) : -1;
+	ssize_t n = read(canary->fifo, text, sizeof(text));
 
 	if (n > 0) {
 		(void)canary_note_message(canary, text, (size_t)n);
@@ -301,32 +302,50 @@ static void serve_fifo(struct canary *canary)
 }
 
 /* Asked first: launchers share the terminal with us, and some make it block (Go's do). */
-static void drain(int fd, char *data, size_t room, size_t *used)
+static void drain(const struct pollfd *ready, char *data, size_t room, size_t *used)
 {
-	struct pollfd ready = {.fd = fd, .events = POLLIN};
-	bool there = fd >= 0 && *used < room && poll(&ready, 1, 0) == 1;
-	ssize_t n = there ? read(fd, data + *used, room - *used) : 0;
+	bool there = ready->revents && *used < room;
+	ssize_t n = there ? read(ready->fd, data + *used, room - *used) : 0;
 
 	*used += n > 0 ? (size_t)n : 0;
 }
 
-/* Pushed bytes come back from the slave's own queue, written ones from the master. */
-static void serve_terminal(struct canary *canary)
-{
-	drain(canary->ground->terminal_slave, canary->pushed, sizeof(canary->pushed),
-		&canary->pushed_size);
-	drain(canary->ground->terminal_master, canary->written, sizeof(canary->written),
-		&canary->written_size);
-}
+enum other_channel {
+	CHANNEL_INOTIFY,
+	CHANNEL_FIFO,
+	CHANNEL_PUSHED,
+	CHANNEL_WRITTEN,
+	CHANNEL_COUNT
+};
 
+/*
+ * Asks for all at once: most have nothing to say. Pushed bytes come back from the terminal's slave's
+ * own queue, written ones from the master.
+ */
 void canary_serve(struct canary *canary)
 {
-	canary_serve_listeners(canary);
-	if (canary->inotify >= 0) {
+	const int others[CHANNEL_COUNT] = {canary->inotify, canary->fifo,
+		canary->ground->terminal_slave, canary->ground->terminal_master};
+	struct pollfd fds[CANARY_POLL + CHANNEL_COUNT];
+	size_t count = canary_poll(canary, fds);
+	const struct pollfd *ready = fds + count;
+
+	for (size_t i = 0; i < CHANNEL_COUNT; i++) {
+		fds[count++] = (struct pollfd){.fd = others[i], .events = POLLIN};
+	}
+	if (poll(fds, count, 0) <= 0) {
+		return;
+	}
+	canary_serve_listeners(canary, fds);
+	if (ready[CHANNEL_INOTIFY].revents) {
 		serve_inotify(canary);
 	}
-	serve_fifo(canary);
-	serve_terminal(canary);
+	if (ready[CHANNEL_FIFO].revents) {
+		serve_fifo(canary);
+	}
+	drain(&ready[CHANNEL_PUSHED], canary->pushed, sizeof(canary->pushed), &canary->pushed_size);
+	drain(&ready[CHANNEL_WRITTEN], canary->written, sizeof(canary->written),
+		&canary->written_size);
 }
 
 static void sample_lock(struct canary *canary)
@@ -354,7 +373,11 @@ static void sample_tracer(struct canary *canary)
 	}
 	line = strstr(status, "\nTracerPid:\t");
 	canary->trace_sampled = true;
-	canary->traced |= line && line[12] != '0';
+	if (line && line[12] != '0') {
+		canary->traced = true;
+		/* Ignored by who is not traced; a tracer sees it, and need not wait for us any longer. */
+		(void)kill(canary->victim, SIGWINCH);
+	}
 }
 
 /* Dials the client's listener again and again while it waits. */

@@ -28,30 +28,35 @@ static int read_proc(pid_t pid, const char *name, size_t max, char **ret, size_t
 	return io_read_file(AT_FDCWD, path, max, ret, ret_size);
 }
 
+static bool is_called(int proc, pid_t pid, const char *name)
+{
+	size_t length = strlen(name);
+	char text[32];
+	char path[48];
+
+	(void)snprintf(path, sizeof(path), "%d/comm", pid);
+	cleanup_close int fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text)) : -1;
+	return n == (ssize_t)length + 1 && memcmp(text, name, length) == 0;
+}
+
+/* /proc lists them by their numbers: the one that is looked for is young, and so among the last. */
 pid_t outside_find(const char *name)
 {
-	DIR *proc = opendir("/proc");
-	struct dirent *entry = NULL;
+	struct dirent **entries = NULL;
+	cleanup_close int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int count = proc >= 0 ? scandirat(proc, ".", &entries, NULL, NULL) : 0;
 	pid_t found = 0;
-	size_t length = strlen(name);
 
-	while (proc && !found && (entry = readdir(proc))) {
+	for (int i = count - 1; i >= 0; i--) {
 		uint64_t pid = 0;
-		char text[32];
-		char path[48];
-		if (parse_range(entry->d_name, 1, INT32_MAX, &pid) < 0) {
-			continue;
-		}
-		(void)snprintf(path, sizeof(path), "%" PRIu64 "/comm", pid);
-		cleanup_close int fd = openat(dirfd(proc), path, O_RDONLY | O_CLOEXEC);
-		ssize_t n = fd >= 0 ? read(fd, text, sizeof(text)) : -1;
-		if (n == (ssize_t)length + 1 && memcmp(text, name, length) == 0) {
+		if (!found && parse_range(entries[i]->d_name, 1, INT32_MAX, &pid) == 0 &&
+			is_called(proc, (pid_t)pid, name)) {
 			found = (pid_t)pid;
 		}
+		free(entries[i]);
 	}
-	if (proc) {
-		(void)closedir(proc);
-	}
+	free(entries);
 	return found;
 }
 

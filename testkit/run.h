@@ -73,6 +73,7 @@ struct run {
 	bool timed_out, flooded;
 	size_t damaged, lost; /* lines */
 	uint64_t started_usec, ended_usec;
+	uint64_t reaching_usec; /* when the last probe ended that may have sent something */
 	uint64_t memory_peak, cpu_used_usec;
 	uint64_t boot_usec; /* of a guest that the target's backend booted */
 	uint64_t

@@ -10,6 +10,7 @@
 #include <linux/bpf.h>
 #include <net/if.h>
 #include <sodium.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,16 +29,46 @@
 #define MAX_CONTENT (16U << 20)
 #define MAX_COMPLAINTS 8
 
+/* A list that ends with NULL and knows its length: there are thousands, and each is counted once. */
+struct lines {
+	char **list;
+	size_t count, room;
+};
+
+static int lines_add(struct lines *lines, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static int lines_add(struct lines *lines, const char *format, ...)
+{
+	va_list args;
+
+	if (lines->count + 2 > lines->room) {
+		size_t room = lines->room ? 2 * lines->room : 256;
+		char **grown = reallocarray(lines->list, room, sizeof(grown[0]));
+		if (!grown) {
+			return -ENOMEM;
+		}
+		lines->list = grown;
+		lines->room = room;
+	}
+	va_start(args, format);
+	int length = vasprintf(&lines->list[lines->count], format, args);
+	va_end(args);
+	lines->count += length >= 0;
+	lines->list[lines->count] = NULL;
+	return length < 0 ? -ENOMEM : 0;
+}
+
 /* ---- trees ---- */
 
 /* How a tree is walked: each entry that is not skipped is taken, and directories are entered. */
 struct walk {
-	int (*take)(char ***lines, const char *path, unsigned char type);
+	int (*take)(struct lines *lines, const char *path, unsigned char type);
 	bool (*skip)(const char *path); /* or NULL */
 	unsigned levels;
 };
 
-static int walk(const struct walk *how, char ***lines, const char *path, unsigned levels)
+static int walk(const struct walk *how, struct lines *lines, const char *path, unsigned levels)
 {
 	DIR *directory = opendir(path);
 	struct dirent *entry = NULL;
@@ -61,13 +92,13 @@ static int walk(const struct walk *how, char ***lines, const char *path, unsigne
 	return r;
 }
 
-static int take_name(char ***lines, const char *path, unsigned char type)
+static int take_name(struct lines *lines, const char *path, unsigned char type)
 {
 	(void)type;
-	return strv_appendf(lines, "file: %s", path);
+	return lines_add(lines, "file: %s", path);
 }
 
-static int take_shared_places(char ***lines)
+static int take_shared_places(struct lines *lines)
 {
 	const char *const places[] = {
 		"/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run", getenv("HOME")};
@@ -80,12 +111,12 @@ static int take_shared_places(char ***lines)
 	return r;
 }
 
-static int take_group(char ***lines, const char *path, unsigned char type)
+static int take_group(struct lines *lines, const char *path, unsigned char type)
 {
-	return type == DT_DIR ? strv_appendf(lines, "control group: %s", path) : 0;
+	return type == DT_DIR ? lines_add(lines, "control group: %s", path) : 0;
 }
 
-static int take_groups(char ***lines)
+static int take_groups(struct lines *lines)
 {
 	static const struct walk groups = {take_group, NULL, 4};
 
@@ -110,7 +141,7 @@ static bool is_restless(const char *path)
 }
 
 /* A setting by its whole value: files of /proc/sys are read in one go. */
-static int take_setting(char ***lines, const char *path, unsigned char type)
+static int take_setting(struct lines *lines, const char *path, unsigned char type)
 {
 	char value[256];
 	cleanup_close int fd = type == DT_REG ? open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY) : -1;
@@ -121,10 +152,10 @@ static int take_setting(char ***lines, const char *path, unsigned char type)
 	}
 	value[n] = '\0';
 	value[strcspn(value, "\n")] = '\0';
-	return strv_appendf(lines, "setting: %s is %s", path, value);
+	return lines_add(lines, "setting: %s is %s", path, value);
 }
 
-static int take_settings(char ***lines)
+static int take_settings(struct lines *lines)
 {
 	static const struct walk settings = {take_setting, is_restless, MAX_DEPTH};
 
@@ -132,7 +163,7 @@ static int take_settings(char ***lines)
 }
 
 /* Only where it is mounted: to look at it where it is not makes systemd mount it. */
-static int take_formats(char ***lines)
+static int take_formats(struct lines *lines)
 {
 	static const struct walk names = {take_name, NULL, 1};
 	cleanup_free char *table = NULL;
@@ -146,8 +177,8 @@ static int take_formats(char ***lines)
 
 /* ---- tables, a line each ---- */
 
-static int take_table(char ***lines, const char *path,
-	int (*take)(char ***lines, const char *kind, char *line), const char *kind)
+static int take_table(struct lines *lines, const char *path,
+	int (*take)(struct lines *lines, const char *kind, char *line), const char *kind)
 {
 	cleanup_free char *table = NULL;
 	int r = 0;
@@ -161,33 +192,33 @@ static int take_table(char ***lines, const char *path,
 	return r;
 }
 
-static int take_mount(char ***lines, const char *kind, char *line)
+static int take_mount(struct lines *lines, const char *kind, char *line)
 {
 	char root[256];
 	char target[256];
 
 	return sscanf(line, "%*d %*d %*s %255s %255s", root, target) == 2
-		? strv_appendf(lines, "%s: %s (of %s)", kind, target, root)
+		? lines_add(lines, "%s: %s (of %s)", kind, target, root)
 		: 0;
 }
 
-static int take_mounts(char ***lines)
+static int take_mounts(struct lines *lines)
 {
 	return take_table(lines, "/proc/self/mountinfo", take_mount, "mount");
 }
 
 /* The columns that say which object it is: key and id. */
-static int take_object(char ***lines, const char *kind, char *line)
+static int take_object(struct lines *lines, const char *kind, char *line)
 {
 	int key = 0;
 	int id = 0;
 
 	return sscanf(line, "%d %d", &key, &id) == 2
-		? strv_appendf(lines, "ipc: %s key %d id %d", kind, key, id)
+		? lines_add(lines, "ipc: %s key %d id %d", kind, key, id)
 		: 0;
 }
 
-static int take_sysv(char ***lines)
+static int take_sysv(struct lines *lines)
 {
 	int r = take_table(lines, "/proc/sysvipc/shm", take_object, "shm");
 
@@ -196,7 +227,7 @@ static int take_sysv(char ***lines)
 }
 
 /* By its description, which comes last: type and name. */
-static int take_key(char ***lines, const char *kind, char *line)
+static int take_key(struct lines *lines, const char *kind, char *line)
 {
 	int at = 0;
 
@@ -205,16 +236,16 @@ static int take_key(char ***lines, const char *kind, char *line)
 		return 0;
 	}
 	line[strcspn(line + at, ":") + (size_t)at] = '\0';
-	return strv_appendf(lines, "%s: %s", kind, line + at);
+	return lines_add(lines, "%s: %s", kind, line + at);
 }
 
-static int take_keys(char ***lines)
+static int take_keys(struct lines *lines)
 {
 	return take_table(lines, "/proc/keys", take_key, "key");
 }
 
 /* Without the counters: where to, through what. */
-static int take_route(char ***lines, const char *kind, char *line)
+static int take_route(struct lines *lines, const char *kind, char *line)
 {
 	char link[32];
 	char to[40];
@@ -226,11 +257,10 @@ static int take_route(char ***lines, const char *kind, char *line)
 		: sscanf(line, "%32[0-9a-f] %2[0-9a-f] %*s %*s %32[0-9a-f] %*s %*s %*s %*s %31s",
 			  to, mask, by, link) == 4;
 
-	return is_table ? strv_appendf(lines, "%s: %s to %s/%s by %s", kind, link, to, mask, by)
-			: 0;
+	return is_table ? lines_add(lines, "%s: %s to %s/%s by %s", kind, link, to, mask, by) : 0;
 }
 
-static int take_routes(char ***lines)
+static int take_routes(struct lines *lines)
 {
 	int r = take_table(lines, "/proc/net/route", take_route, "route");
 
@@ -238,41 +268,41 @@ static int take_routes(char ***lines)
 }
 
 /* Sockets that have a name. */
-static int take_socket(char ***lines, const char *kind, char *line)
+static int take_socket(struct lines *lines, const char *kind, char *line)
 {
 	int at = 0;
 
 	(void)sscanf(line, "%*s %*s %*s %*s %*s %*s %*s %n", &at);
 	return at > 0 && (line[at] == '/' || line[at] == '@')
-		? strv_appendf(lines, "%s: %s", kind, line + at)
+		? lines_add(lines, "%s: %s", kind, line + at)
 		: 0;
 }
 
-static int take_sockets(char ***lines)
+static int take_sockets(struct lines *lines)
 {
 	return take_table(lines, "/proc/net/unix", take_socket, "socket");
 }
 
-static int take_module(char ***lines, const char *kind, char *line)
+static int take_module(struct lines *lines, const char *kind, char *line)
 {
 	line[strcspn(line, " ")] = '\0';
-	return *line ? strv_appendf(lines, "%s: %s", kind, line) : 0;
+	return *line ? lines_add(lines, "%s: %s", kind, line) : 0;
 }
 
-static int take_modules(char ***lines)
+static int take_modules(struct lines *lines)
 {
 	return take_table(lines, "/proc/modules", take_module, "module");
 }
 
 /* ---- what system calls tell ---- */
 
-static int take_links(char ***lines)
+static int take_links(struct lines *lines)
 {
 	struct if_nameindex *list = if_nameindex();
 	int r = 0;
 
 	for (struct if_nameindex *at = list; r == 0 && at && at->if_index; at++) {
-		r = strv_appendf(lines, "link: %s", at->if_name);
+		r = lines_add(lines, "link: %s", at->if_name);
 	}
 	if (list) {
 		if_freenameindex(list);
@@ -280,19 +310,19 @@ static int take_links(char ***lines)
 	return r;
 }
 
-static int take_names(char ***lines)
+static int take_names(struct lines *lines)
 {
 	struct utsname names;
 
 	if (uname(&names) < 0) {
 		return 0;
 	}
-	int r = strv_appendf(lines, "setting: host name %s", names.nodename);
-	return r < 0 ? r : strv_appendf(lines, "setting: domain name %s", names.domainname);
+	int r = lines_add(lines, "setting: host name %s", names.nodename);
+	return r < 0 ? r : lines_add(lines, "setting: domain name %s", names.domainname);
 }
 
 /* Programs, maps and links of BPF by their numbers, which are never given twice. Takes root. */
-static int take_bpf(char ***lines)
+static int take_bpf(struct lines *lines)
 {
 	static const struct {
 		int command;
@@ -306,7 +336,7 @@ static int take_bpf(char ***lines)
 		for (unsigned count = 0; r == 0 && count < MAX_OBJECTS &&
 			syscall(SYS_bpf, kinds[i].command, &next, sizeof(next)) == 0;
 			count++) {
-			r = strv_appendf(lines, "bpf: %s %u", kinds[i].kind, next.next_id);
+			r = lines_add(lines, "bpf: %s %u", kinds[i].kind, next.next_id);
 			next.start_id = next.next_id;
 		}
 	}
@@ -317,7 +347,7 @@ static int take_bpf(char ***lines)
  * What every session runs from and none may change. With the inode and the time of the last write:
  * content that changed without them was changed in the page cache, behind the file's back.
  */
-static int take_content(char ***lines)
+static int take_content(struct lines *lines)
 {
 	static const char *const paths[] = {"/bin/sh", "/usr/bin/env", "/etc/passwd", "/etc/group",
 		"/etc/ld.so.cache", "/etc/ld.so.preload", "/lib64/ld-linux-x86-64.so.2",
@@ -337,7 +367,7 @@ static int take_content(char ***lines)
 			continue;
 		}
 		(void)crypto_generichash(hash, sizeof(hash), (const uint8_t *)data, size, NULL, 0);
-		r = strv_appendf(lines, "content: %s inode %llu of %lld.%09ld is %s", paths[i],
+		r = lines_add(lines, "content: %s inode %llu of %lld.%09ld is %s", paths[i],
 			(unsigned long long)info.st_ino, (long long)info.st_mtim.tv_sec,
 			info.st_mtim.tv_nsec, io_hex(hash, sizeof(hash), hex));
 	}
@@ -357,7 +387,7 @@ static int64_t clock_offset(void)
 }
 
 static const struct {
-	int (*take)(char ***lines);
+	int (*take)(struct lines *lines);
 	bool slow;
 } kinds[] = {
 	{take_mounts, false},
@@ -378,14 +408,15 @@ static const struct {
 
 int snapshot_take(struct snapshot *snapshot, bool quick)
 {
+	struct lines lines = {0};
 	int r = 0;
 
-	snapshot->lines = NULL;
 	snapshot->clock_msec = clock_offset();
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(kinds); i++) {
-		r = quick && kinds[i].slow ? 0 : kinds[i].take(&snapshot->lines);
+		r = quick && kinds[i].slow ? 0 : kinds[i].take(&lines);
 	}
-	if (r == 0 && snapshot->lines) {
+	snapshot->lines = lines.list;
+	if (r == 0) {
 		strv_sort(snapshot->lines);
 	}
 	snapshot->log_record = 0;

@@ -14,6 +14,8 @@
 #define SIGNAL_QUEUE 40
 #define SIGNAL_PIDFD 41
 
+#define SEIZE_MS 100 /* for the host to look who traces the victim */
+
 static uint64_t victim(void)
 {
 	return job_number("victim");
@@ -83,9 +85,28 @@ static void proc_group(struct result *result)
 	result_from(result, sys(SYS_kill, 0, SIGNAL_KILL));
 }
 
+/* Makes them nicer than we are, who may have been started with nice(1): up would need privilege. */
+static void make_nicer(struct result *result, int which, uint64_t who)
+{
+	long nice = 20 - sys(SYS_getpriority, 0, 0);
+
+	if (nice < 19) {
+		result_from(result, sys(SYS_setpriority, which, who, nice + 1));
+	} else {
+		result_absent(result, 0);
+	}
+}
+
 static void proc_group_nice(struct result *result)
 {
-	result_from(result, sys(SYS_setpriority, 1 /* PRIO_PGRP */, 0, 1));
+	make_nicer(result, 1 /* PRIO_PGRP */, 0);
+}
+
+static bool has_stopped(long pid)
+{
+	int status = 0;
+
+	return sys(SYS_wait4, pid, &status, 0x40000001 /* __WALL | WNOHANG */, NULL) != 0;
 }
 
 static void proc_seize(struct result *result)
@@ -93,9 +114,11 @@ static void proc_seize(struct result *result)
 	long r = sys(SYS_ptrace, 0x4206 /* SEIZE */, victim(), 0, 0);
 
 	result_from(result, r);
+	/* The host reads TracerPid, and has when the victim gets a signal, which stops it for us. */
+	for (unsigned i = 0; r >= 0 && i < SEIZE_MS && !has_stopped(victim()); i++) {
+		pause_ms(1);
+	}
 	if (r >= 0) {
-		/* The host reads TracerPid meanwhile. */
-		pause_ms(20);
 		(void)sys(SYS_ptrace, 17 /* DETACH */, victim(), 0, 0);
 	}
 }
@@ -174,7 +197,7 @@ static void proc_kcmp(struct result *result)
 
 static void proc_priority(struct result *result)
 {
-	result_from(result, sys(SYS_setpriority, 0, victim(), 5));
+	make_nicer(result, 0 /* PRIO_PROCESS */, victim());
 }
 
 const struct client_probe probes_process[] = {

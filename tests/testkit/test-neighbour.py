@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """A measurement by root beside another user of its host, who may write where its canaries lie."""
 import glob
+import json
 import os
 import shutil
 import sys
@@ -65,6 +66,16 @@ def link():
     finally:
         shutil.rmtree(directory)
         os.unlink(victim)
+
+
+@case("who traces the victim or makes it nicer is seen, by a kit that was started with nice(1) as well")
+def priority():
+    probes = ["P.seize", "P.group-nice", "P.nice"]
+    for nice in ([], ["nice", "-n", "10"]):
+        result = run(nice + [HOST, "--target=none", "--probe", ",".join(probes), "--format=json"], timeout=60)
+        report = json.loads(result.out)
+        found = {probe["id"]: probe["observed"] for probe in report["probes"] if probe["id"] in probes}
+        equal(found, dict.fromkeys(probes, "OPEN"), f"with {nice}: what was seen outside any sandbox")
 
 
 if __name__ == "__main__":
