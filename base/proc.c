@@ -1,12 +1,16 @@
 #include "base/proc.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
@@ -123,6 +127,33 @@ int proc_spawn(char *const argv[], char *const env[], const int fds[3], pid_t *r
 		*ret_pid = pid;
 	}
 	return take_fd(&pidfd);
+}
+
+int proc_find_fd(
+	pid_t pid, bool (*is_wanted)(const struct proc_fd *fd, void *context), void *context)
+{
+	char path[32];
+	struct dirent *entry = NULL;
+	bool found = false;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	DIR *list = opendir(path);
+	if (!list) {
+		return -errno;
+	}
+	while (!found && (entry = readdir(list))) {
+		char target[256] = "";
+		/* One that is closed meanwhile is none. */
+		if (entry->d_name[0] == '.' ||
+			readlinkat(dirfd(list), entry->d_name, target, sizeof(target) - 1) < 0) {
+			continue;
+		}
+		found = is_wanted(
+			&(struct proc_fd){atoi(entry->d_name), dirfd(list), entry->d_name, target},
+			context);
+	}
+	(void)closedir(list);
+	return found;
 }
 
 int proc_exit_code(int status)

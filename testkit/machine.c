@@ -21,6 +21,7 @@
 
 #include "base/io.h"
 #include "base/parse.h"
+#include "base/proc.h"
 #include "testkit/outside.h"
 
 #define MEMORY_NAME "/memfd:runsc-memory (deleted)"
@@ -339,31 +340,29 @@ static bool guest_has(pid_t pid, const char *text, bool *ret_known)
 	return found;
 }
 
+struct wanted_text {
+	const char *text;
+	bool known; /* has any memory been read? */
+};
+
+static bool has_text(const struct proc_fd *fd, void *context)
+{
+	struct wanted_text *wanted = context;
+	cleanup_close int memory = strcmp(fd->target, MEMORY_NAME) == 0
+		? openat(fd->dir, fd->name, O_RDONLY | O_CLOEXEC)
+		: -1;
+
+	wanted->known |= memory >= 0;
+	return memory >= 0 && file_has(memory, wanted->text, strlen(wanted->text));
+}
+
 /* Looks through the memory that runsc holds for its session. */
 static bool sentry_has(pid_t pid, const char *text, bool *ret_known)
 {
-	char path[320];
-	DIR *list = NULL;
-	struct dirent *entry = NULL;
-	bool found = false;
+	struct wanted_text wanted = {.text = text};
+	bool found = proc_find_fd(pid, has_text, &wanted) > 0;
 
-	*ret_known = false;
-	(void)snprintf(path, sizeof(path), "/proc/%d/fd", pid);
-	list = opendir(path);
-	while (list && !found && (entry = readdir(list))) {
-		char target[64] = "";
-		cleanup_close int fd = -1;
-		if (readlinkat(dirfd(list), entry->d_name, target, sizeof(target) - 1) < 0 ||
-			strcmp(target, MEMORY_NAME) != 0) {
-			continue;
-		}
-		fd = openat(dirfd(list), entry->d_name, O_RDONLY | O_CLOEXEC);
-		*ret_known |= fd >= 0;
-		found = fd >= 0 && file_has(fd, text, strlen(text));
-	}
-	if (list) {
-		(void)closedir(list);
-	}
+	*ret_known = wanted.known;
 	return found;
 }
 

@@ -19,6 +19,7 @@
 #include "backends/linux/bpf.h"
 #include "base/io.h"
 #include "base/parse.h"
+#include "base/proc.h"
 
 static int read_proc(pid_t pid, const char *name, size_t max, char **ret, size_t *ret_size)
 {
@@ -676,26 +677,23 @@ bool outside_environment_has(pid_t pid, const char *text, bool *ret_known)
 	return *ret_known && memmem(environment, size, text, strlen(text));
 }
 
+static bool is_object(const struct proc_fd *fd, void *context)
+{
+	const struct stat *ours = context;
+	struct stat theirs;
+
+	return fstatat(fd->dir, fd->name, &theirs, 0) == 0 && theirs.st_dev == ours->st_dev &&
+		theirs.st_ino == ours->st_ino;
+}
+
 bool outside_holds(pid_t pid, int fd, bool *ret_known)
 {
-	char path[64];
 	struct stat ours;
-	DIR *directory = NULL;
-	struct dirent *entry = NULL;
-	bool held = false;
+	int r = pid > 0 && fd >= 0 && fstat(fd, &ours) == 0 ? proc_find_fd(pid, is_object, &ours)
+							    : -ESRCH;
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/fd", pid);
-	directory = pid > 0 && fd >= 0 && fstat(fd, &ours) == 0 ? opendir(path) : NULL;
-	*ret_known = directory != NULL;
-	while (directory && (entry = readdir(directory))) {
-		struct stat theirs;
-		held |= fstatat(dirfd(directory), entry->d_name, &theirs, 0) == 0 &&
-			theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
-	}
-	if (directory) {
-		(void)closedir(directory);
-	}
-	return held;
+	*ret_known = r >= 0;
+	return r > 0;
 }
 
 bool outside_same_object(pid_t pid, const char *path, bool *ret_known)

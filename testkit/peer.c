@@ -1,6 +1,5 @@
 #include "testkit/peer.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "base/proc.h"
 #include "base/strv.h"
 #include "testkit/canary-parts.h"
 
@@ -27,30 +27,20 @@ static void choose_name(struct peer *peer, struct ground *ground)
 	(void)snprintf(peer->shared, sizeof(peer->shared), "%s/read/%s", ground->root, peer->name);
 }
 
-/* Among the holder's descriptors: a terminal by its number in some devpts. */
-static void find_terminal(struct peer *peer)
+/* A terminal by its number in some devpts. The last one counts. */
+static bool note_terminal(const struct proc_fd *fd, void *context)
 {
-	char directory[32];
-	char path[320];
+	struct peer *peer = context;
 	struct stat info;
 
-	(void)snprintf(directory, sizeof(directory), "/proc/%d/fd", peer->holder);
-	DIR *list = opendir(directory);
-	for (struct dirent *entry = NULL; list && (entry = readdir(list));) {
-		char text[sizeof(peer->terminal)];
-		(void)snprintf(path, sizeof(path), "%s/%s", directory, entry->d_name);
-		ssize_t n = readlink(path, text, sizeof(text) - 1);
-		text[n > 0 ? n : 0] = '\0';
-		if (strncmp(text, "/dev/pts/", 9) == 0 && text[9] >= '0' && text[9] <= '9' &&
-			stat(path, &info) == 0 && S_ISCHR(info.st_mode)) {
-			memcpy(peer->terminal, text, sizeof(text));
-			peer->terminal_device = info.st_dev;
-			peer->terminal_inode = info.st_ino;
-		}
+	if (strncmp(fd->target, "/dev/pts/", 9) == 0 && fd->target[9] >= '0' &&
+		fd->target[9] <= '9' && fstatat(fd->dir, fd->name, &info, 0) == 0 &&
+		S_ISCHR(info.st_mode)) {
+		(void)snprintf(peer->terminal, sizeof(peer->terminal), "%s", fd->target);
+		peer->terminal_device = info.st_dev;
+		peer->terminal_inode = info.st_ino;
 	}
-	if (list) {
-		(void)closedir(list);
-	}
+	return false;
 }
 
 int peer_start(struct peer *peer, const struct target *target, struct ground *ground,
@@ -81,7 +71,7 @@ int peer_start(struct peer *peer, const struct target *target, struct ground *gr
 	r = run_client(target, &peer->canary, &options, &peer->run, err);
 	if (r == 0) {
 		peer->holder = outside_find(peer->title);
-		find_terminal(peer);
+		(void)proc_find_fd(peer->holder, note_terminal, peer);
 	}
 	return r;
 }

@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/parse.h"
+#include "base/proc.h"
 
 #define TASKS_MAX 8192
 #define TABLE_MAX (8 << 20)
@@ -53,29 +54,16 @@ static bool is_other_end(const struct row *one, const struct row *other)
 		one->other.address == other->own.address;
 }
 
-/* Is this a descriptor of pid's? Of the socket with this number, or of any (0): then which? */
-static bool holds_socket(
-	pid_t pid, uint64_t inode, bool (*wanted)(uint64_t inode, void *context), void *context)
+static bool read_socket(const struct proc_fd *fd, uint64_t *ret)
 {
-	char path[320];
-	DIR *list = NULL;
-	struct dirent *entry = NULL;
-	bool found = false;
+	return sscanf(fd->target, "socket:[%" SCNu64 "]", ret) == 1;
+}
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/fd", pid);
-	list = opendir(path);
-	while (list && !found && (entry = readdir(list))) {
-		char target[64] = "";
-		uint64_t number = 0;
-		if (readlinkat(dirfd(list), entry->d_name, target, sizeof(target) - 1) > 0 &&
-			sscanf(target, "socket:[%" SCNu64 "]", &number) == 1) {
-			found = wanted ? wanted(number, context) : number == inode;
-		}
-	}
-	if (list) {
-		(void)closedir(list);
-	}
-	return found;
+static bool is_socket(const struct proc_fd *fd, void *context)
+{
+	uint64_t number = 0;
+
+	return read_socket(fd, &number) && number == *(const uint64_t *)context;
 }
 
 /* The tables of both families as one text. The caller frees it; NULL: there is none. */
@@ -119,11 +107,13 @@ static bool ends_at(const struct row *row, const void *context)
 	return is_other_end(row, context);
 }
 
-static bool is_connection(uint64_t inode, void *context)
+static bool is_connection(const struct proc_fd *fd, void *context)
 {
 	struct search *search = context;
+	uint64_t inode = 0;
 
-	return any_row(search->tables, has_inode, &inode, &search->row) &&
+	return read_socket(fd, &inode) &&
+		any_row(search->tables, has_inode, &inode, &search->row) &&
 		search->row.other.port != 0;
 }
 
@@ -134,7 +124,7 @@ static bool find_server_end(pid_t client, uint64_t *ret_inode)
 	struct search search = {.tables = tables};
 	struct row row;
 
-	if (!tables || !holds_socket(client, 0, is_connection, &search) ||
+	if (!tables || proc_find_fd(client, is_connection, &search) <= 0 ||
 		!any_row(tables, ends_at, &search.row, &row)) {
 		return false;
 	}
@@ -171,7 +161,7 @@ static size_t list_members(struct member *list, pid_t launched, uint64_t inode)
 			continue;
 		}
 		pid_t pid = (pid_t)number;
-		bool owner = inode ? holds_socket(pid, inode, NULL, NULL) : pid == launched;
+		bool owner = inode ? proc_find_fd(pid, is_socket, &inode) > 0 : pid == launched;
 		list[count++] = (struct member){pid, parent, owner};
 	}
 	if (proc) {

@@ -2,7 +2,6 @@
  * What the host sees of one session: what of the server's it holds, how whole its confinement is when
  * it starts, and whether the server's key is in it.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -15,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "base/proc.h"
 #include "keys/signature.h"
 #include "testkit/ssh-attempt.h"
 
@@ -36,31 +36,19 @@ struct objects {
 	size_t count;
 };
 
-/* The objects behind a process's descriptors; those that all share, or that have no identity, are none. */
-static void read_objects(pid_t pid, struct objects *objects)
+/* Those that all processes share, or that have no identity, are none. */
+static bool note_object(const struct proc_fd *fd, void *context)
 {
-	char path[48];
-	DIR *list = NULL;
-	struct dirent *entry = NULL;
+	struct objects *objects = context;
+	struct stat info;
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/fd", pid);
-	list = opendir(path);
-	while (list && (entry = readdir(list)) && objects->count < MAX_OBJECTS) {
-		char target[64] = "";
-		struct stat info;
-		if (entry->d_name[0] == '.' ||
-			readlinkat(dirfd(list), entry->d_name, target, sizeof(target) - 1) < 0 ||
-			strncmp(target, "anon_inode:", 11) == 0 ||
-			fstatat(dirfd(list), entry->d_name, &info, 0) < 0 ||
-			(S_ISCHR(info.st_mode) && major(info.st_rdev) == 1)) {
-			continue;
-		}
+	if (strncmp(fd->target, "anon_inode:", 11) != 0 &&
+		fstatat(fd->dir, fd->name, &info, 0) == 0 &&
+		!(S_ISCHR(info.st_mode) && major(info.st_rdev) == 1)) {
 		objects->list[objects->count++] =
-			(struct object){info.st_dev, info.st_ino, atoi(entry->d_name)};
+			(struct object){info.st_dev, info.st_ino, fd->number};
 	}
-	if (list) {
-		(void)closedir(list);
-	}
+	return objects->count == MAX_OBJECTS;
 }
 
 static bool is_same(const struct object *one, const struct object *other)
@@ -156,13 +144,13 @@ static void compare_objects(struct ssh_attempt *attempt, pid_t pid)
 	size_t count = list_servers(attempt, &all, list);
 	pid_t parent = ssh_processes_parent(&all, pid);
 	for (size_t i = 0; i < count; i++) {
-		read_objects(list[i], servers);
+		(void)proc_find_fd(list[i], note_object, servers);
 	}
-	read_objects(pid, theirs);
+	(void)proc_find_fd(pid, note_object, theirs);
 	shared = find_shared(theirs, servers);
 	if (!shared && !is_one_of(list, count, parent) && !is_init(parent)) {
 		theirs->count = 0;
-		read_objects(parent, theirs);
+		(void)proc_find_fd(parent, note_object, theirs);
 		shared = find_shared(theirs, servers);
 	}
 	if (count == 0 || servers->count == 0 || theirs->count == 0) {

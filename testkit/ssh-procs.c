@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "base/proc.h"
 
 #define MAX_HOLDERS 16
 #define LISTENING 0x0a /* as /proc/net/tcp has it */
@@ -179,27 +180,9 @@ static unsigned long find_listening(const char *table, unsigned port)
 	return found;
 }
 
-static bool holds_socket(pid_t pid, const char *socket)
+static bool is_socket(const struct proc_fd *fd, void *context)
 {
-	char path[48];
-	DIR *list = NULL;
-	struct dirent *entry = NULL;
-	bool found = false;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/fd", pid);
-	list = opendir(path);
-	while (list && !found && (entry = readdir(list))) {
-		char target[64];
-		ssize_t n = readlinkat(dirfd(list), entry->d_name, target, sizeof(target) - 1);
-		if (n > 0) {
-			target[n] = '\0';
-			found = strcmp(target, socket) == 0;
-		}
-	}
-	if (list) {
-		(void)closedir(list);
-	}
-	return found;
+	return strcmp(fd->target, context) == 0;
 }
 
 /* Of those who hold it the one that was not given it by another of them. */
@@ -211,7 +194,7 @@ static pid_t find_holder(const char *socket)
 
 	(void)ssh_processes_read(&all);
 	for (size_t i = 0; i < all.count && count < MAX_HOLDERS; i++) {
-		if (holds_socket(all.list[i].pid, socket)) {
+		if (proc_find_fd(all.list[i].pid, is_socket, (void *)(uintptr_t)socket) > 0) {
 			holders[count++] = all.list[i].pid;
 		}
 	}
