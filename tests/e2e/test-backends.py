@@ -139,20 +139,42 @@ def terminal():
             equal(term.wait(), 5, "exit status")
 
 
-@case(f"{BACKEND}: a file there and back by sftp")
+LISTED = ["realpath", "stat", "lstat", "fstat", "opendir", "readdir", "open", "write", "close"]
+
+
+@case(f"{BACKEND}: a file there and back by sftp; read-only, and lists of requests, hold")
 def files():
-    with serve() as server:
+    server = serve(sftp_deny=["remove"])
+    server.profiles["reader"] = {**server.profiles["lab"], "sftp": "read-only", "sftp_allow": LISTED, "sftp_deny": []}
+    server.users["reader"] = {**server.users["lab"], "profile": "reader"}
+    # Translated machines are quicker one after the other.
+    with server, concurrent.futures.ThreadPoolExecutor(1 if BACKEND == "microvm" else 2) as some:
         data = os.urandom(300000)
         with open(server.path("here"), "wb") as file:
             file.write(data)
-        batch = server.write("batch", f"put {server.path('here')} there\nget there {server.path('back')}\n")
-        argv = server.ssh_argv("127.0.0.1")
-        port = argv.index("-p")
-        argv[port] = "-P"
-        result = run(["sftp", "-b", batch, *argv[1:argv.index("-l")], f"lab@127.0.0.1"], timeout=60 + START[0])
+
+        def ask(user, *lines):
+            argv = server.ssh_argv("127.0.0.1")
+            argv[argv.index("-p")] = "-P"
+            batch = server.write("batch-" + user, "".join(line + "\n" for line in lines))
+            return some.submit(run, ["sftp", "-b", batch, *argv[1:argv.index("-l")], f"{user}@127.0.0.1"],
+                               timeout=60 + START[0])
+
+        # A dash: what is refused is no reason to end.
+        writer = ask("lab", f"put {server.path('here')} there", f"get there {server.path('back')}", "-rm there",
+                     "ls there")
+        reader = ask("reader", "ls /usr/bin/env", f"-put {server.path('here')} /tmp/there", "-ls /tmp/there",
+                     f"-get /usr/bin/env {server.path('taken')}")
+        result = writer.result()
         equal(result.code, 0, f"sftp: {result}")
         with open(server.path("back"), "rb") as file:
             check(file.read() == data, "the file came back another")
+        check("ermission denied" in result.error and "\nthere" in result.text, f"rm where that is denied: {result}")
+        result = reader.result()
+        check(result.code == 0 and b"\n/usr/bin/env" in result.out, f"read-only: {result}")
+        check('dest open "/tmp/there": Permission denied' in result.error and
+              '"/tmp/there" not found' in result.error, f"put where one may only read: {result}")
+        check('read remote "/usr/bin/env" : Permission denied' in result.error, f"a request not listed: {result}")
 
 
 @case(f"{BACKEND}: what needs a second command in a sandbox is refused in words: agents, ports, a home that lasts")
