@@ -47,7 +47,16 @@ static const char style[] =
 	"background:var(--card);border:1px solid var(--line);border-radius:.3rem}"
 	"figure{margin:0;overflow-x:auto;background:var(--card);border:1px solid var(--line);"
 	"padding:.8rem}figcaption{color:var(--dim);font-size:.9rem}"
-	"svg{max-width:100%;height:auto;min-width:40rem}svg text{fill:var(--fg);font-size:12px}"
+	"svg{display:block;margin:auto;width:100%;max-width:46rem;height:auto}"
+	"svg text{fill:var(--fg);font-size:12px}"
+	/* A telephone: what a probe is goes above its columns, and its evidence has the whole width. */
+	"@media(max-width:40rem){body{padding:1rem}svg text{font-size:16px}"
+	"table{display:block}thead,tbody{display:block}"
+	"thead{position:sticky;top:0;background:var(--card);border-bottom:1px solid var(--line)}"
+	"tr{display:flex;flex-wrap:wrap}tbody tr{border-bottom:1px solid var(--line)}"
+	"tr[hidden],tbody[hidden]{display:none}"
+	"th,td{border:0;flex:1 1 0;min-width:0}tr>:first-child{flex:1 0 100%}"
+	"dl{grid-template-columns:1fr}dd{margin-bottom:.4rem}}"
 	"svg .dim{fill:var(--dim)}svg .wall{fill:var(--wall)}svg .shut{fill:var(--good)}"
 	"svg .free{fill:var(--warn)}svg .open{fill:var(--bad)}svg "
 	".vague{fill:none;stroke:var(--dim)}"
@@ -200,9 +209,9 @@ static void put_targets(const struct report *report, FILE *out)
 /* ---- the picture: one wall a layer, what it stopped before it, what got through behind it ---- */
 
 #define DOT 11
-#define DOTS_A_LINE 34
-#define WALL_AT 540
-#define OPEN_A_LINE 26
+#define DOTS_A_LINE 16
+#define WALL_AT 320
+#define OPEN_A_LINE 12
 
 enum side { SIDE_SHUT, SIDE_OPEN, SIDE_VAGUE, SIDE_NONE };
 
@@ -314,7 +323,7 @@ static unsigned put_layer(
 			put_dot(column, i, placed[side]++, y + 11, out);
 		}
 	}
-	(void)fprintf(out, "<path class=\"rule\" d=\"M8 %u h850\"/>\n", y + height);
+	(void)fprintf(out, "<path class=\"rule\" d=\"M8 %u h494\"/>\n", y + height);
 	return height;
 }
 
@@ -347,7 +356,7 @@ static void put_picture(const struct report_column *column, FILE *out)
 		40 + height_of(column, plan_layer_names) + height_of(column, probe_more_layers);
 
 	(void)fprintf(out,
-		"<figure><svg viewBox=\"0 0 866 %u\" role=\"img\" aria-label=\"Layers and what got "
+		"<figure><svg viewBox=\"0 0 510 %u\" role=\"img\" aria-label=\"Layers and what got "
 		"through\">\n<text class=\"dim\" x=\"8\" y=\"16\">layer</text>"
 		"<text class=\"dim\" x=\"%d\" y=\"16\" text-anchor=\"end\">tried inside, "
 		"stopped</text>"

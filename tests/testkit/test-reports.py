@@ -318,6 +318,25 @@ def the_page_has_a_light_and_a_dark_face():
     assert faces["dark"] < 60 and faces["light"] > 200, faces
 
 
+# What no policy of ours lets in: what is wider than the window, and the narrowest line of evidence.
+RULER = """<script>document.title = 'wide ' + document.documentElement.scrollWidth + ' narrow ' +
+Math.min(...Array.from(document.querySelectorAll('tr:not([hidden]) dd'), e => e.clientWidth)) + ' hidden ' +
+Array.from(document.querySelectorAll('tr[hidden]')).filter(e => e.clientHeight).length</script></body>"""
+
+
+def the_page_fits_a_telephone():
+    for width, least in ((390, 250), (1280, 400)):
+        measured = os.path.join(PLACE.name, f"{width}.html")
+        with open(measured, "w") as file:
+            text = re.sub(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>", "", report("html"))
+            file.write(text.replace("<details>", "<details open>").replace("</body>", RULER))
+        dom = browse(page("#filter=kernel", measured), f"--window-size={width},1500", "--dump-dom")[0]
+        found = re.search(r"<title>wide (\d+) narrow (\d+) hidden 0</title>", dom)
+        assert found, re.findall("<title>.*?</title>", dom)
+        assert int(found[1]) <= width, found[0]
+        assert int(found[2]) >= least, found[0]
+
+
 def pages_of(path):
     """How many pages it prints on, which the tree of pages at the PDF's end says in plain."""
     paper = path + ".pdf"
@@ -592,7 +611,8 @@ TESTS = [list_is_filtered, help_fits_and_refusals_name_what_there_is, explain_sa
          tap_is_version_14, junit_counts_what_it_holds, sarif_has_the_shape_of_2_1_0,
          text_shows_them_side_by_side, markdown_rows_have_equal_cells, the_page_fetches_nothing,
          the_page_filters, the_page_runs_nothing_of_others, the_page_works_without_its_script,
-         the_page_has_a_light_and_a_dark_face, the_page_prints_with_its_evidence,
+         the_page_has_a_light_and_a_dark_face, the_page_fits_a_telephone,
+         the_page_prints_with_its_evidence,
          colour_is_for_terminals, progress_is_for_terminals, what_was_learned_is_expected,
          openings_run_out_and_cover_no_others, a_baseline_leaves_what_is_new,
          what_cannot_be_known_is_refused, receipts_are_signed_and_pinned, ssh_keygen_agrees,
