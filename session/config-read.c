@@ -325,6 +325,20 @@ static void check_spec(struct loading *loading, const struct definition *definit
 	}
 }
 
+/* A limit that nothing would keep; also one that came with what the profile inherits. */
+static void check_home_quota(const struct definition *definition)
+{
+	const struct node *value = loading_find(definition->body, "home_quota");
+	const struct node *place = value ? value : definition->name;
+
+	if (definition->profile.home_quota && !definition->profile.spec.home_source) {
+		report_add(definition->report, place->start, place->end,
+			"profile %s: home_quota: needs home_mode: persistent; without it disk "
+			"is the limit, and home_quota: 0 takes an inherited one away",
+			definition->name->text);
+	}
+}
+
 static void resolve(struct loading *loading, struct definition *definition);
 
 /* What the profile starts from: another one, or the tight spec that a zeroed one is. */
@@ -374,6 +388,7 @@ static void resolve(struct loading *loading, struct definition *definition)
 	}
 	if (!loading->error && definition->report->count + definition->report->dropped == before) {
 		check_spec(loading, definition);
+		check_home_quota(definition);
 	}
 	definition->state = RESOLVED;
 }

@@ -476,6 +476,14 @@ static void mistakes_are_named_with_their_place(void **state)
 		{"profiles: {p: {accept_env: ['A=1']}}\n" USERS, "not a name of a variable"},
 		{"profiles: {p: {description: \"two\\nlines\"}}\n" USERS, "must be one line"},
 		{"profiles: {p: {writable: [/x]}}\n" USERS, "t.yaml:1:12: error: profile p: "},
+		{"profiles: {p: {home_quota: 1G}}\n" USERS,
+			"t.yaml:1:28: error: profile p: home_quota: needs home_mode: persistent"},
+		{"profiles: {p: {home_quota: 1G, home_mode: ephemeral}}\n" USERS,
+			"needs home_mode: persistent"},
+		{"profiles:\n  p: {readable: [/usr], write: overlay, home_mode: persistent, "
+		 "home_quota: 1G}"
+		 "\n  q: {inherit: p, home_mode: ephemeral}\n" USERS,
+			"t.yaml:3:3: error: profile q: home_quota: needs home_mode: persistent"},
 		{"a: [b\n", "t.yaml:2:1: error: did not find expected ',' or ']'"},
 		{"server:\n\tdrain: 1\n", "blanks, not tabs"},
 		{"server: {drain: 1\nusers: x: y\n", "error"},
