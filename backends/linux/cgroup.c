@@ -192,7 +192,8 @@ static void format_zero(const struct cgroup_limits *limits, char *value)
 
 /*
  * In the order of writing: v1's memory+swap must never be below its memory. With swap accounting
- * turned off there is no memsw; swappiness 0 then keeps all but an emergency from swap.
+ * turned off there is no memsw; swappiness 0 then keeps all but an emergency from swap. What waits in
+ * sockets is an account of its own there, without which nothing but the host's tcp_mem bounds it.
  *
  * v2's memory.oom.group stays off: it would kill cloche-init with the hog, and with it the session
  * and the word of how it ended. As on v1 the kernel picks the hog, whose oom_score_adj is higher
@@ -202,6 +203,7 @@ static const struct control controls[] = {
 	{CGROUP_MEMORY, 1, "memory.limit_in_bytes", format_memory, false},
 	{CGROUP_MEMORY, 1, "memory.memsw.limit_in_bytes", format_memory, true},
 	{CGROUP_MEMORY, 1, "memory.swappiness", format_zero, true},
+	{CGROUP_MEMORY, 1, "memory.kmem.tcp.limit_in_bytes", format_memory, true},
 	{CGROUP_MEMORY, 2, "memory.max", format_memory, false},
 	{CGROUP_MEMORY, 2, "memory.swap.max", format_zero, true},
 	{CGROUP_PIDS, 1, "pids.max", format_pids, false},

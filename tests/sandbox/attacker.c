@@ -692,6 +692,47 @@ static int attack_memory(char **args)
 	return OPEN;
 }
 
+/* Both ends of a connection to ourselves; 0 or -1. */
+static int connect_to_myself(int ends[2])
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(address);
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+
+	ends[0] = socket(AF_INET, SOCK_STREAM, 0);
+	if (bind(listener, (struct sockaddr *)&address, size) < 0 || listen(listener, 1) < 0 ||
+		getsockname(listener, (struct sockaddr *)&address, &size) < 0 ||
+		connect(ends[0], (struct sockaddr *)&address, size) < 0) {
+		return -1;
+	}
+	ends[1] = accept(listener, NULL, NULL);
+	(void)close(listener);
+	return ends[1] < 0 ? -1 : 0;
+}
+
+/* So much is sent and never read. */
+static int attack_unread(char **args)
+{
+	static char block[1 << 16];
+	size_t wanted = strtoull(args[0], NULL, 10);
+	size_t sent = 0;
+
+	for (int i = 0; i < 200 && sent < wanted; i++) {
+		int ends[2];
+		ssize_t n = 0;
+		if (connect_to_myself(ends) < 0) {
+			return shut("a connection");
+		}
+		while (sent < wanted &&
+			(n = send(ends[0], block, sizeof(block), MSG_DONTWAIT)) > 0) {
+			sent += (size_t)n;
+		}
+	}
+	(void)printf("%zu bytes wait\n", sent);
+	return sent < wanted ? SHUT : OPEN;
+}
+
 static double seconds(clockid_t clock)
 {
 	struct timespec time;
@@ -811,6 +852,7 @@ static const struct {
 	{"forks", attack_forks},
 	{"daemons", attack_daemons},
 	{"memory", attack_memory},
+	{"unread", attack_unread},
 	{"processor", attack_processor},
 	{"time", attack_time},
 	{"exec", attack_exec},

@@ -262,6 +262,8 @@ static const struct attack attacks[] = {
 	{"memory_by_files", {"fill", "/tmp/fill", "134217728"},
 		SPEC("memory", "48M", "disk", "512M"), .layers = LAYER(CGROUP),
 		.death_is_shut = true},
+	{"memory_in_sockets", {"unread", "134217728"}, SPEC("memory", "48M"),
+		.layers = LAYER(CGROUP), .death_is_shut = true},
 	{"processor", {"processor", "6"}, SPEC("cpus", "0.05"), .layers = LAYER(CGROUP)},
 	{"time", {"time", "3000"}, SPEC("timeout", "1s"), .layers = LAYER(TIME),
 		.death_is_shut = true},
