@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <time.h>
 
 #include "base/cleanup.h"
@@ -157,8 +159,10 @@ int io_send(int socket, const void *data, size_t size, const int *fds, size_t co
 		header->cmsg_len = CMSG_LEN(sizeof(int) * count);
 		memcpy(CMSG_DATA(header), fds, sizeof(int) * count);
 	}
+	/* Without descriptors by the call that can carry none: net has no other. */
 	do {
-		n = sendmsg(socket, &message, MSG_NOSIGNAL);
+		n = count > 0 ? sendmsg(socket, &message, MSG_NOSIGNAL)
+			      : send(socket, data, size, MSG_NOSIGNAL);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0) {
 		return -errno;
@@ -228,6 +232,35 @@ int io_set_nonblocking(int fd, bool on)
 	}
 	flags = on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
 	return fcntl(fd, F_SETFL, flags) < 0 ? -errno : 0;
+}
+
+static void wake_up(int signo)
+{
+	(void)signo;
+}
+
+void io_close_hostile(int *fds, size_t count)
+{
+	const struct itimerval often = {
+		.it_interval = {.tv_usec = 1000}, .it_value = {.tv_usec = 1000}};
+	const struct itimerval never = {0};
+	const struct sigaction waking = {.sa_handler = wake_up};
+	struct sigaction action;
+	sigset_t alarm;
+	sigset_t mask;
+
+	/* A wait that a signal ends; again and again, for it may come before the wait has begun. */
+	sigemptyset(&alarm);
+	sigaddset(&alarm, SIGALRM);
+	(void)sigaction(SIGALRM, &waking, &action);
+	(void)sigprocmask(SIG_UNBLOCK, &alarm, &mask);
+	(void)setitimer(ITIMER_REAL, &often, NULL);
+	for (size_t i = 0; i < count; i++) {
+		close_fdp(&fds[i]);
+	}
+	(void)setitimer(ITIMER_REAL, &never, NULL);
+	(void)sigprocmask(SIG_SETMASK, &mask, NULL);
+	(void)sigaction(SIGALRM, &action, NULL);
 }
 
 uint64_t io_now_usec(void)

@@ -50,6 +50,15 @@ ssize_t io_receive(int socket, void *data, size_t size, int *ret_fds, size_t max
 
 int io_set_nonblocking(int fd, bool on);
 
+/*
+ * Closes count sockets that somebody who is not trusted could write to, and sets them to -1; negative ones are
+ * passed over. With a socket go the descriptors that were sent there and never taken, and the last one of a TCP
+ * connection with SO_LINGER waits as long as its maker has said, which is as good as for ever.
+ *
+ * Single-threaded programs only: SIGALRM and the timer of setitimer(2) are borrowed for it.
+ */
+void io_close_hostile(int *fds, size_t count);
+
 /* Monotonic clock, in microseconds. */
 uint64_t io_now_usec(void);
 

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-#include "base/cleanup.h"
+#include "base/io.h"
 
 #define PAUSE_USEC UINT64_C(1000000)
 
@@ -19,7 +19,7 @@ void door_open(struct session_door *door, const struct backend *backend, struct 
 static void hang_up(struct session_door *door)
 {
 	if (door->busy) {
-		close_fdp(&door->peer);
+		io_close_hostile(&door->peer, 1);
 		door->busy = false;
 	}
 }
@@ -28,7 +28,7 @@ void door_close(struct session_door *door)
 {
 	hang_up(door);
 	if (door->open) {
-		close_fdp(&door->listener);
+		io_close_hostile(&door->listener, 1);
 	}
 	*door = (struct session_door){.peer = -1};
 }

@@ -415,7 +415,7 @@ static int start_checked(const struct session_context *context, struct session *
 	}
 	r = start_sandbox(context, session, plan, ret_fds, ret_count, err);
 	if (r < 0) {
-		close_fdp(&session->agent);
+		io_close_hostile(&session->agent, 1);
 		session_shared_fini(&session->own);
 	} else {
 		session->place = session_enter_roster(
@@ -678,7 +678,7 @@ static void let_go(const struct session_context *context, struct session *sessio
 		roster_remove(context->roster, (size_t)session->place);
 		session->place = -1;
 	}
-	close_fdp(&session->agent);
+	io_close_hostile(&session->agent, 1);
 	session_shared_fini(&session->own);
 	limits_remove_session(context->limits, context->slot);
 }

@@ -156,7 +156,7 @@ void control_close(struct control *control)
 	if (control->fd < 0) {
 		return;
 	}
-	close_fdp(&control->fd);
+	io_close_hostile(&control->fd, 1);
 	if (lstat(control->path, &status) == 0 && status.st_dev == control->device &&
 		status.st_ino == control->inode) {
 		(void)unlink(control->path);
@@ -315,10 +315,15 @@ static int make_helper(struct control_helper_slot *slot, struct control_helper *
 	return 0;
 }
 
+static void close_client(int *client)
+{
+	io_close_hostile(client, 1);
+}
+
 void control_accept(struct control *control, struct control_helper helper,
 	void (*prepare)(void *data), void *data)
 {
-	cleanup_close int client = accept4(control->fd, NULL, NULL, SOCK_CLOEXEC);
+	cleanup(close_client) int client = accept4(control->fd, NULL, NULL, SOCK_CLOEXEC);
 	struct control_helper_slot *slot = NULL;
 	uid_t uid = 0;
 

@@ -366,9 +366,7 @@ static int accept_one(
 	char origin[80];
 
 	if (socket < 0 || !forward) {
-		if (socket >= 0) {
-			(void)close(socket);
-		}
+		io_close_hostile(&socket, 1);
 		return -EAGAIN;
 	}
 	*forward = (struct forward){.state = FORWARD_OPEN,

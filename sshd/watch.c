@@ -4,9 +4,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
-
-#define HEAD_MAX 9
 
 static uint64_t get_number(const uint8_t *at, size_t bytes)
 {
@@ -70,21 +67,24 @@ int watch_parse(const void *packet, size_t size, struct watch_record *ret)
 
 int watch_send(int socket, const struct watch_record *record)
 {
-	uint8_t head[HEAD_MAX] = {(uint8_t)record->kind};
-	struct iovec parts[] = {{.iov_base = head, .iov_len = 1},
-		{.iov_base = (void *)(uintptr_t)record->data, .iov_len = record->data_size}};
-	struct msghdr message = {.msg_iov = parts, .msg_iovlen = record->data_size ? 2 : 1};
+	uint8_t packet[WATCH_RECORD_MAX];
+	size_t size = 1;
 
 	assert(record->data_size <= WATCH_DATA_MAX);
+	packet[0] = (uint8_t)record->kind;
 	if (record->kind == WATCH_SIZE) {
-		put_number(head + 1, record->size.ws_row, 2);
-		put_number(head + 3, record->size.ws_col, 2);
-		parts[0].iov_len = 5;
+		put_number(packet + 1, record->size.ws_row, 2);
+		put_number(packet + 3, record->size.ws_col, 2);
+		size = 5;
 	} else if (record->kind == WATCH_LOST) {
-		put_number(head + 1, record->lost, 8);
-		parts[0].iov_len = 9;
+		put_number(packet + 1, record->lost, 8);
+		size = 9;
+	} else if (record->data_size > 0) {
+		memcpy(packet + 1, record->data, record->data_size);
+		size += record->data_size;
 	}
-	if (sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {
+	/* One piece, for net's filter lets no sendmsg() pass. */
+	if (send(socket, packet, size, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {
 		return 0;
 	}
 	return errno == ENOBUFS || errno == ENOMEM || errno == EINTR ? -EAGAIN : -errno;

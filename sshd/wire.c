@@ -111,8 +111,9 @@ void wire_fini(struct wire *wire)
 		explicit_bzero(wire->data, wire->data_size);
 		free(wire->data);
 	}
-	for (size_t i = 0; i < wire->fd_count; i++) {
-		close_fdp(&wire->fds[i]);
+	if (wire->fd_count > 0) {
+		/* A session's, where nobody took them: what it sent to its agent is in there. */
+		io_close_hostile(wire->fds, wire->fd_count);
 	}
 	*wire = (struct wire){.fds = {-1, -1, -1}};
 }

@@ -48,6 +48,9 @@ static void the_filter_lets_through_what_the_table_says(void **state)
 	} rows[] = {
 		{"read", SYS_read, {0}, ALLOW},
 		{"recvmsg", SYS_recvmsg, {0}, ALLOW},
+		{"sendto", SYS_sendto, {0}, ALLOW},
+		{"sendmsg, which can carry descriptors", SYS_sendmsg, {0}, DENY},
+		{"sendmmsg", SYS_sendmmsg, {0}, DENY},
 		{"exit_group", SYS_exit_group, {0}, ALLOW},
 		{"TIOCSWINSZ", SYS_ioctl, {3, TIOCSWINSZ}, ALLOW},
 		{"TIOCSWINSZ with a high half", SYS_ioctl, {3, TIOCSWINSZ | 1ull << 32}, ALLOW},
