@@ -97,6 +97,8 @@ void monitor_on_open(struct monitor *monitor, const struct wire *wire)
 			monitor->options->limits, monitor->options->slot, PENALTY_SESSION_FLOOD);
 		monitor_answer(
 			monitor, wire->channel, false, "too many sessions on this connection");
+		/* A place that is given back and taken again between two of these has both in the log. */
+		monitor_note_refusal(monitor);
 		return;
 	}
 	if (make_room(monitor) < 0 || session_new(wire->channel, &session) < 0) {

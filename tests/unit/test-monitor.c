@@ -809,6 +809,37 @@ static void sessions_of_a_connection_and_a_user_are_counted(void **state)
 	assert_int_equal(wait_monitor(&second, 5000), MONITOR_CRASH);
 }
 
+static void say_of(struct fixture *fixture, enum wire_type type, uint32_t channel)
+{
+	struct wire wire;
+
+	wire_init(&wire, type, channel);
+	assert_int_equal(wire_send(fixture->net, &wire), 0);
+}
+
+static void channels_are_not_refused_for_ever(void **state)
+{
+	struct fixture *fixture = *state;
+	enum wire_type heard = WIRE_RESULT;
+
+	fixture->config.max_sessions = 1;
+	log_in(fixture);
+	for (int i = 0; heard != WIRE_END; i++) {
+		struct wire wire = {0};
+		struct err err = {0};
+		assert_true(i < 2000);
+		say_of(fixture, WIRE_OPEN, 1);
+		assert_int_equal(hear_number(fixture, WIRE_RESULT), 0);
+		say_of(fixture, WIRE_CLOSE, 0);
+		say_of(fixture, WIRE_OPEN, 0);
+		assert_int_equal(wire_receive(fixture->net, &wire, 0, &err), 1);
+		heard = wire.type;
+		wire_fini(&wire);
+	}
+	say_goodbye(fixture);
+	assert_int_equal(wait_monitor(fixture, 5000), MONITOR_LOGGED_IN);
+}
+
 static void when_net_is_gone_the_sandbox_is_gone(void **state)
 {
 	struct fixture *fixture = *state;
@@ -931,6 +962,7 @@ int main(void)
 		CASE(without_a_remembered_backend_one_is_chosen),
 		CASE(without_an_audit_log_nothing_starts),
 		CASE(sessions_of_a_connection_and_a_user_are_counted),
+		CASE(channels_are_not_refused_for_ever),
 		CASE(when_net_is_gone_the_sandbox_is_gone),
 		CASE(the_time_limit_is_announced_and_kept),
 		CASE(input_keeps_a_session_from_being_idle),
