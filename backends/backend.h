@@ -93,6 +93,12 @@ struct backend {
 	int (*warm)(void);
 
 	/*
+	 * Optional, for callers with one thread: begins what any start() begins with, before anything is
+	 * known of host or spec. start() takes it; forget() ends what nobody took. Cannot fail.
+	 */
+	void (*begin)(void);
+
+	/*
 	 * Optional, for callers with one thread: begins what start() of a plan for such a spec would
 	 * have to begin with, since one is likely to come. start() takes it where it fits. forget() ends
 	 * what nobody took. Neither can fail: what is not there is made by start().

@@ -712,6 +712,32 @@ static int open_mounts(struct start *start, struct err *err)
 	return r < 0 && !err->code ? err_set(err, -r, "opening the view") : r;
 }
 
+/* Where the sources are, for the keeper to make bwrap's tree while we go on. */
+static void tell_sources(struct start *start)
+{
+	char text[8192];
+	size_t used = 0;
+	const char *list[START_FDS];
+	size_t count = 0;
+
+	for (size_t i = 0; i < start->count; i++) {
+		char name[40];
+
+		if (start->names[i][0] != 'm') {
+			continue;
+		}
+		(void)snprintf(name, sizeof(name), "/proc/self/fd/%d", start->fds[i].fd);
+		ssize_t length = readlink(name, text + used, sizeof(text) - used);
+		if (length <= 0 || (size_t)length >= sizeof(text) - used || text[used] != '/') {
+			return;
+		}
+		text[used + (size_t)length] = '\0';
+		list[count++] = text + used;
+		used += (size_t)length + 1;
+	}
+	keeper_narrow(&start->ready, list, count);
+}
+
 static int add_filter(struct start *start, struct err *err)
 {
 	struct sock_filter *program = NULL;
@@ -862,6 +888,20 @@ static int receive_from(int socket, int timeout_ms, void *data, size_t size, pid
 	return 1;
 }
 
+/* The sandbox's mounts end with the keeper's handle of them, and not before our exit. */
+static void hold_mounts(struct bubblewrap *sandbox)
+{
+	struct pollfd ended = {.fd = sandbox->base.pidfd, .events = POLLIN};
+	char path[40];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)sandbox->base.pid);
+	cleanup_close int mounts = open(path, O_RDONLY | O_CLOEXEC);
+	/* While it lives its number is its own. */
+	if (mounts >= 0 && poll(&ended, 1, 0) == 0) {
+		keeper_hold(&sandbox->keeper, mounts);
+	}
+}
+
 /* cloche-init waits for our byte, so its number is its own while we open it. */
 static int await_command(struct bubblewrap *sandbox, struct start *start, struct err *err)
 {
@@ -883,6 +923,9 @@ static int await_command(struct bubblewrap *sandbox, struct start *start, struct
 		return err_set(err, -sandbox->base.pidfd, "holding the command");
 	}
 	r = io_send(start->control, "g", 1, NULL, 0);
+	if (r == 0) {
+		hold_mounts(sandbox);
+	}
 	r = r < 0 ? r : receive_from(start->control, START_MS, &code, sizeof(code), &ignored);
 	if (r < 0 && r != -ECONNRESET) {
 		return err_set(err, -r, "waiting for the command");
@@ -949,6 +992,9 @@ static int bubblewrap_start(const struct plan *plan, const struct host *host,
 	}
 	r = r < 0 ? r : open_channels(&start, err);
 	r = r < 0 ? r : open_mounts(&start, err);
+	if (r == 0 && !plan->uid_map[0].own) {
+		tell_sources(&start);
+	}
 	r = r < 0 ? r : add_filter(&start, err);
 	r = r < 0 ? r : add_args(&start, err);
 	r = r < 0 ? r : run(sandbox, &start, host, err);
@@ -1037,6 +1083,8 @@ const struct backend backend_bubblewrap = {
 	.probe = bubblewrap_probe,
 	.compile = bubblewrap_compile,
 	.warm = keeper_warm,
+	.begin = keeper_ahead,
+	.forget = keeper_forget,
 	.start = bubblewrap_start,
 	.signal = bubblewrap_signal,
 	.poll_exit = bubblewrap_poll_exit,

@@ -232,6 +232,8 @@ static int fill(
 		.resolve = symbol##_resolve,                                                       \
 		.compile = symbol##_compile,                                                       \
 		.warm = keeper_warm,                                                               \
+		.begin = keeper_ahead,                                                             \
+		.forget = keeper_forget,                                                           \
 		.start = containers_start,                                                         \
 		.signal = containers_signal,                                                       \
 		.poll_exit = containers_poll_exit,                                                 \

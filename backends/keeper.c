@@ -40,6 +40,7 @@
 #define FILE_MAX (2U << 20)
 
 static int program_fd = -1;
+static struct keeper_ready ahead = {.socket = -1, .pidfd = -1};
 
 /* What is made before there is a keeper to own it. */
 struct making {
@@ -561,7 +562,7 @@ static int spawn(int socket, struct keeper_ready *ret)
 	return 0;
 }
 
-int keeper_prepare(struct keeper_ready *ret, struct err *err)
+static int make_keeper(struct keeper_ready *ret, struct err *err)
 {
 	cleanup_close int theirs = -1;
 	int pair[2];
@@ -580,6 +581,59 @@ int keeper_prepare(struct keeper_ready *ret, struct err *err)
 		return err_set(err, -r, "starting the keeper");
 	}
 	return 0;
+}
+
+/* It says nothing before it has its job: what can be read there is that it has ended. */
+static bool is_waiting(const struct keeper_ready *ready)
+{
+	struct pollfd looked[] = {
+		{.fd = ready->socket, .events = POLLIN}, {.fd = ready->pidfd, .events = POLLIN}};
+
+	return ready->socket >= 0 && poll(looked, ARRAY_SIZE(looked), 0) == 0;
+}
+
+void keeper_ahead(void)
+{
+	if (ahead.socket < 0) {
+		(void)make_keeper(&ahead, NULL);
+	}
+}
+
+void keeper_forget(void)
+{
+	keeper_ready_fini(&ahead);
+}
+
+int keeper_prepare(struct keeper_ready *ret, struct err *err)
+{
+	if (is_waiting(&ahead)) {
+		*ret = ahead;
+		ahead = (struct keeper_ready){.socket = -1, .pidfd = -1};
+		return 0;
+	}
+	keeper_forget();
+	return make_keeper(ret, err);
+}
+
+void keeper_narrow(struct keeper_ready *ready, const char *const paths[], size_t count)
+{
+	cleanup_free struct keeper_message *message = calloc(1, sizeof(*message));
+	size_t used = 0;
+
+	if (!message) {
+		return;
+	}
+	message->type = KEEPER_TREE;
+	message->flags = (uint32_t)count;
+	for (size_t i = 0; i < count; i++) {
+		size_t length = strlen(paths[i]) + 1;
+		if (used + length > sizeof(message->text)) {
+			return;
+		}
+		memcpy(message->text + used, paths[i], length);
+		used += length;
+	}
+	(void)io_send(ready->socket, message, sizeof(*message), NULL, 0);
 }
 
 void keeper_ready_fini(struct keeper_ready *ready)
@@ -624,7 +678,8 @@ static int next_message(
 	if (ret->type == KEEPER_EXITED) {
 		keeper->exited = true;
 		keeper->status = ret->number;
-		keeper->timed_out = ret->flags & 1;
+		keeper->timed_out = ret->flags & KEEPER_TIMED_OUT;
+		keeper->clear = ret->flags & KEEPER_CLEAR;
 	}
 	if (ret_fd) {
 		*ret_fd = take_fd(&got);
@@ -811,6 +866,16 @@ int keeper_ask(
 	return message->number;
 }
 
+void keeper_hold(struct keeper *keeper, int fd)
+{
+	cleanup_free struct keeper_message *message = calloc(1, sizeof(*message));
+
+	if (message && keeper->socket >= 0) {
+		message->type = KEEPER_HOLD;
+		(void)io_send(keeper->socket, message, sizeof(*message), &fd, 1);
+	}
+}
+
 int keeper_signal(struct keeper *keeper, int signo)
 {
 	cleanup_free struct keeper_message *message = calloc(1, sizeof(*message));
@@ -899,7 +964,7 @@ void keeper_leave(struct keeper *keeper)
 {
 	cleanup_free struct keeper_message *message = calloc(1, sizeof(*message));
 	uint64_t end = io_now_usec() + (uint64_t)4 * KEEPER_KILL_MS * 1000;
-	bool gone = false;
+	bool gone = keeper->clear;
 	int r = 0;
 
 	/* Our end of speech is its time to end; it can still be heard. */
@@ -918,7 +983,7 @@ void keeper_leave(struct keeper *keeper)
 		keeper_end(keeper);
 		return;
 	}
-	close_fdp(&keeper->socket);
+	/* Our exit closes the socket: the keeper goes on then, and not before, on our processor. */
 	close_fdp(&keeper->pty);
 	close_fdp(&keeper->pidfd);
 	cgroup_close(&keeper->cgroup);

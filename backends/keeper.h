@@ -44,8 +44,22 @@ struct keeper_ready {
 	struct keeper_birth *birth; /* what its start needs of our memory; or NULL */
 };
 
-/* Starts one. 0 or negative errno with err naming the step. */
+/*
+ * As backend->begin and backend->forget: a keeper is started before there is a plan, for the next
+ * keeper_prepare() to take; or, when nobody took it, ended.
+ */
+void keeper_ahead(void);
+void keeper_forget(void);
+
+/* Starts one, or takes the one ahead. 0 or negative errno with err naming the step. */
 int keeper_prepare(struct keeper_ready *ret, struct err *err);
+
+/*
+ * Tells one that has no job yet to make a mount namespace for a tool that will be private_mounts: of
+ * the host's mounts only those that lead to paths, and what any program needs, are in it where that can
+ * be had (linux/keeper/narrow.h). A hint: what cannot be said is not said.
+ */
+void keeper_narrow(struct keeper_ready *ready, const char *const paths[], size_t count);
 
 /* Ends one that was not used. Accepts one that was, and one of -1. */
 void keeper_ready_fini(struct keeper_ready *ready);
@@ -85,6 +99,7 @@ struct keeper {
 	struct cgroup cgroup; /* what the tool and its children are in; for cgroup_usage() */
 	bool exited;
 	bool timed_out; /* plan->timeout ended it */
+	bool clear; /* with exited: nothing of the sandbox runs any more */
 	int status; /* of the tool, as waitpid(2), once exited */
 	uint32_t serial; /* of the last question */
 };
@@ -124,6 +139,12 @@ int keeper_poll(struct keeper *keeper);
  */
 int keeper_ask(struct keeper *keeper, char *const argv[], int timeout_ms, char *output,
 	size_t output_size);
+
+/*
+ * Has the keeper hold fd until all is undone: a namespace that ends with a sandbox takes the time of who
+ * lets go of it last, and nobody waits for the keeper. A hint. fd stays the caller's.
+ */
+void keeper_hold(struct keeper *keeper, int fd);
 
 /* A signal to the tool itself (its process group). 0 or negative errno. */
 int keeper_signal(struct keeper *keeper, int signo);

@@ -17,6 +17,7 @@
 struct compiled {
 	struct host host;
 	const struct backend *backend;
+	const struct backend *begun; /* something of it is there ahead of the plan; or NULL */
 	struct plan *plan;
 };
 
@@ -54,15 +55,33 @@ static void warn_of_fallback(const struct cli_options *options, const struct com
 		err.msg);
 }
 
-/* The usual backend's first steps need no plan: they are taken while it is made. */
-static void prepare(const struct cli_options *options, const struct host *host, struct relay *relay)
+/* The first steps of the backend to be expected need no plan: they are taken while it is made. */
+static void begin(const struct cli_options *options, struct relay *relay, struct compiled *ret)
 {
-	const struct backend *usual = backends[0];
 	const char *name = options->spec.backend;
+	const struct backend *expected = name ? backend_find(backends, name) : backends[0];
 
-	if (usual->prepare && (!name || strcmp(name, usual->name) == 0) &&
+	if (expected && (expected->begin || expected->prepare) &&
 		relay_hold_signals(relay, NULL) == 0) {
-		usual->prepare(&options->spec, host, options->without);
+		ret->begun = expected;
+	}
+	if (ret->begun && expected->begin) {
+		expected->begin();
+	}
+}
+
+static void prepare(const struct cli_options *options, const struct compiled *compiled)
+{
+	if (compiled->begun && compiled->begun->prepare) {
+		compiled->begun->prepare(&options->spec, &compiled->host, options->without);
+	}
+}
+
+/* Of what is begun, what nobody took. */
+static void forget(const struct compiled *compiled)
+{
+	if (compiled->begun && compiled->begun->forget) {
+		compiled->begun->forget();
 	}
 }
 
@@ -70,10 +89,14 @@ static void prepare(const struct cli_options *options, const struct host *host, 
 static int compile(const struct cli_options *options, struct relay *relay, struct compiled *ret)
 {
 	struct err err = {0};
-	int r = host_probe(&ret->host, &err);
+	int r = 0;
 
-	if (r == 0 && relay) {
-		prepare(options, &ret->host, relay);
+	if (relay) {
+		begin(options, relay, ret);
+	}
+	r = host_probe(&ret->host, &err);
+	if (r == 0) {
+		prepare(options, ret);
 	}
 	if (r == 0) {
 		r = backend_choose(backends, &options->spec, &ret->host, options->without,
@@ -240,17 +263,15 @@ int command_run(int argc, char **argv)
 		return cli_fail(CLI_USAGE, "run prints nothing; `cloche plan --json` does");
 	}
 	r = compile(&options, &relay, &compiled);
-	if (backends[0]->forget && compiled.backend != backends[0]) {
-		backends[0]->forget();
+	if (compiled.backend != compiled.begun) {
+		forget(&compiled);
 	}
 	if (r == 0) {
 		warn_of_fallback(&options, &compiled);
 		warn(&options, compiled.plan);
 		r = run(&compiled, &relay, options.verbose);
 	}
-	if (backends[0]->forget) {
-		backends[0]->forget();
-	}
+	forget(&compiled);
 	plan_free(compiled.plan);
 	return r;
 }

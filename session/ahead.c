@@ -5,6 +5,9 @@ void session_prepare(const struct session_context *context)
 	const struct backend *backend = context->gate->backend;
 
 	/* One that is chosen for each session is not known yet. */
+	if (backend && backend->begin) {
+		backend->begin();
+	}
 	if (backend && backend->prepare && context->login.profile) {
 		backend->prepare(&context->login.profile->spec, context->host, 0);
 	}

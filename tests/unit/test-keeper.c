@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -424,6 +425,131 @@ static void hostile_file_names_are_refused(void **state)
 }
 
 /* A server in a child, which is killed. The tool's child outlives the tool on purpose. */
+/* In its own words, once the file "go" is there. */
+static void start_in_private(struct world *world, struct keeper_ready *ready)
+{
+	char script[256];
+
+	(void)snprintf(script, sizeof(script),
+		"echo; until [ -e %s/go ]; do sleep 0.01; done; cat /proc/self/mountinfo",
+		world->mark);
+	set_command(world, script);
+	world->start.private_mounts = true;
+	world->start.ready = ready;
+	start(world);
+}
+
+static char *mounts_after_a_later_one(struct world *world)
+{
+	char place[96];
+	char go[96];
+	char first = 0;
+
+	assert_int_equal(read(world->out[0], &first, 1), 1); /* it has its tree */
+	(void)snprintf(place, sizeof(place), "%s/later", world->mark);
+	(void)snprintf(go, sizeof(go), "%s/go", world->mark);
+	assert_int_equal(mkdir(place, 0700), 0);
+	assert_int_equal(mount("none", place, "tmpfs", 0, NULL), 0);
+	assert_int_equal(close(open(go, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)), 0);
+	char *text = output(world);
+	assert_int_equal(umount2(place, MNT_DETACH), 0);
+	return text;
+}
+
+static void private_tool_sees_what_it_needs_and_nothing_later(void **state)
+{
+	struct world *world = *state;
+	const char *const needed[] = {world->mark};
+	cleanup(keeper_ready_fini) struct keeper_ready ready = {.socket = -1, .pidfd = -1};
+	struct err err = {0};
+	char place[96];
+
+	(void)snprintf(place, sizeof(place), "%s/needed", world->mark);
+	assert_int_equal(mkdir(place, 0700), 0);
+	assert_int_equal(mount("none", place, "tmpfs", 0, NULL), 0);
+	assert_int_equal(keeper_prepare(&ready, &err), 0);
+	keeper_narrow(&ready, needed, 1);
+	start_in_private(world, &ready);
+	cleanup_free char *text = mounts_after_a_later_one(world);
+	assert_int_equal(umount2(place, MNT_DETACH), 0);
+	assert_non_null(strstr(text, " / / "));
+	assert_non_null(strstr(text, " /proc "));
+	assert_non_null(strstr(text, "/needed "));
+	assert_null(strstr(text, "/later "));
+	assert_null(strstr(text, " /sys/"));
+}
+
+static void private_tool_without_a_tree_makes_its_own(void **state)
+{
+	struct world *world = *state;
+
+	start_in_private(world, NULL);
+	cleanup_free char *text = mounts_after_a_later_one(world);
+	assert_non_null(strstr(text, " / / "));
+	assert_null(strstr(text, "/later "));
+}
+
+static bool is_dead(const void *data)
+{
+	const pid_t *pid = data;
+	cleanup_free char *text = NULL;
+	char path[40];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)*pid);
+	return io_read_file(AT_FDCWD, path, 4096, &text, NULL) < 0 || strstr(text, ") Z ");
+}
+
+static void exit_says_that_nothing_runs_any_more(void **state)
+{
+	struct world *world = *state;
+	pid_t left = 0;
+
+	set_command(world, "sleep 1000 >/dev/null 2>&1 & echo $!");
+	start(world);
+	cleanup_free char *text = output(world);
+	left = (pid_t)strtol(text, NULL, 10);
+	await_exit(world);
+	assert_true(left > 1);
+	assert_true(world->keeper.clear);
+	assert_true(is_dead(&left));
+}
+
+static void exit_with_steps_left_says_no_such_thing(void **state)
+{
+	struct world *world = *state;
+
+	add_step(world, PLAN_AFTER, "true");
+	set_command(world, "true");
+	start(world);
+	await_exit(world);
+	assert_false(world->keeper.clear);
+}
+
+static void keeper_ahead_is_taken_or_ended(void **state)
+{
+	struct world *world = *state;
+	struct keeper_ready taken = {.socket = -1, .pidfd = -1};
+	struct keeper_ready fresh = {.socket = -1, .pidfd = -1};
+	struct err err = {0};
+
+	keeper_ahead();
+	set_command(world, "true");
+	start(world);
+	await_exit(world);
+	keeper_forget();
+
+	/* One that died waiting is nobody's keeper. */
+	keeper_ahead();
+	assert_int_equal(keeper_prepare(&taken, &err), 0);
+	assert_int_equal(proc_signal(taken.pidfd, SIGKILL), 0);
+	keeper_ready_fini(&taken);
+	assert_int_equal(keeper_prepare(&fresh, &err), 0);
+	keeper_ready_fini(&fresh);
+	keeper_ahead();
+	keeper_forget();
+	assert_int_equal(waitpid(-1, NULL, WNOHANG) <= 0, 1);
+}
+
 static void killed_server_leaves_nothing(void **state)
 {
 	struct world *world = *state;
@@ -540,6 +666,11 @@ int main(void)
 		CLAIM(bytes_that_are_none_are_refused),
 		CLAIM(tool_is_in_its_control_groups_before_it_runs),
 		CLAIM(directory_is_private_and_goes_with_the_tool),
+		CLAIM(private_tool_sees_what_it_needs_and_nothing_later),
+		CLAIM(private_tool_without_a_tree_makes_its_own),
+		CLAIM(exit_says_that_nothing_runs_any_more),
+		CLAIM(exit_with_steps_left_says_no_such_thing),
+		CLAIM(keeper_ahead_is_taken_or_ended),
 		CLAIM(steps_run_in_their_order),
 		CLAIM(failing_before_step_is_a_failed_start),
 		CLAIM(tool_that_cannot_be_run_is_a_failed_start),

@@ -3,9 +3,10 @@
  * few messages over a SOCK_SEQPACKET pair. Both sides are built together: there is one version.
  *
  *	server			keeper
+ *	TREE		   ->	a mount namespace for the tool, while the job is still made
  *	JOB, descriptors   ->	before steps, tool
  *			   <-	STARTED with the tool's pidfd, or FAILED
- *	SIGNAL, ASK	   ->
+ *	SIGNAL, ASK, HOLD  ->
  *			   <-	ANSWER, EXITED
  *	END, or the end	   ->	kill steps, kill
  *			   <-	GONE: nothing of the sandbox runs any more
@@ -82,6 +83,13 @@ enum keeper_message_type {
 	KEEPER_EXITED,
 	KEEPER_ANSWER,
 	KEEPER_GONE,
+	KEEPER_TREE,
+	KEEPER_HOLD, /* a descriptor to hold until all is undone comes along */
+};
+
+enum keeper_exit_flag {
+	KEEPER_TIMED_OUT = 1 << 0,
+	KEEPER_CLEAR = 1 << 1, /* nothing of the sandbox runs any more, as after GONE */
 };
 
 struct keeper_message {
@@ -89,9 +97,10 @@ struct keeper_message {
 	/* SIGNAL: which; ASK: milliseconds; STARTED: the tool's pid; FAILED: errno;
 	 * EXITED: wait status; ANSWER: exit status or negative errno */
 	int32_t number;
-	uint32_t flags; /* EXITED: 1 when the time was up; ASK: strings in text */
+	uint32_t flags; /* EXITED: enum keeper_exit_flag; ASK, TREE: strings in text */
 	uint32_t serial; /* ASK: any; ANSWER: the ASK's, so that a late one is known */
-	char text[16384]; /* ASK: argv, each with its NUL; FAILED: why; ANSWER: the output */
+	/* ASK: argv, TREE: paths, each with its NUL; FAILED: why; ANSWER: the output */
+	char text[16384];
 };
 
 /* Appends the job's bytes. Descriptor numbers are not part of them. buf->failed: no memory. */

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "backends/linux/keeper/job.h"
+#include "backends/linux/keeper/narrow.h"
 #include "backends/linux/keeper/run.h"
 #include "backends/linux/keeper/tree.h"
 #include "base/io.h"
@@ -22,6 +23,8 @@
 #include "base/strv.h"
 
 #define SOCKET 3
+#define LEAVE_MS 100 /* for somebody to exit who has nothing else to do */
+#define MAX_NEEDED 128
 
 struct keeper_state {
 	struct keeper_job job;
@@ -29,6 +32,7 @@ struct keeper_state {
 	struct keeper_tool tool;
 	struct keeper_message message; /* the one at hand; large, so not on the stack */
 	int dir, held, children;
+	int inner; /* a mount namespace whose end nobody is to wait for */
 	uint64_t ends_at; /* microseconds; 0: no limit */
 	bool timed_out, told;
 };
@@ -97,6 +101,30 @@ static int run_before(struct keeper_state *state, struct err *err)
 	return 0;
 }
 
+/*
+ * Who was told that nothing runs any more may be about to exit, on the processor that we are on: first
+ * that, since somebody waits for it, and then what nobody waits for.
+ */
+static void await_leaver(void)
+{
+	struct pollfd ended = {.fd = SOCKET, .events = 0};
+
+	(void)poll(&ended, 1, LEAVE_MS);
+}
+
+/* All that still runs of the sandbox ends. True when nothing does any more. */
+static bool clear(struct keeper_state *state)
+{
+	struct keeper_watch watch = watch_of(state, -1);
+
+	/* The dead tell us of it, which is sooner than looking whether their group is empty. */
+	cgroup_strike(&state->job.cgroup);
+	keeper_kill_children(&watch);
+	bool empty = cgroup_kill(&state->job.cgroup) == 0;
+	keeper_kill_children(&watch);
+	return empty;
+}
+
 /* Lets go of everything in the order that leaves nobody running who could make more. */
 static int undo(struct keeper_state *state)
 {
@@ -111,13 +139,10 @@ static int undo(struct keeper_state *state)
 		(void)kill(-state->tool.pid, SIGKILL);
 		(void)kill(state->tool.pid, SIGKILL);
 	}
-	/* The dead tell us of it, which is sooner than looking whether their group is empty. */
-	cgroup_strike(&state->job.cgroup);
-	keeper_kill_children(&watch);
-	(void)cgroup_kill(&state->job.cgroup);
-	keeper_kill_children(&watch);
+	(void)clear(state);
 	memset(&state->message, 0, sizeof(state->message));
 	(void)say(state, KEEPER_GONE, 0);
+	await_leaver();
 	fine &= run_steps(state, PLAN_AFTER);
 	keeper_kill_children(&watch);
 	int r = cgroup_remove(&state->job.cgroup);
@@ -165,15 +190,45 @@ static int place_fds(struct keeper_state *state, const int *fds, size_t count)
 	return 0;
 }
 
+/* While the job is still made. A tool that has no namespace ready makes its own. */
+static int make_tree(struct keeper_state *state)
+{
+	const char *needed[MAX_NEEDED];
+	const char *text = state->message.text;
+	const char *end = text + sizeof(state->message.text);
+	size_t count = 0;
+
+	while (count < state->message.flags) {
+		size_t length = strnlen(text, (size_t)(end - text));
+		if (count == MAX_NEEDED || text + length == end) {
+			return -EPROTO;
+		}
+		needed[count++] = text;
+		text += length + 1;
+	}
+	state->streams.tree = narrow_make(needed, count);
+	return state->streams.tree == -ENOTRECOVERABLE ? -ENOTRECOVERABLE : 0;
+}
+
 static int receive_job(struct keeper_state *state)
 {
 	int fds[IO_MAX_FDS];
 	size_t count = 0;
 	cleanup_free char *data = NULL;
 	size_t size = 0;
+	int r = 0;
 	ssize_t n = io_receive(
 		SOCKET, &state->message, sizeof(state->message), fds, IO_MAX_FDS, &count, 0);
 
+	if (n == (ssize_t)sizeof(state->message) && state->message.type == KEEPER_TREE &&
+		count == 0) {
+		r = make_tree(state);
+		if (r < 0) {
+			return r;
+		}
+		n = io_receive(SOCKET, &state->message, sizeof(state->message), fds, IO_MAX_FDS,
+			&count, 0);
+	}
 	if (n != (ssize_t)sizeof(state->message) || state->message.type != KEEPER_JOB ||
 		count < 2) {
 		return -EPROTO;
@@ -182,7 +237,7 @@ static int receive_job(struct keeper_state *state)
 	if (lseek(file, 0, SEEK_SET) != 0) {
 		return -errno;
 	}
-	int r = io_read_fd(file, KEEPER_JOB_MAX, &data, &size);
+	r = io_read_fd(file, KEEPER_JOB_MAX, &data, &size);
 	r = r < 0 ? r : keeper_job_get(data, size, &state->job);
 	return r < 0 ? r : place_fds(state, fds + 1, count - 1);
 }
@@ -214,11 +269,17 @@ static void answer(struct keeper_state *state)
 /* False when it is time to end. */
 static bool obey(struct keeper_state *state)
 {
+	int fd = -1;
+	size_t count = 0;
 	ssize_t n = io_receive(
-		SOCKET, &state->message, sizeof(state->message), NULL, 0, NULL, MSG_DONTWAIT);
+		SOCKET, &state->message, sizeof(state->message), &fd, 1, &count, MSG_DONTWAIT);
 
 	if (n == -EAGAIN) {
 		return true;
+	}
+	if (n >= 0 && count > 0) {
+		close_fdp(&state->inner);
+		state->inner = fd;
 	}
 	if (n != (ssize_t)sizeof(state->message)) {
 		return false;
@@ -231,6 +292,8 @@ static bool obey(struct keeper_state *state)
 		return true;
 	case KEEPER_ASK:
 		answer(state);
+		return true;
+	case KEEPER_HOLD:
 		return true;
 	default:
 		return false;
@@ -250,6 +313,12 @@ static void end_of_time(struct keeper_state *state)
 	}
 	(void)cgroup_kill(&state->job.cgroup);
 	keeper_kill_children(&watch);
+}
+
+/* Where no step can bring anything to an end that a control group would not. */
+static bool is_all_ours(const struct keeper_job *job)
+{
+	return job->step_count == 0 && job->group_count > 0;
 }
 
 static void watch_tool(struct keeper_state *state)
@@ -276,8 +345,10 @@ static void watch_tool(struct keeper_state *state)
 		}
 		if (!state->tool.running && !state->told) {
 			state->told = true;
+			bool empty = is_all_ours(&state->job) && clear(state);
 			memset(&state->message, 0, sizeof(state->message));
-			state->message.flags = state->timed_out;
+			state->message.flags = (state->timed_out ? KEEPER_TIMED_OUT : 0) |
+				(empty ? KEEPER_CLEAR : 0);
 			if (say(state, KEEPER_EXITED, state->tool.status) < 0) {
 				return;
 			}
@@ -331,7 +402,8 @@ static int keep(struct keeper_state *state)
 
 int main(void)
 {
-	static struct keeper_state state = {.dir = -1, .held = -1, .streams.stdio = {-1, -1, -1}};
+	static struct keeper_state state = {
+		.dir = -1, .held = -1, .inner = -1, .streams = {.stdio = {-1, -1, -1}, .tree = -1}};
 	sigset_t mask;
 
 	(void)close(SOCKET + 1); /* the file this program was run from */

@@ -33,6 +33,7 @@ struct birth {
 	size_t group_count;
 	int v2; /* the group to be born in, or -1 */
 	const struct keeper_job *job; /* identity, limits, terminal; NULL for a step */
+	int tree; /* a mount namespace to enter, or -1 */
 };
 
 /* One message of a child that did not come to its exec. */
@@ -87,7 +88,7 @@ static void die_with_keeper(pid_t keeper, int status)
 	}
 }
 
-static void restrict_tool(const struct keeper_job *job, int status)
+static void restrict_tool(const struct keeper_job *job, bool private, int status)
 {
 	if (io_write_file(AT_FDCWD, "/proc/self/oom_score_adj", "500") < 0) {
 		/* Only lowering it needs a privilege; a /proc that is not there is not our case. */
@@ -116,7 +117,7 @@ static void restrict_tool(const struct keeper_job *job, int status)
 		}
 	}
 	/* A mount namespace made by a user of a user namespace is a slave of ours for ever. */
-	if ((job->flags & KEEPER_PRIVATE) &&
+	if (!private && (job->flags & KEEPER_PRIVATE) &&
 		(unshare(CLONE_NEWNS) < 0 ||
 			mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)) {
 		fail(status, "keeping the host's later mounts away");
@@ -155,9 +156,12 @@ static void become(const struct birth *birth, pid_t keeper, int status)
 	}
 	(void)setsid();
 	(void)umask(022);
+	if (birth->tree >= 0 && setns(birth->tree, CLONE_NEWNS) < 0) {
+		fail(status, "keeping the host's later mounts away");
+	}
 	status = arrange_fds(birth, status);
 	if (birth->job) {
-		restrict_tool(birth->job, status);
+		restrict_tool(birth->job, birth->tree >= 0, status);
 	}
 	die_with_keeper(keeper, status);
 	/* The C library keeps two signals to itself, and would leave those as they are. */
@@ -256,6 +260,7 @@ int keeper_run_tool(const struct keeper_job *job, const struct keeper_streams *s
 		.groups = groups,
 		.fd_count = 3 + job->fd_count,
 		.job = job,
+		.tree = job->flags & KEEPER_PRIVATE ? streams->tree : -1,
 		.v2 = v2_group(&job->cgroup)};
 	pid_t pid = 0;
 	int r = cgroup_open_tasks(&job->cgroup, groups, err);
@@ -363,7 +368,8 @@ int keeper_run_step(char *const argv[], char *const env[], int timeout_ms,
 	}
 	read_end = pipes[0];
 	const int fds[3] = {-1, pipes[1], pipes[1]};
-	struct birth birth = {.argv = argv, .env = env, .fds = fds, .fd_count = 3, .v2 = -1};
+	struct birth birth = {
+		.argv = argv, .env = env, .fds = fds, .fd_count = 3, .tree = -1, .v2 = -1};
 	r = io_set_nonblocking(read_end, true);
 	r = r < 0 ? r : spawn(&birth, &pid, &err);
 	(void)close(pipes[1]);

@@ -21,6 +21,7 @@ struct keeper_tool {
 struct keeper_streams {
 	int stdio[3]; /* -1: /dev/null */
 	int named[KEEPER_MAX_FDS];
+	int tree; /* the mount namespace of a tool whose job is KEEPER_PRIVATE; -1: one is made */
 };
 
 /* Reaps whatever has ended, the tool among it. */
