@@ -260,6 +260,24 @@ class Careless(Server):
         return ["/usr/bin/python3", "-W", "ignore", "-c", CARELESS, str(self.port), self.path("host_key"), keys]
 
 
+class Greedy(Careless):
+    """Reads 128 MiB ahead of its client, which others take from their sessions as it takes them."""
+    name = "a greedy server of asyncssh"
+
+    def argv(self):
+        greedy = CARELESS.replace("stderr=asyncio.subprocess.DEVNULL)", "stderr=asyncio.subprocess.DEVNULL, limit=1 << 26)")
+        greedy = greedy.replace("process.stdout.write(data)\n", "process.stdout.write(data); await process.stdout.drain()\n")
+        return [greedy if word == CARELESS else word for word in super().argv()]
+
+
+@case("a server that holds what its client does not read is seen to")
+def greed():
+    with Greedy() as server:
+        report, _ = measure(server, "--probe", "H.flood", "--declare", "session.fresh")
+        found = next(probe for probe in report["probes"] if probe["id"] == "H.flood")
+        equal(found["observed"], "OPEN", f"observed ({found}, {report['no_evidence']})")
+
+
 @case("a server that sends a signal for one session to another is seen to")
 def signals():
     with Careless() as server:
