@@ -239,28 +239,57 @@ static void wake_up(int signo)
 	(void)signo;
 }
 
-void io_close_hostile(int *fds, size_t count)
+/* What there was before wake_often(). */
+struct woken {
+	struct sigaction action;
+	sigset_t mask;
+};
+
+/* A signal ends a wait in the kernel; again and again, for it may come before the wait has begun. */
+static void wake_often(struct woken *before)
 {
 	const struct itimerval often = {
 		.it_interval = {.tv_usec = 1000}, .it_value = {.tv_usec = 1000}};
-	const struct itimerval never = {0};
 	const struct sigaction waking = {.sa_handler = wake_up};
-	struct sigaction action;
 	sigset_t alarm;
-	sigset_t mask;
 
-	/* A wait that a signal ends; again and again, for it may come before the wait has begun. */
 	sigemptyset(&alarm);
 	sigaddset(&alarm, SIGALRM);
-	(void)sigaction(SIGALRM, &waking, &action);
-	(void)sigprocmask(SIG_UNBLOCK, &alarm, &mask);
+	(void)sigaction(SIGALRM, &waking, &before->action);
+	(void)sigprocmask(SIG_UNBLOCK, &alarm, &before->mask);
 	(void)setitimer(ITIMER_REAL, &often, NULL);
+}
+
+static void wake_no_more(const struct woken *before)
+{
+	const struct itimerval never = {0};
+
+	(void)setitimer(ITIMER_REAL, &never, NULL);
+	(void)sigprocmask(SIG_SETMASK, &before->mask, NULL);
+	(void)sigaction(SIGALRM, &before->action, NULL);
+}
+
+void io_close_hostile(int *fds, size_t count)
+{
+	struct woken before;
+
+	wake_often(&before);
 	for (size_t i = 0; i < count; i++) {
 		close_fdp(&fds[i]);
 	}
-	(void)setitimer(ITIMER_REAL, &never, NULL);
-	(void)sigprocmask(SIG_SETMASK, &mask, NULL);
-	(void)sigaction(SIGALRM, &action, NULL);
+	wake_no_more(&before);
+}
+
+ssize_t io_read_hostile(int fd, void *data, size_t size)
+{
+	struct woken before;
+
+	wake_often(&before);
+	ssize_t n = read(fd, data, size);
+	int code = errno;
+	wake_no_more(&before);
+	errno = code;
+	return n;
 }
 
 uint64_t io_now_usec(void)

@@ -59,6 +59,9 @@ int io_set_nonblocking(int fd, bool on);
  */
 void io_close_hostile(int *fds, size_t count);
 
+/* As read(2), for such a socket: what is sent with the bytes is closed by whoever reads them. */
+ssize_t io_read_hostile(int fd, void *data, size_t size);
+
 /* Monotonic clock, in microseconds. */
 uint64_t io_now_usec(void);
 

@@ -61,7 +61,7 @@ void net_relay_close_in(struct net_channel *channel)
 		(void)shutdown(channel->in, SHUT_WR);
 	}
 	if (channel->in != channel->out) {
-		close_fdp(&channel->in);
+		io_close_hostile(&channel->in, channel->in >= 0);
 	}
 	channel->in = -1;
 	drop_backlog(channel);
@@ -72,7 +72,7 @@ void net_relay_close_out(struct net_channel *channel)
 	if (channel->pty) {
 		net_relay_close_in(channel);
 	}
-	close_fdp(&channel->out);
+	io_close_hostile(&channel->out, channel->out >= 0);
 }
 
 /* More room in the pipes for a session that moves much; refused by the kernel, it stays small. */
@@ -353,7 +353,9 @@ static bool move_out(struct net_channel *channel, int fd, bool is_stderr)
 {
 	/* Static: only what is used of it becomes memory, and one read is done with before the next. */
 	static uint8_t data[READ_SIZE];
-	ssize_t n = read(fd, data, read_room(channel));
+	size_t room = read_room(channel);
+	/* A session that sends its agent a lingering socket would stop us with it, and outlive its client. */
+	ssize_t n = channel->forward ? io_read_hostile(fd, data, room) : read(fd, data, room);
 	int sent = 0;
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {

@@ -35,6 +35,30 @@ PATIENCE = 10  # seconds for what should take none; generous because machines ar
 START = [0]  # seconds besides that a session may need to begin: a test of slow ones sets it
 FINDINGS = re.compile(r"(ERROR: AddressSanitizer|detected memory leaks|runtime error:|assertion .* failed)", re.I)
 
+# Sends the last descriptor of a socket to the one at argv[1]: whoever closes it waits an hour, but for a signal.
+LINGER = b"""
+import array, socket, struct, sys, time
+listener = socket.socket()
+listener.bind(("127.0.0.1", 0))
+listener.listen()
+last = socket.create_connection(listener.getsockname())
+peer = listener.accept()[0]
+last.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3600))
+last.setblocking(False)
+try:
+    while True:
+        last.send(b"x" * 65536)
+except BlockingIOError:
+    pass
+door = socket.socket(socket.AF_UNIX)
+door.connect(sys.argv[1])
+door.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [last.fileno()]))])
+last.close()
+door.close()
+print("left there", flush=True)
+time.sleep(3600)
+"""
+
 libc = ctypes.CDLL(None, use_errno=True)
 libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 os.environ.pop("SSH_AUTH_SOCK", None)

@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 
-from lib import Cloche, Skip, case, check, equal, eventually, finish, free_port, main, read_line, run
+from lib import LINGER, Cloche, Skip, case, check, equal, eventually, finish, free_port, main, read_line, run
 
 LAB = {"readable": ["/usr"], "write": "ephemeral", "pids": 64, "memory": "512M"}
 OPEN = {"lab": {**LAB, "share": "connection", "forward": ["local", "remote", "agent"]}}
@@ -312,6 +312,29 @@ def _():
             finally:
                 process.kill()
                 process.wait()
+
+
+@case("a session that sends a lingering socket to its agent ends with its client all the same")
+def _():
+    with Cloche(profiles={"lab": {**LAB, "forward": ["agent"]}}) as server:
+        agent = server.path("agent")
+        process = subprocess.Popen(["ssh-agent", "-D", "-a", agent], stdout=subprocess.DEVNULL)
+        server.children.add(process.pid)
+        try:
+            eventually(lambda: os.path.exists(agent), "an agent")
+            client = server.open('exec python3 - "$SSH_AUTH_SOCK"', "-A", options=(f"IdentityAgent={agent}",))
+            client.stdin.write(LINGER)
+            client.stdin.close()
+            equal(client.stdout.readline(), b"left there\n", "what the session says")
+            time.sleep(0.5)  # net takes it
+            client.kill()
+            client.wait()
+            eventually(lambda: any(e["event"] == "session_end" for e in server.audit()), "the session's end", 30)
+            client.stdout.close()
+            client.stderr.close()
+        finally:
+            process.kill()
+            process.wait()
 
 
 @case("an agent forwarded into a session of its own leaves session.fresh promised")

@@ -3,7 +3,7 @@
 `ssh -s HOST cloche-why` on the same connection."""
 import os
 
-from lib import BUILD, Cloche, case, check, equal, eventually, main, run
+from lib import BUILD, LINGER, Cloche, case, check, equal, eventually, main, run
 
 LAB = {"readable": ["/usr"], "write": "ephemeral", "pids": 32, "memory": "128M"}
 # Half of the memory that there is, twice, in a process of its own.
@@ -138,36 +138,10 @@ def flood():
         flooding.stderr.close()
 
 
-# Whoever closes the last descriptor of it waits an hour, but for a signal.
-LINGER = """
-import array, socket, struct, time
-listener = socket.socket()
-listener.bind(("127.0.0.1", 0))
-listener.listen()
-last = socket.create_connection(listener.getsockname())
-peer = listener.accept()[0]
-last.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3600))
-last.setblocking(False)
-try:
-    while True:
-        last.send(b"x" * 65536)
-except BlockingIOError:
-    pass
-door = socket.socket(socket.AF_UNIX)
-door.connect("/run/cloche/why")
-door.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [last.fileno()]))])
-last.close()
-door.recv(100)
-door.close()
-print("left there", flush=True)
-time.sleep(3600)
-"""
-
-
 @case("a socket that lingers is sent to the door: who closes it goes on, and keeps the session's limits")
 def lingering():
     with Cloche(profiles={"lab": {**LAB, "idle_timeout": 2}}) as server:
-        result = server.ssh("exec python3 -", input=LINGER.encode())
+        result = server.ssh("exec python3 - /run/cloche/why", input=LINGER)
         equal(result.text, "left there", f"{result}")
         check("idle limit" in result.error, f"the limit was not kept: {result}")
 
