@@ -585,6 +585,7 @@ static void copy_filters(struct outside *outside)
 static void dump_filters(struct outside *outside)
 {
 	int status = 0;
+	long signal = 0;
 
 	if (outside->seccomp == 0) {
 		outside->dumped = true;
@@ -596,8 +597,10 @@ static void dump_filters(struct outside *outside)
 	if (ptrace(PTRACE_INTERRUPT, outside->pid, NULL, NULL) == 0 &&
 		waitpid(outside->pid, &status, __WALL) == outside->pid && WIFSTOPPED(status)) {
 		copy_filters(outside);
+		/* A signal that came first is delivered all the same. */
+		signal = status >> 16 ? 0 : WSTOPSIG(status);
 	}
-	(void)ptrace(PTRACE_DETACH, outside->pid, NULL, NULL);
+	(void)ptrace(PTRACE_DETACH, outside->pid, NULL, (void *)signal); // NOLINT
 }
 
 /* Of several filters the strictest answer counts; the kernel compares them as signed numbers. */

@@ -3,7 +3,10 @@
 import glob
 import json
 import os
+import select
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -12,6 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from lib import BUILD, Skip, case, check, equal, main, run
 
 HOST = os.path.join(BUILD, "testkit", "cloche-testkit-host")
+CLIENT = os.path.join(BUILD, "testkit", "cloche-testkit-client")
 NEIGHBOUR = 61237  # nobody's
 TRIES = 5
 
@@ -76,6 +80,50 @@ def priority():
         report = json.loads(result.out)
         found = {probe["id"]: probe["observed"] for probe in report["probes"] if probe["id"] in probes}
         equal(found, dict.fromkeys(probes, "OPEN"), f"with {nice}: what was seen outside any sandbox")
+
+
+# Says when it takes in the signal that P.kill sends.
+VICTIM = """
+import os, signal, time
+signal.signal(signal.SIGUSR1, lambda *_: os.write(1, b"got"))
+os.write(1, b"for")
+while True:
+    time.sleep(60)
+"""
+
+
+def wait_for(pid, field, is_it):
+    """Until /proc says so."""
+    end = time.monotonic() + 60
+    while True:
+        with open(f"/proc/{pid}/status") as file:
+            text = dict(line.split(":", 1) for line in file)[field].strip()
+        if is_it(text):
+            return
+        check(time.monotonic() < end, f"{field} is {text}")
+        time.sleep(0.001)
+
+
+@case("a signal that was on its way to the victim when somebody began to trace it arrives")
+def late_signal():
+    with subprocess.Popen(["/usr/bin/python3", "-c", VICTIM], stdout=subprocess.PIPE) as victim, \
+            subprocess.Popen([CLIENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
+        try:
+            equal(victim.stdout.read(3), b"for", "the victim")
+            # As on a busy machine: it has no processor until it is traced.
+            os.kill(victim.pid, signal.SIGSTOP)
+            wait_for(victim.pid, "State", lambda text: text.startswith("T"))
+            client.stdin.write(b"set fence 0123456789abcdef\nset name cktest\nhello\nset victim %d\n"
+                               b"set timeout 60000\nrun P.kill\nrun P.seize\ngo\n" % victim.pid)
+            client.stdin.flush()
+            wait_for(victim.pid, "TracerPid", lambda text: text != "0")
+            os.kill(victim.pid, signal.SIGCONT)
+            check(select.select([victim.stdout], [], [], 60)[0], "the signal was lost")
+            equal(victim.stdout.read(3), b"got", "the victim")
+        finally:
+            client.stdin.close()
+            client.kill()
+            victim.kill()
 
 
 if __name__ == "__main__":
