@@ -125,8 +125,8 @@ def row(name, got, relation, target, detail):
     hit = got <= target if relation == "<=" else got >= target
     rows.append({"name": name, "ratio": got, "target": f"{relation} {target}", "hit": hit,
                  "detail": detail})
-    sign = "hit " if hit else "MISS"
-    print(f"{sign}  {got:8.3f}  {relation} {target:<6} {name}\n                {detail}", flush=True)
+    sign, missed = ("hit ", "") if hit else ("MISS", f", missed by {abs(got - target):.3f}")
+    print(f"{sign}  {got:8.3f}  {relation} {target:<6} {name}{missed}\n                {detail}", flush=True)
 
 
 def paired(ours, theirs):

@@ -10,6 +10,7 @@ import ctypes
 import json
 import os
 import re
+import shutil
 import socket
 import stat
 import struct
@@ -55,6 +56,7 @@ def settle(before):
 def spent(argv, files=()):
     """Seconds from before the start to after the end. files: what is open besides, by number."""
     before = children()
+    argv = [shutil.which(argv[0]), *argv[1:]]  # nobody's time goes into the search
     opened = {0: "/dev/null", **dict(files)}
     actions = [(os.POSIX_SPAWN_OPEN, fd, path, os.O_RDONLY, 0) for fd, path in opened.items()]
     actions.append((os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0))
