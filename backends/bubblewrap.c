@@ -266,12 +266,12 @@ static void put_word(struct buf *out, const char *word)
 
 static void put_line(struct buf *out, const char *condition, const char *const words[])
 {
-	buf_printf(out, "%s", condition);
+	buf_put(out, condition, strlen(condition));
 	for (size_t i = 0; words[i]; i++) {
-		buf_printf(out, "\t");
+		buf_put_u8(out, '\t');
 		put_word(out, words[i]);
 	}
-	buf_printf(out, "\n");
+	buf_put_u8(out, '\n');
 }
 
 #define PUT(out, condition, ...) put_line(out, condition, (const char *const[]){__VA_ARGS__, NULL})

@@ -136,19 +136,22 @@ void emit_bool(struct emitter *out, bool value)
 
 void emit_number(struct emitter *out, uint64_t value)
 {
-	char text[24];
+	char text[24] = "";
+	char *digit = text + sizeof(text) - 1;
 
 	if (value == UINT64_MAX) {
 		emit_text(out, "unlimited");
 		return;
 	}
-	(void)snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+	for (uint64_t left = value; left > 0 || !*digit; left /= 10) {
+		*--digit = (char)('0' + left % 10);
+	}
 	if (value > INT64_MAX) {
-		emit_text(out, text);
+		emit_text(out, digit);
 		return;
 	}
 	before_value(out);
-	buf_put(&out->buf, text, strlen(text));
+	buf_put(&out->buf, digit, strlen(digit));
 }
 
 void emit_capabilities(struct emitter *out, struct capability_set set)

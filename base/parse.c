@@ -219,14 +219,17 @@ size_t parse_utf8_length(const char *text)
 
 bool parse_is_utf8(const char *text)
 {
-	while (*text) {
-		size_t length = parse_utf8_length(text);
+	for (;;) {
+		/* Nearly all of nearly every text. */
+		while ((unsigned char)(*text - 1) < 0x7f) {
+			text++;
+		}
+		size_t length = *text ? parse_utf8_length(text) : 0;
 		if (length == 0) {
-			return false;
+			return !*text;
 		}
 		text += length;
 	}
-	return true;
 }
 
 int parse_absolute_path(const char *path, char **ret)
