@@ -113,6 +113,7 @@ static int note_all(struct container_builder *b, bool resolved)
 		{runtime && spec->pids > 0, "gvisor.tasks_inside"},
 		{runtime && spec->disk > 0, "gvisor.unseen.disk"},
 
+		{b->spec->why, "session.no_why"},
 		{b->plan->without != 0, "layer.removed"},
 	};
 

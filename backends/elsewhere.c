@@ -103,6 +103,9 @@ int elsewhere_end(const struct elsewhere *where, const struct spec *spec,
 	for (size_t i = 0; r == 0 && i < note_count; i++) {
 		r = notes[i].holds ? plan_add_caveat(plan, notes[i].code) : 0;
 	}
+	if (r == 0 && spec->why) {
+		r = plan_add_caveat(plan, "session.no_why");
+	}
 	if (r == 0) {
 		r = check_strict(where, spec, plan, err);
 		if (r < 0) {

@@ -169,6 +169,7 @@ int foreign_notes(const struct spec *spec, const struct host *host, struct plan 
 		{true, "host.conceal.mountinfo"},
 		{true, "session.fresh.host_quotas"},
 		{spec->share == SHARE_CONNECTION, "session.shared"},
+		{spec->why && !plan_has_caveat(plan, "ipc.why_door"), "session.no_why"},
 		{spec->memory == 0, "res.disk.memfd"},
 	};
 

@@ -227,6 +227,7 @@ static int note_spec(const struct spec *spec, const struct host *host,
 		{spec->memory == 0, "res.disk.memfd"},
 		{capability_set_has(spec->require, CAPABILITY_DENIAL_LOG),
 			"denial_log.unavailable"},
+		{spec->why, "session.no_why"},
 		{plan->without != 0, "layer.removed"},
 	};
 

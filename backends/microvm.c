@@ -465,6 +465,7 @@ static int note(const struct spec *spec, const struct host *host, struct plan *p
 		{spec->memory == 0, "vm.memory.default"},
 		{plan->jail->uid_map[0].own, "id.single_uid"},
 		{host->root && host->id_count == 0, "userns.no_range"},
+		{spec->why, "session.no_why"},
 	};
 
 	drop_caveats(plan);

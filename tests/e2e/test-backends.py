@@ -108,12 +108,14 @@ def confined():
     with serve() as server:
         result = server.ssh(f"id -u; ls -d /work {server.directory} 2>/dev/null | wc -l; "
                             "cat /etc/shadow 2>/dev/null | wc -c; ls /proc/self/fd | wc -w; "
-                            "ls -ld /usr /tmp >/dev/null && stat -c %F /usr; env")
+                            "ls -ld /usr /tmp >/dev/null && stat -c %F /usr; command -v why; env")
         view, _, environment = result.text.partition("\ndirectory\n")
         check(re.fullmatch(USER + r"\n0\n0\n4", view), f"id, view, descriptors, ls and stat: {result}")
         check("SHELL=" in environment, f"no environment: {result}")
         starts = [event for event in server.audit() if event.get("backend")]
         check(starts and all(event["backend"] == BACKEND for event in starts), f"the audit log: {starts[:2]}")
+        check("/why" not in view + environment and all("session.no_why" in event["caveats"] for event in starts),
+              f"a command `why`, or no word that there is none: {result}, {starts[:1]}")
 
 
 def has_size(term, size):

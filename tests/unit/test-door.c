@@ -103,6 +103,34 @@ static void a_plan_goes_without_where_it_would_be_in_the_way(void **state)
 	assert_int_equal(place_of(bare, PLAN_MOUNT_DOOR), -1);
 }
 
+/* Other backends have none, and say so where a server asks for it; and so does native without. */
+static void a_plan_without_one_says_so(void **state)
+{
+	const struct host host = a_host();
+	struct spec spec;
+	struct err err = {0};
+
+	(void)state;
+	planned_spec("readable=/usr;write=ephemeral", &spec);
+	for (int why = 0; why <= 1; why++) {
+		struct plan *plan = NULL;
+		spec.why = why;
+		assert_int_equal(
+			backend_compile(&backend_bubblewrap, &spec, &host, 0, &plan, &err), 0);
+		assert_int_equal(plan_has_caveat(plan, "session.no_why"), why);
+		assert_int_equal(place_of(plan, PLAN_MOUNT_DOOR), -1);
+		assert_null(strstr(strv_getenv(plan->env, "PATH"), "/run/cloche"));
+		plan_free(plan);
+	}
+	spec_fini(&spec);
+	cleanup(plan_freep) struct plan *with = plan_of("readable=/usr", true, 0);
+	cleanup(plan_freep) struct plan *without = plan_of("readable=/usr;no_exec=yes", true, 0);
+	cleanup(plan_freep) struct plan *unasked = plan_of("readable=/usr", false, 0);
+	assert_false(plan_has_caveat(with, "session.no_why"));
+	assert_true(plan_has_caveat(without, "session.no_why"));
+	assert_false(plan_has_caveat(unasked, "session.no_why"));
+}
+
 /* ---- the door ---- */
 
 struct world {
@@ -231,6 +259,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_plan_has_it_where_the_server_asks),
 		cmocka_unit_test(a_plan_goes_without_where_it_would_be_in_the_way),
+		cmocka_unit_test(a_plan_without_one_says_so),
 		cmocka_unit_test_setup_teardown(
 			who_asks_is_told_and_the_next_one_waits, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
