@@ -50,6 +50,7 @@ static int receive(struct net_conn *conn, struct wire *ret)
 		net_conn_end(conn, "monitor gone");
 		return r < 0 ? r : -EPIPE;
 	}
+	conn->ended |= ret->type == WIRE_END;
 	return 1;
 }
 
@@ -83,8 +84,13 @@ int net_await(struct net_conn *conn, uint64_t deadline)
 int net_ask(struct net_conn *conn, const struct wire *request, struct wire *ret_answer)
 {
 	uint64_t deadline = io_now_usec() + NET_ANSWER_USEC;
-	int r = conn->bye ? -EPIPE : wire_send(conn->monitor, request);
+	int r = 0;
 
+	/* libssh may have more requests at hand than the one that was answered by END. */
+	if (conn->ended) {
+		return -ECANCELED;
+	}
+	r = conn->bye ? -EPIPE : wire_send(conn->monitor, request);
 	if (r == -EINVAL || r == -EMSGSIZE) {
 		return -EINVAL;
 	}
@@ -103,10 +109,8 @@ int net_ask(struct net_conn *conn, const struct wire *request, struct wire *ret_
 			return 0;
 		}
 		if (r > 0) {
-			/* The monitor never answers once it has said this. */
-			bool last = wire.type == WIRE_END;
 			put_inbox(conn, &wire);
-			if (last) {
+			if (conn->ended) {
 				return -ECANCELED;
 			}
 			continue;
@@ -140,7 +144,7 @@ const struct wire *net_await_about(struct net_conn *conn, uint32_t channel, uint
 		net_collect(conn);
 		const struct wire *found = find_about(conn, channel);
 		now = io_now_usec();
-		if (found || conn->bye || now >= deadline) {
+		if (found || conn->ended || conn->bye || now >= deadline) {
 			return found;
 		}
 		(void)poll(&wait, 1, (int)((deadline - now) / 1000 + 1));

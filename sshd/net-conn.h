@@ -67,6 +67,7 @@ struct net_conn {
 	uint64_t fed_at; /* the watchdog */
 	uint64_t busy_at, trimmed_at; /* last event; bytes moved when memory was last given back */
 
+	bool ended; /* the monitor has said END: it answers nothing any more */
 	const char *bye; /* set: the loop ends, and the monitor is told this reason class */
 	char *farewell; /* what the client is told at the end, or NULL */
 };
@@ -95,7 +96,8 @@ void net_conn_end(struct net_conn *conn, const char *bye);
 /*
  * net-ask.c: sends request and waits for its one answer; what else the monitor says meanwhile goes
  * to the inbox. 0 and *ret_answer, for wire_fini(); -EINVAL when request is not sendable (too long);
- * on any other failure the connection is over and net_conn_end() was called.
+ * -ECANCELED, at once, when the monitor has said END, which the inbox tells; on any other failure the
+ * connection is over and net_conn_end() was called.
  */
 int net_ask(struct net_conn *conn, const struct wire *request, struct wire *ret_answer);
 
