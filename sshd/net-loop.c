@@ -352,25 +352,36 @@ static void serve_once(struct net_conn *conn)
 }
 
 /*
+ * libssh writes at once what it has found the socket to have room for, and once only: after each write
+ * it waits for POLLOUT again, and what comes meanwhile stays in its buffer.
+ */
+static bool can_write_at_once(struct net_conn *conn)
+{
+	return !has_unsent(conn) && !(ssh_get_poll_flags(conn->session) & SSH_WRITE_PENDING);
+}
+
+/*
  * Tells the client why, if there is anything to tell. libssh closes the socket right after queueing
- * its last message, so everything before must be out and the socket must be known to be writable.
+ * its last message, which therefore must be one that is written at once. A client that goes on asking
+ * is answered meanwhile.
  */
 static void say_farewell(struct net_conn *conn)
 {
 	uint64_t deadline = io_now_usec() + FAREWELL_MSEC * 1000ull;
+	bool ready = false;
 
 	if (!conn->event || is_gone(conn)) {
 		return;
 	}
-	while (has_unsent(conn) && io_now_usec() < deadline) {
+	for (uint64_t now = 0; !ready && (now = io_now_usec()) < deadline;) {
 		struct pollfd wait = {.fd = conn->tcp, .events = POLLOUT};
-		(void)poll(&wait, 1, FAREWELL_MSEC);
-		if (ssh_event_dopoll(conn->event, 0) == SSH_ERROR) {
+		(void)poll(&wait, 1, (int)((deadline - now) / 1000 + 1));
+		if (ssh_event_dopoll(conn->event, 0) == SSH_ERROR || is_gone(conn)) {
 			return;
 		}
+		ready = can_write_at_once(conn);
 	}
-	(void)ssh_event_dopoll(conn->event, 0);
-	if (!has_unsent(conn) && !is_gone(conn)) {
+	if (ready) {
 		(void)ssh_session_set_disconnect_message(
 			conn->session, conn->farewell ? conn->farewell : "Bye");
 		ssh_disconnect(conn->session);

@@ -1,10 +1,13 @@
 #!/usr/bin/python3
 """Every number that bounds what a client can take, each seen to bite."""
+import contextlib
 import os
 import re
 import signal
 import socket
 import time
+
+import paramiko
 
 from lib import (Cloche, OpenSshd, case, check, equal, eventually, finish, keygen, main, net_process,
                  read_line, echoes)
@@ -91,6 +94,39 @@ def auth_tries():
             few = server.ssh("echo in", *keys[:4], "-i", server.key, key=False)
             if server.name == "cloche-sshd":
                 equal(few.text, "in", f"the third key of three: {few}")
+
+
+def ask_ahead(server):
+    """Tries more keys than it may, without waiting for an answer. What the disconnect says, or ""."""
+    told = [""]
+    with socket.create_connection(("127.0.0.1", server.port)) as sock:
+        transport = paramiko.Transport(sock)
+        transport.set_log_channel("paramiko.quiet")
+        transport._parse_disconnect = lambda message: told.append(f"{message.get_int()} {message.get_text()}")
+        transport.start_client(timeout=20)
+        service = paramiko.Message()
+        service.add_byte(bytes([5]))  # SSH_MSG_SERVICE_REQUEST
+        service.add_string("ssh-userauth")
+        transport._send_message(service)
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+            for _ in range(8):
+                request = paramiko.Message()
+                request.add_byte(bytes([50]))  # SSH_MSG_USERAUTH_REQUEST
+                for text in ("lab", "ssh-connection", "publickey"):
+                    request.add_string(text)
+                request.add_boolean(False)
+                request.add_string("ssh-ed25519")
+                request.add_string(b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + os.urandom(32))
+                transport._send_message(request)
+        transport.join(10)
+    return told[-1]
+
+
+@case("the reason of the end reaches a client that has asked on in the meantime")
+def farewells():
+    with Cloche(server={"max_auth_tries": 3}) as server:
+        told = [ask_ahead(server) for _ in range(20)]
+        check(all("Too many authentication failures" in text for text in told), f"what it was told: {told}")
 
 
 @case("startups: connections that have not logged in are refused above the limit, others are not")
