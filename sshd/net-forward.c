@@ -15,7 +15,8 @@
 #include "base/io.h"
 #include "sshd/net-channel.h"
 
-#define PATIENCE_USEC 1000000
+#define CONNECT_PATIENCE_USEC 1000000
+#define LISTEN_PATIENCE_USEC 10000000 /* its port is told in the answer, so there is no later */
 #define MAX_FORWARDS 64 /* channels of this kind, whatever the monitor thinks */
 
 struct net_listener {
@@ -49,6 +50,7 @@ static size_t count_forwards(const struct net_conn *conn)
 static const struct wire *ask(
 	struct net_conn *conn, enum wire_type type, uint32_t id, const char *host, uint32_t port)
 {
+	uint64_t patience = type == WIRE_LISTEN ? LISTEN_PATIENCE_USEC : CONNECT_PATIENCE_USEC;
 	struct wire request, answer;
 	bool yes = false;
 
@@ -60,7 +62,7 @@ static const struct wire *ask(
 	}
 	yes = answer.type == WIRE_RESULT && answer.number == 1;
 	wire_fini(&answer);
-	return yes ? net_await_about(conn, id, PATIENCE_USEC) : &net_refused;
+	return yes ? net_await_about(conn, id, patience) : &net_refused;
 }
 
 static struct net_channel *add(struct net_conn *conn, uint32_t id, ssh_channel ssh)

@@ -4,7 +4,8 @@
  * run as a uid of no account, without any confinement: loopback only, tests only.
  *
  * Words it knows instead of a command: "@refuse TEXT" does not start, "@notice TEXT" shows a line
- * and starts nothing more than cat, "@end TEXT" disconnects, "@hang" never answers.
+ * and starts nothing more than cat, "@end TEXT" disconnects, "@hang" never answers. A port to be
+ * listened on at the address "late" is bound after some seconds, or so it says.
  *
  *	fake-monitor PORT HOSTKEY AUTHORIZED_KEYS USER PASSWORD NET_UID RUN_UID EMPTY_DIR
  *		[max-sessions=N] [keepalive=SECONDS] [tries=N] [banner=TEXT] [debug=1]
@@ -260,6 +261,13 @@ static void handle_signal(const struct session *session, const char *name)
 	}
 }
 
+static void handle_listen(int net, const struct wire *wire)
+{
+	(void)wire_send_simple(net, WIRE_RESULT, wire->channel, 1, "");
+	(void)sleep(strcmp(wire->text, "late") == 0 ? 3 : 0);
+	(void)wire_send_simple(net, WIRE_BOUND, wire->channel, 4711, "");
+}
+
 static void handle(int net, const struct wire *wire)
 {
 	struct session *session = find_session(wire->channel);
@@ -297,8 +305,13 @@ static void handle(int net, const struct wire *wire)
 	case WIRE_SIGNAL:
 		handle_signal(session, wire->text);
 		break;
+	case WIRE_LISTEN:
+		handle_listen(net, wire);
+		break;
 	case WIRE_CLOSE:
-		end_session(session);
+		if (session) {
+			end_session(session);
+		}
 		break;
 	default:
 		break;
@@ -373,7 +386,7 @@ static void monitor(int net)
 		/* The table of states is put to the test by the way. */
 		if (state != WIRE_STATE_NEW && wire.type < WIRE_OPEN && wire.type > WIRE_KEX) {
 			state = WIRE_STATE_AUTH;
-		} else if (wire.type >= WIRE_OPEN && wire.type < WIRE_BYE) {
+		} else if (wire.type >= WIRE_OPEN && wire.type != WIRE_BYE) {
 			state = WIRE_STATE_OPEN;
 		}
 		if (!wire_is_legal(wire.type, state)) {

@@ -33,6 +33,7 @@ SSHD = os.path.join(BUILD, "sshd", "cloche-sshd")
 PR_SET_CHILD_SUBREAPER = 36
 PATIENCE = 10  # seconds for what should take none; generous because machines are busy
 START = [0]  # seconds besides that a session may need to begin: a test of slow ones sets it
+CASE = 180  # seconds for a whole case: less than meson gives any program of them
 FINDINGS = re.compile(r"(ERROR: AddressSanitizer|detected memory leaks|runtime error:|assertion .* failed)", re.I)
 
 # Sends the last descriptor of a socket to the one at argv[1]: whoever closes it waits an hour, but for a signal.
@@ -81,14 +82,22 @@ def case(claim):
     return register
 
 
-def main():
-    """Runs the cases named on the command line (parts of claims), or all; prints TAP."""
+def out_of_time(*_):
+    """A case that hangs says where, instead of taking those after it along."""
+    import traceback
+    raise AssertionError("the case was given no more time, at\n" + "".join(traceback.format_stack()[-6:-1]))
+
+
+def main(seconds=CASE):
+    """Runs the cases named on the command line (parts of claims), or all, each for at most that long; prints TAP."""
     wanted = [(claim, function) for claim, function in cases
               if len(sys.argv) < 2 or any(word in claim for word in sys.argv[1:])]
     print(f"1..{len(wanted)}", flush=True)
     failed = False
+    signal.signal(signal.SIGALRM, out_of_time)
     for number, (claim, function) in enumerate(wanted, 1):
         begin = time.monotonic()
+        signal.alarm(seconds)
         try:
             function()
             print(f"ok {number} - {claim}", flush=True)

@@ -11,7 +11,7 @@ import time
 
 import guests
 from engines import engine_of
-from lib import BUILD, START, Cloche, Server, case, check, echoes, equal, eventually, finish, main, parents, run
+from lib import BUILD, CASE, START, Cloche, Server, case, check, echoes, equal, eventually, finish, main, parents, run
 
 BACKEND = os.environ.get("CLOCHE_BACKEND", "bubblewrap")
 TOOLS = "/run/cloche/tools"
@@ -272,4 +272,4 @@ if ENGINE:
     with ENGINE:
         Server.beside |= {ENGINE.daemon.pid} if ENGINE.daemon else set()
         main()
-main()
+main(CASE + 10 * START[0])

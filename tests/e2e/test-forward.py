@@ -4,6 +4,7 @@ so. The host listens on the same ports, so that whoever left the sandbox would b
 import contextlib
 import hashlib
 import os
+import re
 import select
 import socket
 import subprocess
@@ -151,9 +152,13 @@ def _():
     local = free_port()
     with Cloche(profiles={"lab": {**OPEN["lab"], "permit_open": ["localhost:1"]}}) as server:
         client = server.open(None, "-N", "-D", str(local))
+        said = []
+        reader = threading.Thread(target=lambda: said.extend(client.stderr))
+        reader.start()
         eventually(lambda: is_open(local), "the client's port")
         begin = time.monotonic()
         for _ in range(2000):
+            check(time.monotonic() - begin < 120, f"the client is stuck after {len(said)} refusals")
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", local), timeout=10) as s:
                 s.sendall(b"\x05\x01\x00")
                 s.recv(2)
@@ -163,8 +168,8 @@ def _():
                 break
         most = 256 + 4 * (time.monotonic() - begin) + 20
         eventually(lambda: client.poll() is not None, "the client's end")
-        said = client.stderr.read()
-        check(b"too many requests were refused" in said, f"why: {said[-500:]!r}")
+        reader.join()
+        check(any(b"too many requests were refused" in line for line in said), f"why: {said[-5:]!r}")
         finish(client)
         events = [line["event"] for line in server.audit()]
         check(256 < events.count("forward_refused") < most, f"{events.count('forward_refused')} lines, not {most}")
@@ -178,11 +183,11 @@ def _():
         client = server.open("echo ready; exec cat", "-v", "-R",
                              f"0:127.0.0.1:{target.getsockname()[1]}")
         log = b""
-        while b"Allocated port" not in log:
-            log += client.stderr.read(1)
-            check(len(log) < 100000, "no port allocated")
-        port = int(log.split(b"Allocated port ")[1].split()[0] if log.endswith(b" ") else
-                   (log + client.stderr.readline()).split(b"Allocated port ")[1].split()[0])
+        while not re.search(rb"Allocated port \d+ ", log):
+            line = read_line(client.stderr)
+            log += line
+            check(line.endswith(b"\n"), f"no port allocated: {log[-800:]!r}")
+        port = int(re.search(rb"Allocated port (\d+) ", log)[1])
         threading.Thread(target=client.stderr.read, daemon=True).start()
         check(not is_open(port), "the port is open on the host")
         client.kill()
@@ -195,6 +200,7 @@ def _():
                                 f"(\"127.0.0.1\", {port})); s.sendall(b\"out\"); print(s.recv(9))'", *mux)
             target.settimeout(10)
             connection, _ = target.accept()
+            connection.settimeout(10)
             equal(connection.recv(3), b"out", "bytes")
             connection.sendall(b"back")
             equal(read_line(reach.stdout), b"b'back'\n", "answer")
@@ -325,7 +331,7 @@ def _():
             client = server.open('exec python3 - "$SSH_AUTH_SOCK"', "-A", options=(f"IdentityAgent={agent}",))
             client.stdin.write(LINGER)
             client.stdin.close()
-            equal(client.stdout.readline(), b"left there\n", "what the session says")
+            equal(read_line(client.stdout), b"left there\n", "what the session says")
             time.sleep(0.5)  # net takes it
             client.kill()
             client.wait()

@@ -97,4 +97,4 @@ def _():
 
 with ENGINE or contextlib.nullcontext():
     Server.beside |= {ENGINE.daemon.pid} if ENGINE and ENGINE.daemon else set()
-    main()
+    main(2 * SLOW.get(BACKEND, 120) + 60)

@@ -318,6 +318,16 @@ def refused(transport, user, password):
         return f"ended: {error}"
 
 
+@case("a port that is bound late in a sandbox is a port all the same")
+def _():
+    with Net() as net:
+        begin = time.monotonic()
+        result = net.ssh("echo fine", "-v", "-o", "ExitOnForwardFailure=yes", "-R", "late:0:127.0.0.1:9")
+        equal(result.text, "fine", f"the session ({result})")
+        check(b"Allocated port 4711" in result.err, f"the port: {result}")
+        check(time.monotonic() - begin > 2, "it was not late")
+
+
 @case("passwords and keys are judged by the monitor; too many failures end the connection")
 def _():
     with Net("tries=3") as net:
