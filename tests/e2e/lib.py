@@ -36,7 +36,8 @@ START = [0]  # seconds besides that a session may need to begin: a test of slow 
 CASE = 180  # seconds for a whole case: less than meson gives any program of them
 FINDINGS = re.compile(r"(ERROR: AddressSanitizer|detected memory leaks|runtime error:|assertion .* failed)", re.I)
 
-# Sends the last descriptor of a socket to the one at argv[1]: whoever closes it waits an hour, but for a signal.
+# Sends a descriptor of a socket to the one at argv[1]: whoever closes it last waits an hour, but for a signal. It speaks
+# first, since that may be itself.
 LINGER = b"""
 import array, socket, struct, sys, time
 listener = socket.socket()
@@ -54,9 +55,9 @@ except BlockingIOError:
 door = socket.socket(socket.AF_UNIX)
 door.connect(sys.argv[1])
 door.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [last.fileno()]))])
+print("left there", flush=True)
 last.close()
 door.close()
-print("left there", flush=True)
 time.sleep(3600)
 """
 
