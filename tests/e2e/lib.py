@@ -417,13 +417,15 @@ def finish(client, seconds=PATIENCE):
     """Ends a client by closing its input, then by force; returns its exit code."""
     with contextlib.suppress(OSError):
         client.stdin.close()
-    if client.args[-1] == "127.0.0.1":  # no command that reads its input
-        client.terminate()
-    try:
-        code = client.wait(seconds)
-    except subprocess.TimeoutExpired:
-        client.kill()
-        code = client.wait()
+    asked = client.args[-1] == "127.0.0.1"  # no command that reads its input
+    end = time.monotonic() + seconds
+    while client.poll() is None and time.monotonic() < end:
+        if asked:
+            client.terminate()  # again and again: the client's loop can miss one between its look and its poll(2)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            client.wait(0.5 if asked else seconds)
+    client.kill()
+    code = client.wait()
     client.stdout.close()
     client.stderr.close()
     return code
