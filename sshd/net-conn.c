@@ -231,6 +231,7 @@ int net_conn_interact(struct net_conn *conn, ssh_message message)
 	struct wire request;
 	int result = 0;
 
+	net_conn_prepare_logins(conn);
 	if (conn->authenticated || !(conn->welcome.methods & SSH_AUTH_METHOD_INTERACTIVE)) {
 		(void)deny(conn);
 		return 1;
@@ -258,6 +259,7 @@ static int auth_none(ssh_session session, const char *user, void *userdata)
 	struct net_conn *conn = userdata;
 	struct wire request;
 
+	net_conn_prepare_logins(conn);
 	wire_init(&request, WIRE_AUTH_NONE, WIRE_NO_CHANNEL);
 	request.user = borrow(user);
 	return ask_auth(conn, &request);
@@ -269,6 +271,7 @@ static int auth_password(
 	struct net_conn *conn = userdata;
 	struct wire request;
 
+	net_conn_prepare_logins(conn);
 	if (!(conn->welcome.methods & SSH_AUTH_METHOD_PASSWORD)) {
 		return deny(conn);
 	}
@@ -340,6 +343,7 @@ static int auth_key(
 	struct wire request;
 	int result = 0;
 
+	net_conn_prepare_logins(conn);
 	if (!algorithm || !(conn->welcome.methods & SSH_AUTH_METHOD_PUBLICKEY)) {
 		return deny(conn);
 	}

@@ -45,7 +45,7 @@ struct net_conn {
 	int monitor; /* owned */
 
 	struct wire_welcome welcome;
-	bool said_hello, welcomed, sent_banner, authenticated;
+	bool said_hello, prepared, welcomed, sent_banner, authenticated;
 	bool unanswered_login; /* libssh has seen one and neither answered nor asked us */
 	bool up; /* a session was started: acknowledgements may be delayed now */
 	bool no_more_sessions; /* the client has said so */
@@ -77,6 +77,12 @@ struct net_conn {
  * consumed. Never blocks for ever on either.
  */
 void net_conn_run(ssh_session session, int tcp, int monitor);
+
+/*
+ * Says hello and what was agreed on, and waits for the monitor's welcome; once. Needed before the first login:
+ * a client that does not wait for answers (dropbear's) may have it processed while keys are exchanged.
+ */
+void net_conn_prepare_logins(struct net_conn *conn);
 
 /* net-conn.c: sets the callbacks for logins and channels. */
 int net_conn_set_callbacks(struct net_conn *conn);

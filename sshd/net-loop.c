@@ -154,6 +154,26 @@ static void handle_inbox(struct net_conn *conn)
 	}
 }
 
+static void await_welcome(struct net_conn *conn)
+{
+	uint64_t deadline = io_now_usec() + NET_ANSWER_USEC;
+
+	while (!conn->welcomed && !conn->bye && net_await(conn, deadline) == 0) {
+		net_collect(conn);
+		handle_inbox(conn);
+	}
+}
+
+void net_conn_prepare_logins(struct net_conn *conn)
+{
+	if (!conn->prepared) {
+		conn->prepared = true;
+		say_hello(conn);
+		say_kex(conn);
+		await_welcome(conn);
+	}
+}
+
 /* Exchanges keys. HELLO goes out on the way, so that its answer is there when it is needed. */
 static int exchange_keys(struct net_conn *conn)
 {
@@ -182,6 +202,14 @@ static int exchange_keys(struct net_conn *conn)
 	return -ECONNABORTED;
 }
 
+static void end_if_unanswered(struct net_conn *conn)
+{
+	if (conn->unanswered_login && !is_gone(conn)) {
+		net_conn_set_farewell(conn, "This signature or kind of key is not accepted");
+		net_conn_end(conn, "bad signature");
+	}
+}
+
 /*
  * Gives libssh what has come, and sends what it has to say. A channel that was closed is put away
  * before more is read, since until then it counts as open, and the client knows better.
@@ -196,10 +224,7 @@ static void let_libssh_work(struct net_conn *conn)
 			break;
 		}
 	}
-	if (conn->unanswered_login && !is_gone(conn)) {
-		net_conn_set_farewell(conn, "This signature or kind of key is not accepted");
-		net_conn_end(conn, "bad signature");
-	}
+	end_if_unanswered(conn);
 	if (is_gone(conn)) {
 		net_conn_end(conn, "closed");
 	}
@@ -388,29 +413,19 @@ static void say_farewell(struct net_conn *conn)
 	}
 }
 
-static void await_welcome(struct net_conn *conn)
-{
-	uint64_t deadline = io_now_usec() + NET_ANSWER_USEC;
-
-	while (!conn->welcomed && !conn->bye && net_await(conn, deadline) == 0) {
-		net_collect(conn);
-		handle_inbox(conn);
-	}
-}
-
 static void serve(struct net_conn *conn)
 {
+	net_conn_listen_to_libssh(conn);
 	if (exchange_keys(conn) < 0) {
 		return;
 	}
-	say_kex(conn);
+	net_conn_prepare_logins(conn);
 	conn->event = ssh_event_new();
 	if (!conn->event || ssh_event_add_session(conn->event, conn->session) != SSH_OK) {
 		net_conn_end(conn, "memory");
 		return;
 	}
-	await_welcome(conn);
-	net_conn_listen_to_libssh(conn);
+	end_if_unanswered(conn);
 	conn->heard_at = io_now_usec();
 	while (!conn->bye) {
 		serve_once(conn);

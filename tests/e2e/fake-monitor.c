@@ -8,7 +8,7 @@
  * listened on at the address "late" is bound after some seconds, or so it says.
  *
  *	fake-monitor PORT HOSTKEY AUTHORIZED_KEYS USER PASSWORD NET_UID RUN_UID EMPTY_DIR
- *		[max-sessions=N] [keepalive=SECONDS] [tries=N] [banner=TEXT] [debug=1]
+ *		[max-sessions=N] [keepalive=SECONDS] [tries=N] [banner=TEXT] [late-welcome=1] [debug=1]
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -39,6 +39,7 @@
 static struct {
 	const char *authorized_keys, *user, *password;
 	uid_t run_uid;
+	bool late_welcome;
 	struct wire_welcome welcome;
 } policy;
 
@@ -275,6 +276,7 @@ static void handle(int net, const struct wire *wire)
 
 	switch (wire->type) {
 	case WIRE_HELLO:
+		(void)sleep(policy.late_welcome ? 1 : 0);
 		(void)wire_welcome_pack(&policy.welcome, &welcome);
 		(void)wire_send(net, &welcome);
 		wire_fini(&welcome);
@@ -476,6 +478,8 @@ static void set_option(const char *option, struct net_options *net)
 		policy.welcome.max_auth_tries = (uint32_t)atoi(value);
 	} else if ((value = after(option, "banner="))) {
 		(void)snprintf(policy.welcome.banner, sizeof(policy.welcome.banner), "%s\n", value);
+	} else if (after(option, "late-welcome=1")) {
+		policy.late_welcome = true;
 	} else if (after(option, "debug=1")) {
 		net->debug = true;
 	}

@@ -7,10 +7,11 @@ import time
 
 
 class Proxy:
-    """Forwards 127.0.0.1:port to target. stall() keeps both sides open and moves nothing."""
+    """Forwards 127.0.0.1:port to target. stall() keeps both sides open and moves nothing. What comes within the
+    seconds of together goes on in one piece, as to a process that had no processor meanwhile."""
 
-    def __init__(self, target, delay=0.0):
-        self.target, self.delay = target, delay
+    def __init__(self, target, delay=0.0, together=0.0):
+        self.target, self.delay, self.together = target, delay, together
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.stalled = threading.Event()
@@ -53,6 +54,7 @@ class Proxy:
                         selector.register(one, selectors.EVENT_READ)
                         self.sockets.append(one)
                     continue
+                time.sleep(self.together)
                 try:
                     data = key.fileobj.recv(1 << 20)
                 except OSError:

@@ -57,6 +57,16 @@ def server_of(kind):
     return servers[kind]
 
 
+def answer(kind, function, peer):
+    """The servers outlive their cases, so a failure brings what its server said meanwhile."""
+    server = server_of(kind)
+    before = len(server.log_text())
+    try:
+        return function(peer(server))
+    except AssertionError as error:
+        raise AssertionError(f"{kind}: {error}\nlog: {server.log_text()[before:][-3000:]}") from None
+
+
 def tried(claim, needs, kinds=("cloche", "openssh")):
     """Registers a case for each client that has the method: it runs against each kind of server, and what
     it returns must be the same."""
@@ -64,7 +74,7 @@ def tried(claim, needs, kinds=("cloche", "openssh")):
         for peer in PEERS:
             if hasattr(peer, needs):
                 def both(peer=peer):
-                    answers = {kind: function(peer(server_of(kind))) for kind in kinds}
+                    answers = {kind: answer(kind, function, peer) for kind in kinds}
                     check(len({repr(answer) for answer in answers.values()}) == 1,
                           f"the servers differ: {answers}")
                 case(f"{peer.name}: {claim}")(both)

@@ -13,6 +13,7 @@ import paramiko
 
 from lib import (BUILD, Server, Skip, case, check, describe, descendants, equal, eventually, finish,
                  main, read_line, run, status_of)
+from proxy import Proxy
 
 FAKE = os.path.join(BUILD, "tests", "e2e", "fake-monitor")
 MIB = 1 << 20
@@ -316,6 +317,16 @@ def refused(transport, user, password):
         return str(error)
     except (paramiko.SSHException, EOFError) as error:
         return f"ended: {error}"
+
+
+@case("a login sent along with the end of the key exchange waits for what the monitor offers")
+def _():
+    with Net("late-welcome=1") as net, Proxy(net.port, together=0.2) as proxy:
+        key = net.path("dropbear_key")
+        equal(run(["dropbearconvert", "openssh", "dropbear", net.key, key]).code, 0, "its key")
+        result = run(["dbclient", "-y", "-y", "-T", "-i", key, "-p", str(proxy.port), f"{net.user}@127.0.0.1", "echo in"],
+                     timeout=30, env={**os.environ, "HOME": net.directory}, start_new_session=True)
+        equal((result.code, result.text), (0, "in"), f"the key was not taken ({result})")
 
 
 @case("a port that is bound late in a sandbox is a port all the same")
