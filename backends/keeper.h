@@ -61,6 +61,9 @@ int keeper_prepare(struct keeper_ready *ret, struct err *err);
  */
 void keeper_narrow(struct keeper_ready *ready, const char *const paths[], size_t count);
 
+/* Once its exec has been tried: what that failed of, an errno, or 0. */
+int keeper_ready_failed(struct keeper_ready *ready);
+
 /* Ends one that was not used. Accepts one that was, and one of -1. */
 void keeper_ready_fini(struct keeper_ready *ready);
 
