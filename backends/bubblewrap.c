@@ -5,10 +5,11 @@
  *
  *	CONDITION TAB ARGUMENT TAB ARGUMENT ...
  *
- * "always"; "pipe" where there is no terminal; "has:N" where the source of mount N exists, "file:N"
- * and "dir:N" where it is one. A start opens every source once ({fd:mN}), drops what does not apply,
- * and hands the rest to bwrap --args. bwrap opens no path of the host's but /dev/null, and its
- * command line names none.
+ * "always"; "pipe" where there is no terminal; "net" where bwrap is to make the session's network itself
+ * (as root the keeper has made it by then: the kernel takes long over one); "has:N" where the source of
+ * mount N exists, "file:N" and "dir:N" where it is one. A start opens every source once ({fd:mN}), drops
+ * what does not apply, and hands the rest to bwrap --args. bwrap opens no path of the host's but
+ * /dev/null, and its command line names none.
  *
  * As root bwrap itself runs as one id out of the session's own range, without a capability: what
  * goes wrong in it goes wrong as nobody. One id is mapped inside.
@@ -60,6 +61,7 @@ struct bubblewrap {
 	struct sandbox base; /* pid and pidfd are the command's; event is the keeper's socket */
 	struct keeper keeper;
 	struct idrange ids;
+	bool gone; /* the command had ended before it could be held: base.pidfd is bwrap's */
 };
 
 /* ---- can it be used ---- */
@@ -414,7 +416,8 @@ static void put_namespaces(struct buf *out, const struct plan *plan)
 	PUT(out, "always", "--unshare-user", "--uid", uid, "--gid", gid);
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
 		if (plan->namespaces & table[i].namespace) {
-			PUT(out, "always", table[i].option);
+			PUT(out, table[i].namespace == PLAN_NS_NET ? "net" : "always",
+				table[i].option);
 		}
 	}
 	if (!(plan->without & PLAN_LAYER_USER_LIMITS)) {
@@ -594,6 +597,7 @@ struct start {
 	mode_t *kinds; /* of each mount's source: S_IFDIR, S_IFREG for all else, 0: absent */
 	int control; /* our end of cloche-init's socket */
 	int errors; /* our end of bwrap's standard error */
+	bool waved; /* cloche-init need not wait for us */
 	struct keeper_ready ready; /* starts while all this is opened */
 };
 
@@ -637,6 +641,19 @@ static int add_memory(
 	return fd < 0 ? fd : add_fd(start, fd, name, number);
 }
 
+/*
+ * A kernel that tells with a message which process sent it, by a pidfd, spares cloche-init to stay what it
+ * is until we have looked.
+ */
+static void wave_on(struct start *start)
+{
+	int on = 1;
+
+	start->waved =
+		setsockopt(start->control, SOL_SOCKET, KERNEL_SO_PASSPIDFD, &on, sizeof(on)) == 0 &&
+		io_send(start->control, "g", 1, NULL, 0) == 0;
+}
+
 /* First: their numbers must not be 3 (see init/enter.c), where the program itself goes. */
 static int open_channels(struct start *start, struct err *err)
 {
@@ -656,6 +673,7 @@ static int open_channels(struct start *start, struct err *err)
 		return err_set(err, r < 0 ? -r : errno, "making the way to cloche-init");
 	}
 	start->errors = pipes[0];
+	wave_on(start);
 	r = add_fd(start, pipes[1], "complaints", -1);
 	if (r == 0) {
 		/* With a terminal cloche-init takes that. */
@@ -755,6 +773,12 @@ static int add_filter(struct start *start, struct err *err)
 
 /* ---- the arguments ---- */
 
+/* Its network is the keeper's to make; without root that takes bwrap's user namespace. */
+static bool is_lone(const struct plan *plan)
+{
+	return !plan->uid_map[0].own && (plan->namespaces & PLAN_NS_NET);
+}
+
 static bool applies(const struct start *start, const char *condition)
 {
 	static const struct {
@@ -765,6 +789,9 @@ static bool applies(const struct start *start, const char *condition)
 
 	if (strcmp(condition, "pipe") == 0) {
 		return !start->io->pty;
+	}
+	if (strcmp(condition, "net") == 0) {
+		return !is_lone(start->plan);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
 		size_t length = strlen(table[i].word);
@@ -858,11 +885,38 @@ static int tell_complaint(struct start *start, struct err *err)
 		*text ? (line ? line + 1 : text) : "it ended without a word");
 }
 
-/* One message with the sender's number as we see it. 1, 0 at the end, or negative errno. */
-static int receive_from(int socket, int timeout_ms, void *data, size_t size, pid_t *ret_pid)
+/* Who sent a message, as the kernel says it. */
+struct sender {
+	pid_t pid; /* 0: it says nothing */
+	int pidfd; /* owned; -1: this kernel does not say, or it has ended */
+};
+
+/* What a sandbox sends is bytes: nothing of these is a descriptor of its. */
+static void take_sender(struct msghdr *message, struct sender *ret)
+{
+	struct ucred credentials;
+
+	for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header;
+		header = CMSG_NXTHDR(message, header)) {
+		if (header->cmsg_level != SOL_SOCKET) {
+			continue;
+		}
+		if (header->cmsg_type == SCM_CREDENTIALS) {
+			memcpy(&credentials, CMSG_DATA(header), sizeof(credentials));
+			ret->pid = credentials.pid;
+		} else if (header->cmsg_type == KERNEL_SCM_PIDFD) {
+			close_fdp(&ret->pidfd);
+			memcpy(&ret->pidfd, CMSG_DATA(header), sizeof(ret->pidfd));
+			ret->pidfd = ret->pidfd < 0 ? -1 : ret->pidfd;
+		}
+	}
+}
+
+/* One message and who sent it. 1, 0 at the end, or negative errno. */
+static int receive_from(int socket, int timeout_ms, void *data, size_t size, struct sender *ret)
 {
 	union {
-		char bytes[CMSG_SPACE(sizeof(struct ucred))];
+		char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int))];
 		struct cmsghdr align;
 	} control;
 	struct iovec iov = {.iov_base = data, .iov_len = size};
@@ -879,12 +933,7 @@ static int receive_from(int socket, int timeout_ms, void *data, size_t size, pid
 	if (n <= 0) {
 		return n < 0 ? -errno : 0;
 	}
-	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-	if (header && header->cmsg_type == SCM_CREDENTIALS) {
-		struct ucred sender;
-		memcpy(&sender, CMSG_DATA(header), sizeof(sender));
-		*ret_pid = sender.pid;
-	}
+	take_sender(&message, ret);
 	return 1;
 }
 
@@ -902,31 +951,49 @@ static void hold_mounts(struct bubblewrap *sandbox)
 	}
 }
 
-/* cloche-init waits for our byte, so its number is its own while we open it. */
+/*
+ * Takes hold of the command: by the pidfd that came with its word, or by its number, which is its own while
+ * it waits for our byte.
+ */
+static int hold_command(struct bubblewrap *sandbox, const struct start *start,
+	struct sender *sender, struct err *err)
+{
+	sandbox->base.pid = sender->pid;
+	sandbox->gone = start->waved && sender->pidfd < 0;
+	sandbox->base.pidfd = sender->pidfd >= 0 ? take_fd(&sender->pidfd)
+		: sandbox->gone ? fcntl(sandbox->keeper.tool_pidfd, F_DUPFD_CLOEXEC, 3)
+				: proc_pidfd(sender->pid);
+	if (sandbox->base.pidfd < 0) {
+		return err_set(
+			err, sandbox->gone ? errno : -sandbox->base.pidfd, "holding the command");
+	}
+	int r = start->waved ? 0 : io_send(start->control, "g", 1, NULL, 0);
+	if (r == 0 && !sandbox->gone) {
+		hold_mounts(sandbox);
+	}
+	return r < 0 ? err_set(err, -r, "waiting for the command") : 0;
+}
+
 static int await_command(struct bubblewrap *sandbox, struct start *start, struct err *err)
 {
 	char word = 0;
 	int code = 0;
-	pid_t pid = 0;
-	pid_t ignored = 0;
-	int r = receive_from(start->control, START_MS, &word, 1, &pid);
+	struct sender sender = {.pidfd = -1};
+	int r = receive_from(start->control, START_MS, &word, 1, &sender);
 
 	if (r < 0) {
 		return err_set(err, -r, "waiting for bwrap");
 	}
-	if (r == 0 || word != 'o' || pid <= 0) {
+	if (r == 0 || word != 'o' || sender.pid <= 0) {
+		close_fdp(&sender.pidfd);
 		return tell_complaint(start, err);
 	}
-	sandbox->base.pid = pid;
-	sandbox->base.pidfd = proc_pidfd(pid);
-	if (sandbox->base.pidfd < 0) {
-		return err_set(err, -sandbox->base.pidfd, "holding the command");
+	r = hold_command(sandbox, start, &sender, err);
+	if (r < 0) {
+		return r;
 	}
-	r = io_send(start->control, "g", 1, NULL, 0);
-	if (r == 0) {
-		hold_mounts(sandbox);
-	}
-	r = r < 0 ? r : receive_from(start->control, START_MS, &code, sizeof(code), &ignored);
+	r = receive_from(start->control, START_MS, &code, sizeof(code), &sender);
+	close_fdp(&sender.pidfd);
 	if (r < 0 && r != -ECONNRESET) {
 		return err_set(err, -r, "waiting for the command");
 	}
@@ -947,6 +1014,7 @@ static int run(
 		.limit_tool = true,
 		.become = !own,
 		.private_mounts = !own,
+		.lone = is_lone(plan),
 		.uid = own ? 0 : sandbox->ids.base + plan->uid_map[0].offset,
 		.gid = own ? 0 : sandbox->ids.base + plan->uid_map[0].offset,
 		.errors = start->fds[2].fd,
@@ -987,6 +1055,9 @@ static int bubblewrap_start(const struct plan *plan, const struct host *host,
 	sandbox->ids.lock = -1;
 	keeper_init(&sandbox->keeper);
 	r = keeper_prepare(&start.ready, err);
+	if (r == 0 && is_lone(plan)) {
+		keeper_net(&start.ready); /* unless it was told ahead of the plan */
+	}
 	if (r == 0 && !plan->uid_map[0].own) {
 		r = idrange_take(host, &sandbox->ids, err);
 	}
@@ -1022,7 +1093,7 @@ static int bubblewrap_signal(struct sandbox *base, int signo)
 {
 	struct pollfd ended = {.fd = own(base)->base.pidfd, .events = POLLIN};
 
-	if (poll(&ended, 1, 0) != 0) {
+	if (own(base)->gone || poll(&ended, 1, 0) != 0) {
 		return -ESRCH;
 	}
 	return kill(-base->pid, signo) < 0 ? -errno : 0;
@@ -1068,6 +1139,15 @@ static void bubblewrap_destroy(struct sandbox *base)
 	free(sandbox);
 }
 
+/* Nearly every plan has a network of its own. */
+static void bubblewrap_begin(void)
+{
+	keeper_ahead();
+	if (geteuid() == 0) {
+		keeper_net(NULL);
+	}
+}
+
 #define HAS(name) (UINT64_C(1) << CAPABILITY_##name)
 
 const struct backend backend_bubblewrap = {
@@ -1083,7 +1163,7 @@ const struct backend backend_bubblewrap = {
 	.probe = bubblewrap_probe,
 	.compile = bubblewrap_compile,
 	.warm = keeper_warm,
-	.begin = keeper_ahead,
+	.begin = bubblewrap_begin,
 	.forget = keeper_forget,
 	.start = bubblewrap_start,
 	.signal = bubblewrap_signal,

@@ -230,6 +230,17 @@ void keeper_narrow(struct keeper_ready *ready, const char *const paths[], size_t
 	(void)io_send(ready->socket, message, sizeof(*message), NULL, 0);
 }
 
+void keeper_net(const struct keeper_ready *ready)
+{
+	const struct keeper_ready *told = ready ? ready : &ahead;
+	cleanup_free struct keeper_message *message = calloc(1, sizeof(*message));
+
+	if (message && told->socket >= 0) {
+		message->type = KEEPER_NET;
+		(void)io_send(told->socket, message, sizeof(*message), NULL, 0);
+	}
+}
+
 int keeper_ready_failed(struct keeper_ready *ready)
 {
 	return birth_free(&ready->birth);

@@ -101,7 +101,7 @@ def write(path, content):
 
 
 def applies(condition, mounts):
-    """Of a line of bwrap.args, for a session without a terminal."""
+    """Of a line of bwrap.args, for a session without a terminal and a bwrap that is in the host's network."""
     word, _, number = condition.partition(":")
     if not number:
         return True

@@ -489,6 +489,48 @@ static void private_tool_without_a_tree_makes_its_own(void **state)
 	assert_null(strstr(text, "/later "));
 }
 
+/* Told of it ahead of the job or not: a network that is not the host's, where its keeper stays. */
+static void check_lone(struct world *world, struct keeper_ready *ready)
+{
+	char host[64] = "";
+	char expected[160];
+
+	set_command(world,
+		"readlink /proc/self/ns/net; readlink /proc/$PPID/ns/net; "
+		"tail -n +3 /proc/net/dev | cut -d: -f1; grep -o -m 1 127.0.0.1 "
+		"/proc/net/fib_trie");
+	world->start.lone = true;
+	world->start.ready = ready;
+	start(world);
+	cleanup_free char *text = output(world);
+	await_exit(world);
+	assert_true(readlink("/proc/self/ns/net", host, sizeof(host) - 1) > 0);
+	char *rest = strchr(text, '\n');
+	assert_non_null(rest);
+	assert_int_not_equal(strncmp(text, host, strlen(host)), 0);
+	(void)snprintf(expected, sizeof(expected), "\n%s\n    lo\n127.0.0.1\n", host);
+	assert_string_equal(rest, expected);
+}
+
+static void lone_tool_has_a_loopback_and_nothing_else(void **state)
+{
+	struct world *world = *state;
+
+	check_lone(world, NULL);
+}
+
+static void lone_tool_has_it_from_before_the_job(void **state)
+{
+	struct world *world = *state;
+	cleanup(keeper_ready_fini) struct keeper_ready ready = {.socket = -1, .pidfd = -1};
+	struct err err = {0};
+
+	assert_int_equal(keeper_prepare(&ready, &err), 0);
+	keeper_net(&ready);
+	keeper_net(&ready);
+	check_lone(world, &ready);
+}
+
 static bool is_dead(const void *data)
 {
 	const pid_t *pid = data;
@@ -666,6 +708,8 @@ int main(void)
 		CLAIM(bytes_that_are_none_are_refused),
 		CLAIM(tool_is_in_its_control_groups_before_it_runs),
 		CLAIM(directory_is_private_and_goes_with_the_tool),
+		CLAIM(lone_tool_has_a_loopback_and_nothing_else),
+		CLAIM(lone_tool_has_it_from_before_the_job),
 		CLAIM(private_tool_sees_what_it_needs_and_nothing_later),
 		CLAIM(private_tool_without_a_tree_makes_its_own),
 		CLAIM(exit_says_that_nothing_runs_any_more),

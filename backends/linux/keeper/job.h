@@ -3,7 +3,7 @@
  * few messages over a SOCK_SEQPACKET pair. Both sides are built together: there is one version.
  *
  *	server			keeper
- *	TREE		   ->	a mount namespace for the tool, while the job is still made
+ *	TREE, NET	   ->	a mount or network namespace for the tool, while the job is still made
  *	JOB, descriptors   ->	before steps, tool
  *			   <-	STARTED with the tool's pidfd, or FAILED
  *	SIGNAL, ASK, HOLD  ->
@@ -41,6 +41,7 @@ enum keeper_flag {
 	KEEPER_UNDO = 1 << 5, /* no tool: the after steps and the directory only */
 	KEEPER_PRIVATE = 1 << 7, /* the tool sees no later mount of the host's; takes root */
 	KEEPER_HOLDS = 1 << 6, /* a descriptor to hold until all is undone comes along */
+	KEEPER_LONE = 1 << 8, /* the tool's network is a loopback and nothing else; takes root */
 };
 
 struct keeper_limit {
@@ -85,6 +86,7 @@ enum keeper_message_type {
 	KEEPER_GONE,
 	KEEPER_TREE,
 	KEEPER_HOLD, /* a descriptor to hold until all is undone comes along */
+	KEEPER_NET,
 };
 
 enum keeper_exit_flag {

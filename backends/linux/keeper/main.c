@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "backends/linux/keeper/job.h"
+#include "backends/linux/keeper/lone.h"
 #include "backends/linux/keeper/narrow.h"
 #include "backends/linux/keeper/run.h"
 #include "backends/linux/keeper/tree.h"
@@ -210,24 +211,49 @@ static int make_tree(struct keeper_state *state)
 	return state->streams.tree == -ENOTRECOVERABLE ? -ENOTRECOVERABLE : 0;
 }
 
+/* One that is not needed costs nobody time: who waits for the job is not here yet. */
+static int make_net(struct keeper_state *state)
+{
+	if (state->streams.net < 0) {
+		state->streams.net = lone_make();
+	}
+	return state->streams.net == -ENOTRECOVERABLE ? -ENOTRECOVERABLE : 0;
+}
+
+/* What can be done before the job is there. 1: it is done; 0: this is the job, or nothing we know. */
+static int make_ahead(struct keeper_state *state)
+{
+	int r = 0;
+
+	switch (state->message.type) {
+	case KEEPER_TREE:
+		r = make_tree(state);
+		break;
+	case KEEPER_NET:
+		r = make_net(state);
+		break;
+	default:
+		return 0;
+	}
+	return r < 0 ? r : 1;
+}
+
 static int receive_job(struct keeper_state *state)
 {
 	int fds[IO_MAX_FDS];
 	size_t count = 0;
 	cleanup_free char *data = NULL;
 	size_t size = 0;
+	ssize_t n = 0;
 	int r = 0;
-	ssize_t n = io_receive(
-		SOCKET, &state->message, sizeof(state->message), fds, IO_MAX_FDS, &count, 0);
 
-	if (n == (ssize_t)sizeof(state->message) && state->message.type == KEEPER_TREE &&
-		count == 0) {
-		r = make_tree(state);
-		if (r < 0) {
-			return r;
-		}
+	do {
 		n = io_receive(SOCKET, &state->message, sizeof(state->message), fds, IO_MAX_FDS,
 			&count, 0);
+		r = n == (ssize_t)sizeof(state->message) && count == 0 ? make_ahead(state) : 0;
+	} while (r > 0);
+	if (r < 0) {
+		return r;
 	}
 	if (n != (ssize_t)sizeof(state->message) || state->message.type != KEEPER_JOB ||
 		count < 2) {
@@ -381,6 +407,12 @@ static int keep(struct keeper_state *state)
 	struct err err = {0};
 	int r = run_before(state, &err);
 
+	if (r == 0 && (state->job.flags & KEEPER_LONE)) {
+		(void)make_net(state);
+		r = state->streams.net < 0
+			? err_set(&err, -state->streams.net, "making a network for the tool")
+			: 0;
+	}
 	r = r < 0 ? r : keeper_run_tool(&state->job, &state->streams, &state->tool, &err);
 	/* The tool's ends of pipes and terminals must close with the tool. */
 	close_streams(state);
@@ -402,8 +434,10 @@ static int keep(struct keeper_state *state)
 
 int main(void)
 {
-	static struct keeper_state state = {
-		.dir = -1, .held = -1, .inner = -1, .streams = {.stdio = {-1, -1, -1}, .tree = -1}};
+	static struct keeper_state state = {.dir = -1,
+		.held = -1,
+		.inner = -1,
+		.streams = {.stdio = {-1, -1, -1}, .tree = -1, .net = -1}};
 	sigset_t mask;
 
 	(void)close(SOCKET + 1); /* the file this program was run from */

@@ -34,6 +34,7 @@ struct birth {
 	int v2; /* the group to be born in, or -1 */
 	const struct keeper_job *job; /* identity, limits, terminal; NULL for a step */
 	int tree; /* a mount namespace to enter, or -1 */
+	int net; /* a network namespace to enter, or -1 */
 };
 
 /* One message of a child that did not come to its exec. */
@@ -159,6 +160,9 @@ static void become(const struct birth *birth, pid_t keeper, int status)
 	if (birth->tree >= 0 && setns(birth->tree, CLONE_NEWNS) < 0) {
 		fail(status, "keeping the host's later mounts away");
 	}
+	if (birth->net >= 0 && setns(birth->net, CLONE_NEWNET) < 0) {
+		fail(status, "entering a network of its own");
+	}
 	status = arrange_fds(birth, status);
 	if (birth->job) {
 		restrict_tool(birth->job, birth->tree >= 0, status);
@@ -261,6 +265,7 @@ int keeper_run_tool(const struct keeper_job *job, const struct keeper_streams *s
 		.fd_count = 3 + job->fd_count,
 		.job = job,
 		.tree = job->flags & KEEPER_PRIVATE ? streams->tree : -1,
+		.net = job->flags & KEEPER_LONE ? streams->net : -1,
 		.v2 = v2_group(&job->cgroup)};
 	pid_t pid = 0;
 	int r = cgroup_open_tasks(&job->cgroup, groups, err);
@@ -368,8 +373,13 @@ int keeper_run_step(char *const argv[], char *const env[], int timeout_ms,
 	}
 	read_end = pipes[0];
 	const int fds[3] = {-1, pipes[1], pipes[1]};
-	struct birth birth = {
-		.argv = argv, .env = env, .fds = fds, .fd_count = 3, .tree = -1, .v2 = -1};
+	struct birth birth = {.argv = argv,
+		.env = env,
+		.fds = fds,
+		.fd_count = 3,
+		.tree = -1,
+		.net = -1,
+		.v2 = -1};
 	r = io_set_nonblocking(read_end, true);
 	r = r < 0 ? r : spawn(&birth, &pid, &err);
 	(void)close(pipes[1]);

@@ -22,6 +22,7 @@ struct keeper_streams {
 	int stdio[3]; /* -1: /dev/null */
 	int named[KEEPER_MAX_FDS];
 	int tree; /* the mount namespace of a tool whose job is KEEPER_PRIVATE; -1: one is made */
+	int net; /* the network namespace of a tool whose job is KEEPER_LONE */
 };
 
 /* Reaps whatever has ended, the tool among it. */
