@@ -33,9 +33,11 @@ struct keeper_state {
 	struct keeper_tool tool;
 	struct keeper_message message; /* the one at hand; large, so not on the stack */
 	int dir, held, children;
+	int server; /* pidfd of who started us, or -1 */
 	int inner; /* a mount namespace whose end nobody is to wait for */
 	uint64_t ends_at; /* microseconds; 0: no limit */
 	bool timed_out, told;
+	bool clear; /* and told so: nothing of the sandbox runs any more */
 };
 
 static struct keeper_watch watch_of(struct keeper_state *state, int socket)
@@ -104,13 +106,17 @@ static int run_before(struct keeper_state *state, struct err *err)
 
 /*
  * Who was told that nothing runs any more may be about to exit, on the processor that we are on: first
- * that, since somebody waits for it, and then what nobody waits for.
+ * that, since somebody waits for it, and then what nobody waits for. Its end of the socket, which closes
+ * in the middle of its exit, is closed already when it waits for us.
  */
-static void await_leaver(void)
+static void await_leaver(const struct keeper_state *state)
 {
-	struct pollfd ended = {.fd = SOCKET, .events = 0};
+	struct pollfd socket = {.fd = SOCKET, .events = 0};
+	struct pollfd ended = {.fd = state->server, .events = POLLIN};
 
-	(void)poll(&ended, 1, LEAVE_MS);
+	if (poll(&socket, 1, 0) == 0) {
+		(void)poll(ended.fd >= 0 ? &ended : &socket, 1, LEAVE_MS);
+	}
 }
 
 /* All that still runs of the sandbox ends. True when nothing does any more. */
@@ -140,10 +146,12 @@ static int undo(struct keeper_state *state)
 		(void)kill(-state->tool.pid, SIGKILL);
 		(void)kill(state->tool.pid, SIGKILL);
 	}
-	(void)clear(state);
-	memset(&state->message, 0, sizeof(state->message));
-	(void)say(state, KEEPER_GONE, 0);
-	await_leaver();
+	if (!state->clear) {
+		(void)clear(state);
+		memset(&state->message, 0, sizeof(state->message));
+		(void)say(state, KEEPER_GONE, 0);
+	}
+	await_leaver(state);
 	fine &= run_steps(state, PLAN_AFTER);
 	keeper_kill_children(&watch);
 	int r = cgroup_remove(&state->job.cgroup);
@@ -371,10 +379,10 @@ static void watch_tool(struct keeper_state *state)
 		}
 		if (!state->tool.running && !state->told) {
 			state->told = true;
-			bool empty = is_all_ours(&state->job) && clear(state);
+			state->clear = is_all_ours(&state->job) && clear(state);
 			memset(&state->message, 0, sizeof(state->message));
 			state->message.flags = (state->timed_out ? KEEPER_TIMED_OUT : 0) |
-				(empty ? KEEPER_CLEAR : 0);
+				(state->clear ? KEEPER_CLEAR : 0);
 			if (say(state, KEEPER_EXITED, state->tool.status) < 0) {
 				return;
 			}
@@ -436,6 +444,7 @@ int main(void)
 {
 	static struct keeper_state state = {.dir = -1,
 		.held = -1,
+		.server = -1,
 		.inner = -1,
 		.streams = {.stdio = {-1, -1, -1}, .tree = -1, .net = -1}};
 	sigset_t mask;
@@ -451,6 +460,7 @@ int main(void)
 		prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) {
 		return 1;
 	}
+	state.server = proc_pidfd(getppid());
 	state.children = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (state.children < 0 || fcntl(SOCKET, F_SETFD, FD_CLOEXEC) < 0 ||
 		receive_job(&state) < 0) {
