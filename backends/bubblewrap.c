@@ -29,6 +29,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "backends/foreign-door.h"
 #include "backends/foreign.h"
 #include "backends/keeper.h"
 #include "backends/linux/filter.h"
@@ -36,12 +37,15 @@
 #include "backends/linux/kernel.h"
 #include "backends/linux/launcher.h"
 #include "backends/native-view.h"
+#include "backends/runtime.h"
 #include "base/buf.h"
 #include "base/io.h"
 #include "base/parse.h"
 #include "base/proc.h"
 
 #define ARGS_FILE "bwrap.args"
+#define DOOR "door"
+#define DOOR_FDS 2 /* the socket and the program */
 #define ASK_MS 5000
 #define START_MS 10000
 #define SMALLEST 4096ULL
@@ -60,6 +64,7 @@ static const char *const needed_options[] = {"--args", "--bind-fd", "--ro-bind-f
 struct bubblewrap {
 	struct sandbox base; /* pid and pidfd are the command's; event is the keeper's socket */
 	struct keeper keeper;
+	struct keeper_door door;
 	struct idrange ids;
 	bool gone; /* the command had ended before it could be held: base.pidfd is bwrap's */
 };
@@ -347,6 +352,10 @@ static void put_mount(struct buf *out, const struct plan *plan, size_t number)
 	case PLAN_MOUNT_DIR:
 		PUT(out, "always", "--perms", perms, "--dir", target);
 		break;
+	case PLAN_MOUNT_DOOR:
+		PUT(out, "always", "--ro-bind-fd", "{fd:" DOOR "}", target);
+		break;
+	case PLAN_MOUNT_WHY:
 	case PLAN_MOUNT_FILE:
 		PUT(out, "always", "--perms", perms, "--file", fd, target);
 		break;
@@ -533,7 +542,8 @@ static size_t count_fds(const struct plan *plan)
 
 	for (size_t i = 0; i < plan->mount_count; i++) {
 		const struct plan_mount *mount = &plan->mounts[i];
-		count += mount->kind == PLAN_MOUNT_FILE || mount->kind == PLAN_MOUNT_BIND;
+		count += mount->kind == PLAN_MOUNT_FILE || mount->kind == PLAN_MOUNT_BIND ||
+			mount->kind == PLAN_MOUNT_WHY || mount->kind == PLAN_MOUNT_DOOR;
 	}
 	return count;
 }
@@ -559,6 +569,9 @@ static int fill_plan(
 	}
 	r = r < 0 ? r : foreign_command(spec, view.start, plan);
 	r = r < 0 ? r : foreign_environment(spec, view.home, plan);
+	if (r == 0 && count_fds(plan) + DOOR_FDS <= KEEPER_MAX_FDS) {
+		r = foreign_door_compile(spec, plan, FOREIGN_DOOR_MADE);
+	}
 	r = r < 0 ? r : foreign_limits(spec, host, plan);
 	r = r < 0 ? r : note_lacks(spec, &view, plan);
 	r = r < 0 ? r : foreign_notes(spec, host, plan);
@@ -725,6 +738,10 @@ static int open_mounts(struct start *start, struct err *err)
 		} else if (mount->kind == PLAN_MOUNT_FILE) {
 			r = add_memory(
 				start, mount->content, strlen(mount->content), "d", (ssize_t)i);
+		} else if (mount->kind == PLAN_MOUNT_WHY) {
+			r = add_memory(start, image_why_program, image_why_size, "d", (ssize_t)i);
+		} else if (mount->kind == PLAN_MOUNT_DOOR) {
+			r = add_fd(start, KEEPER_DOOR_PLACE, DOOR, -1);
 		}
 	}
 	return r < 0 && !err->code ? err_set(err, -r, "opening the view") : r;
@@ -736,6 +753,7 @@ static void tell_sources(struct start *start)
 	char text[8192];
 	size_t used = 0;
 	const char *list[START_FDS];
+	char door[RUNTIME_PATH];
 	size_t count = 0;
 
 	for (size_t i = 0; i < start->count; i++) {
@@ -752,6 +770,13 @@ static void tell_sources(struct start *start)
 		text[used + (size_t)length] = '\0';
 		list[count++] = text + used;
 		used += (size_t)length + 1;
+	}
+	if (foreign_door_is_in(start->plan) && count < ARRAY_SIZE(list)) {
+		/* Not there yet; this is where it will be. */
+		cleanup_close int tools = runtime_open("tools", true, door);
+		if (tools >= 0) {
+			list[count++] = door;
+		}
 	}
 	keeper_narrow(&start->ready, list, count);
 }
@@ -1018,11 +1043,17 @@ static int run(
 		.uid = own ? 0 : sandbox->ids.base + plan->uid_map[0].offset,
 		.gid = own ? 0 : sandbox->ids.base + plan->uid_map[0].offset,
 		.errors = start->fds[2].fd,
+		.door = foreign_door_is_in(plan) ? &sandbox->door : NULL,
 		.ready = &start->ready,
 		.hold = sandbox->ids.lock};
 
 	/* What bwrap is told it reads from a descriptor, of which {fd:args} is the text. */
 	without_files.file_count = 0;
+	if (!own) {
+		sandbox->door.uid = given.uid;
+		sandbox->door.gid = given.gid;
+		sandbox->door.passable = true;
+	}
 	int r = keeper_start(&given, &sandbox->keeper, err);
 
 	if (r < 0) {
@@ -1054,6 +1085,7 @@ static int bubblewrap_start(const struct plan *plan, const struct host *host,
 		.backend = &backend_bubblewrap, .pidfd = -1, .event = -1, .pty = -1};
 	sandbox->ids.lock = -1;
 	keeper_init(&sandbox->keeper);
+	keeper_door_init(&sandbox->door);
 	r = keeper_prepare(&start.ready, err);
 	if (r == 0 && is_lone(plan)) {
 		keeper_net(&start.ready); /* unless it was told ahead of the plan */
@@ -1124,6 +1156,11 @@ static void bubblewrap_usage(struct sandbox *base, struct sandbox_usage *ret)
 	cgroup_usage(&own(base)->keeper.cgroup, ret);
 }
 
+static int bubblewrap_take_door(struct sandbox *base)
+{
+	return take_fd(&own(base)->door.listener);
+}
+
 static void bubblewrap_destroy(struct sandbox *base)
 {
 	struct bubblewrap *sandbox = NULL;
@@ -1136,6 +1173,7 @@ static void bubblewrap_destroy(struct sandbox *base)
 	close_fdp(&base->pidfd);
 	(base->leaving ? keeper_leave : keeper_end)(&sandbox->keeper); /* closes base->event */
 	idrange_release(&sandbox->ids);
+	keeper_door_fini(&sandbox->door);
 	free(sandbox);
 }
 
@@ -1169,5 +1207,6 @@ const struct backend backend_bubblewrap = {
 	.signal = bubblewrap_signal,
 	.poll_exit = bubblewrap_poll_exit,
 	.usage = bubblewrap_usage,
+	.take_door = bubblewrap_take_door,
 	.destroy = bubblewrap_destroy,
 };

@@ -618,8 +618,8 @@ const struct caveat_info caveat_table[] = {
 		"with refuse_on naming this caveat the session goes without `why`"},
 
 	{"session.no_why", NONE, CAVEAT_INFO, "there is no command `why` inside this session",
-		"ask `ssh -s HOST cloche-why` on the same connection; on backend native there is "
-		"a `why`"},
+		"ask `ssh -s HOST cloche-why` on the same connection; on backends native, "
+		"bubblewrap, docker and podman there is a `why`"},
 
 	/* Layers left out with --without */
 	{"layer.removed", NONE, CAVEAT_MISSING,

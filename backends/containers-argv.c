@@ -182,6 +182,8 @@ static void say_bind(
 {
 	bool ours = strncmp(mount->source, "{dir}/", 6) == 0;
 	bool read_only = mount->flags & PLAN_READ_ONLY;
+	/* {dir} is often on a noexec /run: podman would keep to that, docker's runc does as it is told. */
+	bool runs = mount->kind == PLAN_MOUNT_WHY && b->engine->podman;
 	cleanup_free char *source = ours ? strdup(mount->source) : foreign_literal(mount->source);
 	cleanup_free char *target = foreign_literal(mount->target);
 
@@ -192,9 +194,10 @@ static void say_bind(
 	say(words, "--mount");
 	if (ours || b->engine->podman || !(mount->flags & PLAN_NODEV)) {
 		words->failed |= strv_appendf(&words->list,
-					 "type=bind,source=%s,target=%s,bind-nonrecursive%s%s",
+					 "type=bind,source=%s,target=%s,bind-nonrecursive%s%s%s",
 					 source, target, read_only ? ",readonly" : "",
-					 mount->flags & PLAN_NODEV ? ",nosuid,nodev" : "") < 0;
+					 mount->flags & PLAN_NODEV ? ",nosuid,nodev" : "",
+					 runs ? ",exec" : "") < 0;
 		return;
 	}
 	words->failed |=

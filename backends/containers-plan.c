@@ -8,11 +8,13 @@
 #include <sys/resource.h>
 
 #include "backends/containers.h"
+#include "backends/foreign-door.h"
 #include "backends/foreign.h"
 #include "backends/gvisor.h"
 #include "backends/oci.h"
 #include "base/buf.h"
 
+#define PROFILE_DIR "/etc/profile.d"
 #define DISK_DEFAULT (64ULL << 20)
 
 /*
@@ -336,6 +338,27 @@ static void choose_preload(struct container_builder *b)
 	}
 }
 
+/*
+ * gVisor lets nobody inside connect to the host's sockets, and is not told to. In most images login
+ * shells are given a PATH by /etc/profile, which reads what lies in profile.d; but a file that is
+ * missing there would be made for the mount, and that must not be in a directory of the host's.
+ */
+static void choose_door(struct container_builder *b)
+{
+	static const char text[] = "case \":$PATH:\" in\n*:/run/cloche/bin:*) ;;\n"
+				   "*) PATH=$PATH:/run/cloche/bin ;;\nesac\n";
+
+	if (b->engine->runtime) {
+		return;
+	}
+	b->failed |= foreign_door_compile(b->spec, b->plan, FOREIGN_DOOR_BOUND) < 0;
+	if (foreign_door_is_in(b->plan) && !touches(b->spec->readable, PROFILE_DIR) &&
+		!touches(b->spec->writable, PROFILE_DIR)) {
+		add_file(b, "why.sh", text, 0444);
+		add_bind(b, "{dir}/why.sh", PROFILE_DIR "/cloche-why.sh", PLAN_READ_ONLY);
+	}
+}
+
 void containers_choose(struct container_builder *b)
 {
 	choose_identity(b->plan);
@@ -344,5 +367,6 @@ void containers_choose(struct container_builder *b)
 	choose_places(b);
 	choose_binds(b);
 	choose_preload(b);
+	choose_door(b);
 	make_files(b);
 }

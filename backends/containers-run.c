@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "backends/containers.h"
+#include "backends/foreign-door.h"
 #include "backends/keeper.h"
 #include "backends/linux/launcher.h"
 #include "base/io.h"
@@ -29,6 +30,7 @@ struct container {
 	struct sandbox base;
 	const struct engine *engine;
 	struct keeper keeper;
+	struct keeper_door door;
 	struct cgroup cgroup; /* the container's own, for reading */
 	struct sandbox_usage used; /* as last seen: the engine removes the group at the end */
 	char docker_host[sizeof(((struct host *)NULL)->docker_host)];
@@ -305,6 +307,7 @@ void containers_destroy(struct sandbox *sandbox)
 	close_fdp(&it->base.pidfd);
 	close_fdp(&it->base.pty);
 	close_fdp(&it->nudge);
+	keeper_door_fini(&it->door);
 	free(it);
 }
 
@@ -364,6 +367,12 @@ static int start_keeper(struct container *container, const struct plan *plan,
 	struct keeper_start start = {
 		.plan = plan, .host = host, .io = io, .no_cgroup = true, .errors = -1, .hold = -1};
 
+	if (foreign_door_is_in(plan)) {
+		/* There is no user namespace: who it is inside it is here. */
+		container->door.uid = plan->uid;
+		container->door.gid = plan->gid;
+		start.door = &container->door;
+	}
 	if (io->pty) {
 		int r = variant_make(container->engine, plan, &variant);
 		if (r < 0) {
@@ -385,6 +394,7 @@ static int new_container(const struct engine *engine, struct container **ret)
 	it->base.pidfd = it->base.event = it->base.pty = -1;
 	it->engine = engine;
 	keeper_init(&it->keeper);
+	keeper_door_init(&it->door);
 	cgroup_init(&it->cgroup);
 	it->nudge = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	*ret = it;
@@ -509,6 +519,11 @@ int containers_poll_exit(struct sandbox *sandbox, struct sandbox_exit *ret)
 		*ret = keeper_exit(&it->keeper);
 	}
 	return r;
+}
+
+int containers_take_door(struct sandbox *sandbox)
+{
+	return take_fd(&container(sandbox)->door.listener);
 }
 
 void containers_usage(struct sandbox *sandbox, struct sandbox_usage *ret)

@@ -113,7 +113,7 @@ static int note_all(struct container_builder *b, bool resolved)
 		{runtime && spec->pids > 0, "gvisor.tasks_inside"},
 		{runtime && spec->disk > 0, "gvisor.unseen.disk"},
 
-		{b->spec->why, "session.no_why"},
+		{spec->why && !plan_has_caveat(b->plan, "ipc.why_door"), "session.no_why"},
 		{b->plan->without != 0, "layer.removed"},
 	};
 
@@ -239,6 +239,7 @@ static int fill(
 		.signal = containers_signal,                                                       \
 		.poll_exit = containers_poll_exit,                                                 \
 		.usage = containers_usage,                                                         \
+		.take_door = containers_take_door,                                                 \
 		.destroy = containers_destroy,                                                     \
 	}
 

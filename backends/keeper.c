@@ -510,6 +510,7 @@ static int start(struct making *making, struct keeper_ready *ready, struct err *
 	r = r < 0 ? r : fill_job(making, &filler, err);
 	r = r < 0 ? r : write_undo(making, err);
 	r = r < 0 ? r : write_files(making, &filler, err);
+	r = r < 0 || !given->door ? r : keeper_door_make(given->door, making->dir, err);
 	r = r < 0 ? r : make_groups(making, err);
 	if (r == 0 && given->io->pty && !given->own_terminal) {
 		r = make_terminal(making, err);
@@ -522,7 +523,8 @@ static int start(struct making *making, struct keeper_ready *ready, struct err *
 	add_fd(making, making->dir);
 	add_streams(making);
 	for (size_t i = 0; i < given->fd_count; i++) {
-		add_fd(making, given->fds[i].fd);
+		bool door = given->fds[i].fd == KEEPER_DOOR_PLACE && given->door;
+		add_fd(making, door ? given->door->place : given->fds[i].fd);
 	}
 	add_groups(making);
 	if (given->hold >= 0) {

@@ -25,11 +25,17 @@
 #include <stddef.h>
 
 #include "backends/backend.h"
+#include "backends/keeper-door.h"
 #include "backends/linux/cgroup.h"
 #include "backends/linux/keeper/job.h"
 #include "base/err.h"
 
-/* A descriptor the tool inherits besides 0, 1, 2. Borrowed. "{fd:NAME}" is its number there. */
+#define KEEPER_DOOR_PLACE (-2)
+
+/*
+ * A descriptor the tool inherits besides 0, 1, 2. Borrowed. "{fd:NAME}" is its number there.
+ * KEEPER_DOOR_PLACE stands for that of the start's door.
+ */
 struct keeper_fd {
 	const char *name;
 	int fd;
@@ -94,13 +100,15 @@ struct keeper_start {
 	uid_t uid;
 	gid_t gid;
 	int errors; /* the tool's standard error instead of io's, or -1; borrowed */
+	struct keeper_door *door; /* made in {dir} before anything is run; NULL: none */
 	struct keeper_ready *ready; /* its keeper is taken; NULL: one is started */
 	int hold; /* held open by the keeper until all is undone (a lock), or -1; borrowed */
 };
 
 struct keeper {
 	char id[33]; /* as in struct sandbox */
-	char dir[108]; /* {dir}: 0700, made by start, short enough for a socket's name with 20 more */
+	/* {dir}: 0700 (0711 with a passable door), made by start, short enough for a socket's name with 20 more */
+	char dir[108];
 	int socket; /* to the keeper; readable when it has something to say */
 	int pidfd; /* of the keeper */
 	pid_t tool; /* the tool's process */

@@ -22,7 +22,7 @@ static bool touches(char *const *list)
 }
 
 /* A session that may start no program cannot start this one; and what it asked for comes first. */
-static bool is_wanted(const struct spec *spec, const struct plan *plan)
+static bool has_room(const struct spec *spec, const struct plan *plan)
 {
 	return spec->why && !plan->no_exec && !(plan->without & PLAN_LAYER_MOUNT) &&
 		!touches(spec->readable) && !touches(spec->writable) && !touches(spec->read_deny) &&
@@ -40,6 +40,11 @@ static bool is_refused(char *const *refuse_on)
 		}
 	}
 	return false;
+}
+
+bool native_door_is_wanted(const struct spec *spec, const struct plan *plan)
+{
+	return has_room(spec, plan) && !is_refused(spec->refuse_on);
 }
 
 static int add(struct plan *plan, enum plan_mount_kind kind, const char *target, mode_t mode)
@@ -66,11 +71,18 @@ static int add_to_path(struct plan *plan)
 	return strv_setenv(&plan->env, "PATH", longer);
 }
 
+int native_door_note(struct plan *plan)
+{
+	int r = plan_add_caveat(plan, CAVEAT);
+
+	return r < 0 ? r : add_to_path(plan);
+}
+
 int native_door_compile(const struct spec *spec, struct plan *plan)
 {
 	int r = 0;
 
-	if (!is_wanted(spec, plan) || is_refused(spec->refuse_on)) {
+	if (!native_door_is_wanted(spec, plan)) {
 		return 0;
 	}
 	r = add(plan, PLAN_MOUNT_DIR, IMAGE_WHY_DIR, 0755);
@@ -81,6 +93,5 @@ int native_door_compile(const struct spec *spec, struct plan *plan)
 		r = plan_add_path_rule(
 			plan, IMAGE_WHY_DIR, landlock_access_read(plan->landlock.abi));
 	}
-	r = r < 0 ? r : plan_add_caveat(plan, CAVEAT);
-	return r < 0 ? r : add_to_path(plan);
+	return r < 0 ? r : native_door_note(plan);
 }

@@ -14,3 +14,9 @@
  * after the view and the environment. 0 or -ENOMEM.
  */
 int native_door_compile(const struct spec *spec, struct plan *plan);
+
+/* Whether it would; for those that put it in place in another way. */
+bool native_door_is_wanted(const struct spec *spec, const struct plan *plan);
+
+/* The caveat, and the program's place at the end of PATH. 0 or -ENOMEM. */
+int native_door_note(struct plan *plan);

@@ -10,7 +10,7 @@
 
 #include "base/cleanup.h"
 
-/* A directory nobody else can write to, or it is not used. Returns its descriptor. */
+/* A directory of ours, without what is forbidden to others, or it is not used. Returns its descriptor. */
 static int open_checked(const char *path, mode_t forbidden, bool make)
 {
 	struct stat seen;
@@ -46,5 +46,5 @@ int runtime_open(const char *name, bool make, char *path)
 		return parent;
 	}
 	(void)snprintf(path, RUNTIME_PATH, "%s/%s", above, name);
-	return open_checked(path, 077, make);
+	return open_checked(path, 066, make);
 }

@@ -1,6 +1,6 @@
 /*
  * Where what lives as long as this boot is kept: /run/cloche for root, $XDG_RUNTIME_DIR/cloche or
- * /tmp/cloche-UID for others. Nobody else can write to it, or it is not used.
+ * /tmp/cloche-UID for others. Nobody else can write to it or list it, or it is not used.
  */
 #pragma once
 

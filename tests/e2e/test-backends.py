@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 
+import doors
 import guests
 from engines import engine_of
 from lib import BUILD, CASE, START, Cloche, Server, case, check, echoes, equal, eventually, finish, main, parents, run
@@ -114,8 +115,9 @@ def confined():
         check("SHELL=" in environment, f"no environment: {result}")
         starts = [event for event in server.audit() if event.get("backend")]
         check(starts and all(event["backend"] == BACKEND for event in starts), f"the audit log: {starts[:2]}")
-        check("/why" not in view + environment and all("session.no_why" in event["caveats"] for event in starts),
-              f"a command `why`, or no word that there is none: {result}, {starts[:1]}")
+        if BACKEND not in doors.BACKENDS:
+            check("/why" not in view + environment and all("session.no_why" in event["caveats"] for event in starts),
+                  f"a command `why`, or no word that there is none: {result}, {starts[:1]}")
 
 
 def has_size(term, size):
@@ -227,7 +229,8 @@ def limits():
         beside = server.session()
         result = server.ssh("head -c 200000000 /dev/zero | tail -c 199999999 | wc -c")
         check(b"199999999" not in result.out, f"200 MB of memory were to be had: {result}")
-        result = server.ssh("for i in $(seq 60); do sleep 3 & done 2>/dev/null; ls -d /proc/[0-9]* | wc -l",
+        # By dash: bash tries a fork that failed again, and waits for longer each time.
+        result = server.ssh("sh -c 'for i in $(seq 60); do sleep 3 & done' 2>/dev/null; ls -d /proc/[0-9]* | wc -l",
                             timeout=90)
         check(not result.text or int(result.text.split()[-1]) < 20, f"60 tasks could be started: {result}")
         check(echoes(beside), "the session beside it was harmed")
@@ -248,6 +251,7 @@ def kill_monitor():
     with serve() as server:
         idle = len(server.processes())
         client, own = session_of(server)
+        check(BACKEND not in doors.BACKENDS or os.path.exists(f"{TOOLS}/{min(own)}/door"), "no socket for `why`")
         os.kill(monitor_of(server), signal.SIGKILL)
         check(client.wait(10) != 0, "the client was told that all is well")
         finish(client)
@@ -267,6 +271,9 @@ def kill_carrier():
         eventually(lambda: len(server.processes()) <= idle, "the end of the session", 5)
         eventually(lambda: is_gone(own), "the end of all that was made for it", 5)
 
+
+if BACKEND in doors.BACKENDS:
+    doors.claim_all(BACKEND)
 
 if ENGINE:
     with ENGINE:

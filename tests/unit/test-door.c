@@ -1,18 +1,22 @@
 /*
- * `why` inside a session: when a plan has it, and what a session can make the server do by it.
+ * `why` inside a session: when a plan has it, where its socket lies, and what a session can make the
+ * server do by it.
  */
 #include "tests/test.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "backends/backend.h"
+#include "backends/keeper-door.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "session/door.h"
@@ -29,7 +33,8 @@ static struct host a_host(void)
 		.landlock_abi = 7};
 }
 
-static struct plan *plan_of(const char *words, bool why, uint32_t without)
+static struct plan *plan_by(
+	const struct backend *backend, const char *words, bool why, uint32_t without)
 {
 	const struct host host = a_host();
 	struct spec spec;
@@ -39,11 +44,17 @@ static struct plan *plan_of(const char *words, bool why, uint32_t without)
 	planned_spec(words, &spec);
 	spec.why = why;
 	assert_int_equal(strv_append(&spec.env, "PATH=/usr/bin:/bin"), 0);
-	if (backend_compile(&backend_native, &spec, &host, without, &plan, &err) < 0) {
-		fail_msg("%s: %s", words, err.msg);
+	/* Not backend_compile(): that asks an engine what an image's name stands for. */
+	if (backend->compile(&spec, &host, without, &plan, &err) < 0) {
+		fail_msg("%s, %s: %s", backend->name, words, err.msg);
 	}
 	spec_fini(&spec);
 	return plan;
+}
+
+static struct plan *plan_of(const char *words, bool why, uint32_t without)
+{
+	return plan_by(&backend_native, words, why, without);
 }
 
 /* The place of a mount of this kind, or -1. */
@@ -103,32 +114,186 @@ static void a_plan_goes_without_where_it_would_be_in_the_way(void **state)
 	assert_int_equal(place_of(bare, PLAN_MOUNT_DOOR), -1);
 }
 
-/* Other backends have none, and say so where a server asks for it; and so does native without. */
+static const struct backend *const foreign[] = {
+	&backend_bubblewrap, &backend_docker, &backend_podman};
+
+static bool is_told(const struct plan *plan, const char *text)
+{
+	cleanup_free char *json = plan_to_json(plan);
+
+	return strstr(json, text) != NULL;
+}
+
+/* A tool binds the socket out of its own directory, read-only, for the session's user alone. */
+static void a_plan_of_a_tool_has_it_in_the_tools_directory(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(foreign); i++) {
+		const char *words = i ? "write=ephemeral" : "readable=/usr;write=ephemeral";
+		cleanup(plan_freep) struct plan *with = plan_by(foreign[i], words, true, 0);
+		cleanup(plan_freep) struct plan *again = plan_by(foreign[i], words, true, 0);
+		cleanup(plan_freep) struct plan *without = plan_by(foreign[i], words, false, 0);
+		int door = place_of(with, PLAN_MOUNT_DOOR);
+		int program = place_of(with, PLAN_MOUNT_WHY);
+
+		assert_true(door > 0 && program > 0);
+		assert_string_equal(with->mounts[door].source, "{dir}/door");
+		assert_string_equal(with->mounts[door].target, "/run/cloche/why");
+		assert_int_equal(with->mounts[door].flags, PLAN_READ_ONLY | PLAN_USER);
+		assert_int_equal(with->mounts[door].mode, 0600);
+		assert_string_equal(with->mounts[program].target, "/run/cloche/bin/why");
+		assert_non_null(strstr(strv_getenv(with->env, "PATH"), ":/run/cloche/bin"));
+		assert_true(plan_has_caveat(with, "ipc.why_door"));
+		assert_false(plan_has_caveat(with, "session.no_why"));
+		assert_string_equal(with->digest, again->digest);
+		assert_string_not_equal(with->digest, without->digest);
+		assert_int_equal(with->uses.bits, without->uses.bits);
+		/* Nobody who does not ask for it has any of it. */
+		assert_false(is_told(without, "/run/cloche") || is_told(without, "why"));
+		assert_int_equal(without->file_count, with->file_count - (i > 0 ? 2 : 0));
+	}
+	/* Where a directory of the host's is in that place, nothing is made in it. */
+	cleanup(plan_freep) struct plan *profile = plan_by(&backend_docker, "", true, 0);
+	cleanup(plan_freep) struct plan *hosts = plan_by(&backend_docker, "readable=/etc", true, 0);
+	assert_true(is_told(profile, "/etc/profile.d/cloche-why.sh"));
+	assert_true(place_of(hosts, PLAN_MOUNT_DOOR) >= 0 && !is_told(hosts, "profile.d"));
+	/* /run is noexec on many hosts, which podman would keep to. */
+	cleanup(plan_freep) struct plan *podman = plan_by(&backend_podman, "", true, 0);
+	assert_true(is_told(podman, "target=/run/cloche/bin/why,bind-nonrecursive,readonly,exec"));
+	assert_true(is_told(podman, "target=/run/cloche/why,bind-nonrecursive,readonly\""));
+}
+
 static void a_plan_without_one_says_so(void **state)
 {
-	const struct host host = a_host();
-	struct spec spec;
-	struct err err = {0};
+	static const char *const in_the_way[] = {"readable=/run",
+		"write=scope;writable=/run/cloche", "refuse_on=ipc.why_door", "refuse_on=info"};
+	static const struct backend *const never[] = {&backend_gvisor, &backend_docker_runsc,
+		&backend_podman_runsc, &backend_jail}; /* microvm: test-microvm */
 
 	(void)state;
-	planned_spec("readable=/usr;write=ephemeral", &spec);
-	for (int why = 0; why <= 1; why++) {
-		struct plan *plan = NULL;
-		spec.why = why;
-		assert_int_equal(
-			backend_compile(&backend_bubblewrap, &spec, &host, 0, &plan, &err), 0);
-		assert_int_equal(plan_has_caveat(plan, "session.no_why"), why);
+	for (size_t i = 0; i < ARRAY_SIZE(foreign) * ARRAY_SIZE(in_the_way); i++) {
+		const struct backend *backend = foreign[i % ARRAY_SIZE(foreign)];
+		const char *words = in_the_way[i / ARRAY_SIZE(foreign)];
+		if (strstr(words, "writable") && backend == &backend_bubblewrap) {
+			continue; /* as root it writes to nothing of the host's */
+		}
+		cleanup(plan_freep) struct plan *plan = plan_by(backend, words, true, 0);
+		assert_int_equal(place_of(plan, PLAN_MOUNT_DOOR), -1);
+		assert_true(plan_has_caveat(plan, "session.no_why"));
+		assert_false(plan_has_caveat(plan, "ipc.why_door"));
+		assert_null(strstr(strv_getenv(plan->env, "PATH"), "/run/cloche"));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(never) * 2; i++) {
+		cleanup(plan_freep) struct plan *plan =
+			plan_by(never[i / 2], "write=ephemeral", i % 2, 0);
+		assert_int_equal(plan_has_caveat(plan, "session.no_why"), i % 2);
 		assert_int_equal(place_of(plan, PLAN_MOUNT_DOOR), -1);
 		assert_null(strstr(strv_getenv(plan->env, "PATH"), "/run/cloche"));
-		plan_free(plan);
 	}
-	spec_fini(&spec);
 	cleanup(plan_freep) struct plan *with = plan_of("readable=/usr", true, 0);
 	cleanup(plan_freep) struct plan *without = plan_of("readable=/usr;no_exec=yes", true, 0);
 	cleanup(plan_freep) struct plan *unasked = plan_of("readable=/usr", false, 0);
 	assert_false(plan_has_caveat(with, "session.no_why"));
 	assert_true(plan_has_caveat(without, "session.no_why"));
 	assert_false(plan_has_caveat(unasked, "session.no_why"));
+}
+
+/* With as many paths as bwrap can take beside each other: those come first. */
+static void a_plan_that_is_full_goes_without(void **state)
+{
+	const struct host host = a_host();
+	struct spec spec;
+	int doors = 0;
+	int full = 0;
+
+	(void)state;
+	planned_spec("readable=/usr", &spec);
+	spec.why = true;
+	for (int i = 0; i < 50; i++) {
+		cleanup(plan_freep) struct plan *plan = NULL;
+		struct err err = {0};
+
+		assert_int_equal(strv_appendf(&spec.readable, "/srv/%d", i), 0);
+		if (backend_bubblewrap.compile(&spec, &host, 0, &plan, &err) == 0) {
+			bool door = place_of(plan, PLAN_MOUNT_DOOR) >= 0;
+			assert_int_equal(plan_has_caveat(plan, "session.no_why"), !door);
+			doors += door;
+			full += !door;
+		}
+	}
+	assert_true(doors > 20);
+	assert_int_equal(full, 2);
+	spec_fini(&spec);
+}
+
+/* ---- on the host ---- */
+
+static unsigned mode_of(const char *path)
+{
+	struct stat seen;
+
+	assert_int_equal(lstat(path, &seen), 0);
+	return seen.st_mode & 07777;
+}
+
+static void its_socket_is_one_users_and_shows_nobody(void **state)
+{
+	char top[] = "/tmp/cloche-door-XXXXXX";
+	char path[4][64];
+	struct keeper_door door;
+	struct err err = {0};
+	struct ucred shown = {0};
+	socklen_t size = sizeof(shown);
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	bool root = geteuid() == 0;
+
+	(void)state;
+	assert_non_null(mkdtemp(top));
+	for (int i = 0; i < 3; i++) {
+		(void)snprintf(path[i], sizeof(path[i]), "%s%.*s", top, 2 * i, "/a/b");
+		assert_true(i == 0 || mkdir(path[i], 0700) == 0);
+	}
+	(void)snprintf(path[3], sizeof(path[3]), "%s/a/b/door", top);
+	cleanup_close int dir = open(path[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	keeper_door_init(&door);
+	if (root) {
+		door.uid = door.gid = 61234;
+	}
+	if (keeper_door_make(&door, dir, &err) < 0) {
+		fail_msg("%s", err.msg);
+	}
+	assert_int_equal(mode_of(path[3]), 0600);
+	struct stat seen;
+	assert_int_equal(fstat(door.place, &seen), 0);
+	assert_int_equal(seen.st_uid, root ? 61234 : geteuid());
+	assert_true(S_ISSOCK(seen.st_mode));
+	/* What is above lets nobody through who is not meant to come by it. */
+	assert_int_equal(mode_of(path[2]) | mode_of(path[1]) | mode_of(top), 0700);
+	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path[3]);
+	cleanup_close int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(client, (const void *)&address, sizeof(address)), 0);
+	/* Whoever has called listen() is gone. */
+	assert_int_equal(getsockopt(client, SOL_SOCKET, SO_PEERCRED, &shown, &size), 0);
+	assert_int_not_equal(shown.pid, getpid());
+	assert_true(shown.pid == 0 || (kill(shown.pid, 0) < 0 && errno == ESRCH));
+	/* And a second one in its place is none. */
+	struct keeper_door second;
+	keeper_door_init(&second);
+	assert_true(keeper_door_make(&second, dir, &err) < 0);
+	assert_int_equal(second.listener, -1);
+	keeper_door_fini(&door);
+	assert_int_equal(unlink(path[3]), 0);
+	door.passable = true;
+	assert_int_equal(keeper_door_make(&door, dir, &err), 0);
+	assert_int_equal(mode_of(path[3]), 0600);
+	assert_int_equal(mode_of(path[2]), 0711);
+	assert_int_equal(mode_of(path[1]), 0711);
+	assert_int_equal(mode_of(top), 0711);
+	keeper_door_fini(&door);
+	assert_int_equal(unlink(path[3]), 0);
+	for (int i = 2; i >= 0; i--) {
+		assert_int_equal(rmdir(path[i]), 0);
+	}
 }
 
 /* ---- the door ---- */
@@ -259,7 +424,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_plan_has_it_where_the_server_asks),
 		cmocka_unit_test(a_plan_goes_without_where_it_would_be_in_the_way),
+		cmocka_unit_test(a_plan_of_a_tool_has_it_in_the_tools_directory),
 		cmocka_unit_test(a_plan_without_one_says_so),
+		cmocka_unit_test(a_plan_that_is_full_goes_without),
+		cmocka_unit_test(its_socket_is_one_users_and_shows_nobody),
 		cmocka_unit_test_setup_teardown(
 			who_asks_is_told_and_the_next_one_waits, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
