@@ -17,10 +17,14 @@
 
 #define MAX_VALUES 16
 
+/* What the rows of a call come to, in front of its first row; NAMED and its verdict when that is one. */
+enum kind { KIND_NO_FIRST_ROW, KIND_CONDITIONAL, KIND_NAMED };
+
 struct writer {
 	struct emitter out;
 	int variant;
 	uint32_t flags;
+	uint8_t *kinds; /* of each row of the table */
 };
 
 /* The rows of one call in this variant, by what they say. */
@@ -251,19 +255,29 @@ static void emit_names(struct writer *writer, enum filter_verdict verdict)
 	emit_key(out, "names");
 	emit_open(out, '[');
 	for (size_t i = 0; i < filter_policy_count; i++) {
-		struct call call;
+		const char *name = filter_policy[i].name;
 
-		if (!is_first_row(i)) {
-			continue;
-		}
-		gather(writer, i, &call);
-		if (!is_conditional(&call) && plain_verdict(&call) == verdict &&
-			!is_odd_one(writer, call.name)) {
-			emit_text(out, call.name);
+		if (writer->kinds[i] == KIND_NAMED + verdict && !is_odd_one(writer, name)) {
+			emit_text(out, name);
 		}
 	}
 	emit_close(out, ']');
 	emit_close(out, '}');
+}
+
+/* Once: each row is held against all behind it. */
+static void sort_rows(struct writer *writer)
+{
+	for (size_t i = 0; i < filter_policy_count; i++) {
+		struct call call;
+
+		if (is_first_row(i)) {
+			gather(writer, i, &call);
+			writer->kinds[i] = (uint8_t)(is_conditional(&call)
+					? KIND_CONDITIONAL
+					: KIND_NAMED + plain_verdict(&call));
+		}
+	}
 }
 
 static const char *architecture(void)
@@ -281,11 +295,17 @@ static const char *architecture(void)
 
 char *oci_seccomp_json(uint32_t flags)
 {
+	cleanup_free uint8_t *kinds = calloc(filter_policy_count, 1);
 	struct writer writer = {
 		.variant = flags & OCI_SECCOMP_NO_EXEC ? FILTER_NO_EXEC : FILTER_DEFAULT,
-		.flags = flags};
+		.flags = flags,
+		.kinds = kinds};
 	struct emitter *out = &writer.out;
 
+	if (!kinds) {
+		return NULL;
+	}
+	sort_rows(&writer);
 	emit_open(out, '{');
 	emit_key(out, "architectures");
 	emit_open(out, '[');
@@ -303,11 +323,8 @@ char *oci_seccomp_json(uint32_t flags)
 	for (size_t i = 0; i < filter_policy_count; i++) {
 		struct call call;
 
-		if (!is_first_row(i)) {
-			continue;
-		}
-		gather(&writer, i, &call);
-		if (is_conditional(&call)) {
+		if (kinds[i] == KIND_CONDITIONAL) {
+			gather(&writer, i, &call);
 			emit_call(&writer, &call);
 		}
 	}
