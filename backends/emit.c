@@ -71,21 +71,31 @@ static bool is_plain(unsigned char c)
 	return c >= 0x20 && c != '"' && c != '\\';
 }
 
+/* Most of what needs an escape is a quote, of JSON in JSON: by pieces of a fixed size, not of its runs. */
 static void put_quoted(struct buf *buf, const char *text)
 {
-	buf_put_u8(buf, '"');
-	while (*text) {
-		size_t run = 0;
-		while (is_plain((unsigned char)text[run])) {
-			run++;
+	char piece[512];
+	size_t used = 0;
+
+	piece[used++] = '"';
+	for (; *text; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (used + 2 >= sizeof(piece) || (!is_plain(c) && c < 0x20)) {
+			buf_put(buf, piece, used);
+			used = 0;
 		}
-		buf_put(buf, text, run);
-		text += run;
-		if (*text) {
-			put_escaped(buf, (unsigned char)*text++);
+		if (is_plain(c)) {
+			piece[used++] = (char)c;
+		} else if (c >= 0x20) {
+			piece[used++] = '\\';
+			piece[used++] = (char)c;
+		} else {
+			put_escaped(buf, c);
 		}
 	}
-	buf_put_u8(buf, '"');
+	piece[used++] = '"';
+	buf_put(buf, piece, used);
 }
 
 void emit_key(struct emitter *out, const char *key)
