@@ -22,6 +22,7 @@
 #include "backends/gvisor.h"
 #include "backends/keeper.h"
 #include "backends/linux/kernel.h"
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 
@@ -159,53 +160,80 @@ static int console_take(struct console *console, int *ret_master, struct err *er
 }
 
 /*
- * The plan for this session: with a terminal its bundle is the other one, and runsc is told where to
- * send the master. Shares everything with plan but what it frees.
+ * The plan for this session: with a terminal its bundle says so, and runsc is told where to send the
+ * master. Shares everything with plan but what it frees.
  */
 struct variant {
 	struct plan plan;
 	struct plan_file *files;
+	char *config;
 	char **command;
 };
 
 static void variant_fini(struct variant *variant)
 {
 	free(variant->files);
+	free(variant->config);
 	strv_free(variant->command);
+}
+
+/* A text in the bundle cannot be mistaken for the word: quotes have a backslash in texts. */
+static int turn_terminal_on(const char *config, char **ret)
+{
+	static const char off[] = "\"terminal\":false";
+	const char *found = strstr(config, off);
+	struct buf out = {0};
+
+	if (!found || strstr(found + 1, off)) {
+		return -EINVAL;
+	}
+	buf_put(&out, config, (size_t)(found - config));
+	buf_printf(&out, "\"terminal\":true");
+	buf_put(&out, found + sizeof(off) - 1, strlen(found + sizeof(off) - 1) + 1);
+	if (out.failed) {
+		buf_fini(&out);
+		return -ENOMEM;
+	}
+	*ret = (char *)out.data;
+	return 0;
+}
+
+static int variant_files(const struct plan *plan, struct variant *ret)
+{
+	int r = -EINVAL;
+
+	ret->files = calloc(plan->file_count + 1, sizeof(ret->files[0]));
+	if (!ret->files) {
+		return -ENOMEM;
+	}
+	ret->plan.files = ret->files;
+	for (size_t i = 0; i < plan->file_count; i++) {
+		ret->files[i] = plan->files[i];
+		if (strcmp(plan->files[i].name, GVISOR_CONFIG) == 0) {
+			r = turn_terminal_on(plan->files[i].content, &ret->config);
+			ret->files[i].content = ret->config;
+		}
+	}
+	return r;
 }
 
 static int variant_make(const struct plan *plan, bool terminal, struct variant *ret)
 {
 	static const char *const console[] = {"--console-socket", "/proc/self/fd/{fd:console}"};
-	size_t kept = 0;
 	int r = 0;
 
 	*ret = (struct variant){.plan = *plan};
-	ret->files = calloc(plan->file_count + 1, sizeof(ret->files[0]));
-	if (!ret->files) {
-		return -ENOMEM;
+	if (!terminal) {
+		return 0;
 	}
-	for (size_t i = 0; i < plan->file_count; i++) {
-		const char *name = plan->files[i].name;
-		if (strcmp(name, terminal ? GVISOR_CONFIG : GVISOR_CONFIG_TERMINAL) == 0) {
-			continue;
-		}
-		ret->files[kept] = plan->files[i];
-		if (strcmp(name, GVISOR_CONFIG_TERMINAL) == 0) {
-			ret->files[kept].name = (char *)(uintptr_t)GVISOR_CONFIG;
-		}
-		kept++;
-	}
+	r = variant_files(plan, ret);
 	STRV_FOREACH (word, plan->command) {
 		r = r < 0 ? r : strv_append(&ret->command, *word);
-		for (size_t i = 0;
-			r == 0 && terminal && strcmp(*word, "run") == 0 && i < ARRAY_SIZE(console);
+		for (size_t i = 0; r == 0 && strcmp(*word, "run") == 0 && i < ARRAY_SIZE(console);
 			i++) {
 			r = strv_append(&ret->command, console[i]);
 		}
 	}
-	ret->plan.files = ret->files;
-	ret->plan.file_count = kept;
 	ret->plan.command = ret->command;
 	return r;
 }
@@ -357,8 +385,9 @@ static int begin(struct gvisor *gvisor, const struct plan *plan, const struct ho
 	if (r < 0) {
 		return r;
 	}
-	if (variant_make(plan, io->pty, &variant) < 0) {
-		return err_set(err, ENOMEM, "starting runsc");
+	r = variant_make(plan, io->pty, &variant);
+	if (r < 0) {
+		return err_set(err, -r, "making runsc's bundle");
 	}
 	struct keeper_fd fd = {"console", console.handle};
 	struct keeper_start start = {.plan = &variant.plan,

@@ -156,7 +156,7 @@ static int choose_steps(const struct host *host, struct plan *plan)
 	return plan_add_step(plan, PLAN_KILL, (char *const *)(uintptr_t)kill);
 }
 
-/* Both bundles, as a session with a terminal and one without need one each. */
+/* For a session without a terminal; a start turns the one word over that says so. */
 static int make_bundle(const struct spec *spec, const struct host *host,
 	const struct gvisor_view *view, struct plan *plan, struct err *err)
 {
@@ -166,7 +166,6 @@ static int make_bundle(const struct spec *spec, const struct host *host,
 	/* It does not read the state that a hook is told: runsc does not mind, crun now and then does. */
 	static const char *const started[] = {"/bin/touch", "{dir}/started", NULL};
 	static const char *const none[] = {NULL};
-	static const char *const names[] = {GVISOR_CONFIG, GVISOR_CONFIG_TERMINAL};
 	uint32_t flags = (spec->no_exec ? OCI_SECCOMP_NO_EXEC : 0) |
 		(gvisor_facts(host)->systrap ? 0 : OCI_SECCOMP_OLD_RUNSC);
 	cleanup_free char *seccomp = has_filter(host, plan) ? oci_seccomp_json(flags) : NULL;
@@ -180,25 +179,17 @@ static int make_bundle(const struct spec *spec, const struct host *host,
 		.read_only = none,
 		.cgroups_path = "/cloche/{id}",
 		.started = started};
+	cleanup_free char *text = NULL;
 
 	if (has_filter(host, plan) && !seccomp) {
 		return -ENOMEM;
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		cleanup_free char *text = NULL;
-		config.terminal = i == 1;
-		int r = oci_config_json(&config, &text);
-		if (r == -EINVAL) {
-			return err_refuse(err, EINVAL,
-				"an argument, variable or path is not UTF-8, which a bundle cannot "
-				"carry");
-		}
-		r = r < 0 ? r : plan_add_file(plan, names[i], text, 0600);
-		if (r < 0) {
-			return r;
-		}
+	int r = oci_config_json(&config, &text);
+	if (r == -EINVAL) {
+		return err_refuse(err, EINVAL,
+			"an argument, variable or path is not UTF-8, which a bundle cannot carry");
 	}
-	return 0;
+	return r < 0 ? r : plan_add_file(plan, GVISOR_CONFIG, text, 0600);
 }
 
 static int note_spec(const struct spec *spec, const struct host *host,

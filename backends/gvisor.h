@@ -46,9 +46,8 @@ void gvisor_view_fini(struct gvisor_view *view);
 int gvisor_view_compile(const struct spec *spec, const struct host *host, struct plan *plan,
 	struct gvisor_view *ret);
 
-/* The bundle without and with a terminal; start() hands runsc the one that is right as config.json. */
+/* The bundle. It says that there is no terminal: start() says it otherwise where there is one. */
 #define GVISOR_CONFIG "config.json"
-#define GVISOR_CONFIG_TERMINAL "config.terminal.json"
 
 /* As in struct backend. */
 int gvisor_start(const struct plan *plan, const struct host *host, const struct sandbox_stdio *io,
