@@ -28,6 +28,7 @@
 #define CHUNK (1U << 20)
 #define GUEST_LEAST (UINT64_C(16) << 20) /* a mapping that may be a guest's memory */
 #define TASKS_MAX 4096
+#define DEPTH 8 /* of processes that start each other, which ends whatever was listed */
 #define LOOKS 5 /* what ends by itself, such as a hook of the runtime's, has time to */
 #define LOOK_USEC 50000
 
@@ -117,6 +118,17 @@ static bool list_tasks(struct tasks *tasks)
 		(void)closedir(proc);
 	}
 	return tasks->count < TASKS_MAX;
+}
+
+/* 0: none that is listed. */
+static pid_t parent_of(const struct tasks *tasks, pid_t pid)
+{
+	for (size_t i = 0; i < tasks->count; i++) {
+		if (tasks->list[i].pid == pid) {
+			return tasks->list[i].parent;
+		}
+	}
+	return 0;
 }
 
 static bool is_member(const struct tasks *tasks, pid_t pid)
@@ -257,11 +269,8 @@ static bool is_fenced(pid_t pid)
 /* What started QEMU was there before any client was: the sandbox it is put in, and what feeds it. */
 static bool is_above(const struct tasks *tasks, pid_t pid, pid_t below)
 {
-	for (size_t steps = 0; steps < 8 && below > 1; steps++) {
-		pid_t parent = 0;
-		for (size_t i = 0; i < tasks->count; i++) {
-			parent = tasks->list[i].pid == below ? tasks->list[i].parent : parent;
-		}
+	for (int steps = 0; steps < DEPTH && below > 1; steps++) {
+		pid_t parent = parent_of(tasks, below);
 		if (parent == pid) {
 			return true;
 		}
@@ -371,14 +380,30 @@ static bool memory_has(bool guest, pid_t pid, const char *text, bool *ret_known)
 	return guest ? guest_has(pid, text, ret_known) : sentry_has(pid, text, ret_known);
 }
 
+static bool holds(const struct tasks *tasks, pid_t pid, const char *word)
+{
+	bool known = false;
+
+	return pid > 1 && has_engine(tasks, pid) && memory_has(tasks->guest, pid, word, &known);
+}
+
+/*
+ * Who holds what lies in it. An address space of gVisor's is a child of runsc's, or of another such
+ * one, and has its descriptors, but neither its arguments nor its limits; and its number is the lower
+ * one where those of the host have begun anew in between. So it is the one above them all.
+ */
 static pid_t find_memory(const struct tasks *tasks, const char *word)
 {
 	for (size_t i = 0; i < tasks->count; i++) {
-		bool known = false;
-		if (has_engine(tasks, tasks->list[i].pid) &&
-			memory_has(tasks->guest, tasks->list[i].pid, word, &known)) {
-			return tasks->list[i].pid;
+		pid_t pid = tasks->list[i].pid;
+		if (!holds(tasks, pid, word)) {
+			continue;
 		}
+		for (int steps = 0; steps < DEPTH && holds(tasks, parent_of(tasks, pid), word);
+			steps++) {
+			pid = parent_of(tasks, pid);
+		}
+		return pid;
 	}
 	return 0;
 }
