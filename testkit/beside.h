@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/err.h"
 #include "testkit/machine.h"
 #include "testkit/outside.h"
 
@@ -13,4 +14,4 @@
  * scope: as for room_measure(). 0 and *ret for the caller to outside_fini(), or negative errno.
  */
 int beside_look(const struct machine *machine, const char *eye, const char *name, const char *scope,
-	struct outside *ret);
+	struct outside *ret, struct err *err);

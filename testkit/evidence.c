@@ -197,6 +197,16 @@ const char *evidence_text(const struct probe *probe)
 				   : "E0: the client's word alone, which never decides a promise";
 }
 
+/* Where the host could not look, its reason is what a verdict lacks, more than the client's error is. */
+static void say_unseen(struct look *look)
+{
+	const char *unseen = look->context->run->unseen;
+
+	if (unseen[0] && look->outcome->evidence == EVIDENCE_NONE && !look->outcome->detail[0]) {
+		look_detail(look, "%s", unseen);
+	}
+}
+
 static void say_errno(struct look *look)
 {
 	if (look->outcome->detail[0] || !look->outcome->error) {
@@ -243,6 +253,7 @@ void evidence_collect(const struct evidence_context *context, struct outcome *re
 		if (row) {
 			row->look(&look, row->arg);
 		}
+		say_unseen(&look);
 		say_errno(&look);
 	}
 }

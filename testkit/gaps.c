@@ -150,8 +150,10 @@ int gaps_find(const struct run *run, char ***lines)
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && (run->hello || run->alone) && i < ARRAY_SIZE(gaps); i++) {
+		bool inside = gaps[i].is_missing == is_elsewhere && run->unseen[0];
 		if (gaps[i].is_missing(run)) {
-			r = strv_append(lines, gaps[i].text);
+			r = strv_appendf(lines, "%s%s%s", gaps[i].text, inside ? "; " : "",
+				inside ? run->unseen : "");
 		}
 	}
 	return r;

@@ -255,13 +255,13 @@ static bool greet(struct run *run, uint64_t until)
 	return true;
 }
 
-static int send_eye(const struct run *run, struct outside *ret)
+static int send_eye(const struct run *run, struct outside *ret, struct err *err)
 {
 	const struct ground *ground = run->canary->ground;
 	char scope[96];
 
 	(void)snprintf(scope, sizeof(scope), "%s/scope", ground->root);
-	return beside_look(&run->machine, ground->eye, run->canary->name, scope, ret);
+	return beside_look(&run->machine, ground->eye, run->canary->name, scope, ret, err);
 }
 
 /* Before the first probe: the last ones may end that kernel. */
@@ -293,12 +293,14 @@ static void look_beside(struct run *run)
 {
 	cleanup_free struct outside *host = calloc(1, sizeof(*host));
 	struct outside *ret = &run->outside;
+	struct err err = {0};
 
 	if (!host) {
 		return;
 	}
 	outside_read_group(run->machine.memory, host);
-	if (send_eye(run, ret) < 0) {
+	if (send_eye(run, ret, &err) < 0) {
+		(void)snprintf(run->unseen, sizeof(run->unseen), "no look inside: %.140s", err.msg);
 		/* Of a guest the group's limits are the machine's, not the session's. */
 		if (!run->machine.guest) {
 			outside_read_group(run->machine.memory, ret);
@@ -320,7 +322,7 @@ static uint64_t memory_peak(struct run *run)
 
 	if (run->outside.elsewhere && run->machine.guest) {
 		now = calloc(1, sizeof(*now));
-		if (now && send_eye(run, now) == 0) {
+		if (now && send_eye(run, now, NULL) == 0) {
 			peak = now->memory_peak;
 			outside_fini(now);
 		}

@@ -80,6 +80,7 @@ struct run {
 		cpu_wall_usec; /* how long that took by our clock: the target's may be slow, or lie */
 	const char *current; /* probe under way */
 	char fault[160]; /* why it did not end well, or "" */
+	char unseen[160]; /* why an eye in the client's kernel saw nothing, or "" */
 	/* while it runs */
 	const struct run_watch *watch;
 	const struct run_help *help;
