@@ -306,15 +306,20 @@ class Server:
         return False
 
     def remains(self, seconds=5):
-        """Waits for everything to go; returns what did not, and kills it."""
+        """Waits for everything to go; returns what did not, and kills it. What is on the host for a moment only is of
+        others, who come and go."""
         end = time.monotonic() + seconds
+        since = {}
         while True:
             alive, left = self.processes(), self.host.left(self.directory)
             if not alive and not left:
                 return []
-            if time.monotonic() > end:
+            now = time.monotonic()
+            since = {path: since.get(path, now) for path in left}
+            if now > end:
                 break
             time.sleep(0.05)
+        left = [path for path in left if now - since[path] > seconds / 2]
         problems = [f"still running after the server ended: {describe(pid)}" for pid in alive]
         problems += [f"left on the host: {path}" for path in left]
         for pid in alive:
