@@ -174,13 +174,16 @@ void net_conn_prepare_logins(struct net_conn *conn)
 	}
 }
 
-/* Exchanges keys. HELLO goes out on the way, so that its answer is there when it is needed. */
+/*
+ * Exchanges keys. HELLO goes out on the way, so that its answer is there when it is needed. libssh knows
+ * the end by a state that a login along with it has left again.
+ */
 static int exchange_keys(struct net_conn *conn)
 {
 	while (!conn->bye) {
 		int r = ssh_handle_key_exchange(conn->session);
 		say_hello(conn);
-		if (r == SSH_OK) {
+		if (r == SSH_OK || (r == SSH_AGAIN && conn->authenticated)) {
 			return 0;
 		}
 		if (r != SSH_AGAIN || ssh_get_status(conn->session) & SSH_CLOSED_ERROR) {

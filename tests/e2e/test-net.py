@@ -10,6 +10,7 @@ import subprocess
 import time
 
 import paramiko
+from paramiko.common import MSG_SERVICE_REQUEST, MSG_USERAUTH_REQUEST
 
 from lib import (BUILD, Server, Skip, case, check, describe, descendants, equal, eventually, finish,
                  main, read_line, run, status_of)
@@ -327,6 +328,39 @@ def _():
         result = run(["dbclient", "-y", "-y", "-T", "-i", key, "-p", str(proxy.port), f"{net.user}@127.0.0.1", "echo in"],
                      timeout=30, env={**os.environ, "HOME": net.directory}, start_new_session=True)
         equal((result.code, result.text), (0, "in"), f"the key was not taken ({result})")
+
+
+class Hasty(paramiko.Transport):
+    """Sends the end of its key exchange, and logs in without an answer to that, in one piece."""
+
+    hasty = True
+
+    def _activate_outbound(self):
+        packets = ((MSG_SERVICE_REQUEST, "ssh-userauth"),
+                   (MSG_USERAUTH_REQUEST, self.user, "ssh-connection", "password", False, self.password))
+        hasty, self.hasty = self.hasty, False
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        super()._activate_outbound()
+        for packet in packets if hasty else ():
+            message = paramiko.Message()
+            message.add_byte(bytes(packet[:1]))
+            for value in packet[1:]:
+                (message.add_boolean if value is False else message.add_string)(value)
+            self._send_message(message)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+
+
+@case("a login that succeeds along with the end of the key exchange has a session like any other")
+def _():
+    with Net() as net:
+        transport = Hasty(socket.create_connection(("127.0.0.1", net.port)))
+        transport.user, transport.password = net.user, net.password
+        transport.start_client(timeout=20)
+        channel = transport.open_session(timeout=20)
+        channel.settimeout(20)
+        channel.exec_command("echo in")
+        equal(channel.recv(16), b"in\n", f"what the session said ({net.log_text()})")
+        transport.close()
 
 
 @case("a port that is bound late in a sandbox is a port all the same")
