@@ -116,6 +116,15 @@ static void say_refusal(struct net_conn *conn, const char *reason)
 	net_conn_set_farewell(conn, reason);
 }
 
+/* The monitor takes a second name for a rule that we broke, when it is the client who did (RFC 4252, 5). */
+static bool keeps_name(struct net_conn *conn, const char *user)
+{
+	if (!conn->user) {
+		conn->user = strdup(user);
+	}
+	return conn->user && strcmp(conn->user, user) == 0;
+}
+
 /* Asks the monitor about a login. Once the connection is ending, everything is denied. */
 static int ask_auth(struct net_conn *conn, const struct wire *request)
 {
@@ -126,6 +135,11 @@ static int ask_auth(struct net_conn *conn, const struct wire *request)
 	conn->unanswered_login = false;
 	stop_asking(conn);
 	send_banner(conn);
+	if (!keeps_name(conn, request->user)) {
+		net_conn_set_farewell(conn, "A connection has one user name");
+		net_conn_end(conn, "change of user name");
+		return deny(conn);
+	}
 	if (net_ask(conn, request, &answer) < 0) {
 		return deny(conn);
 	}

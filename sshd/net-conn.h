@@ -52,6 +52,7 @@ struct net_conn {
 	bool any_closed; /* the client has closed a channel that we still have */
 	uint32_t denied;
 	char *asking; /* the user whose answers to keyboard-interactive are awaited, or NULL */
+	char *user; /* the one name that logins on this connection are for, once there was one, or NULL */
 	uint32_t prompts; /* what was asked */
 
 	struct net_message *inbox, **inbox_end; /* came while an answer was awaited */

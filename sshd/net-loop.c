@@ -455,4 +455,5 @@ void net_conn_run(ssh_session session, int tcp, int monitor)
 	close_fdp(&conn.monitor);
 	net_forward_fini(&conn);
 	free(conn.farewell);
+	free(conn.user);
 }

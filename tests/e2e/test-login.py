@@ -1,10 +1,13 @@
 #!/usr/bin/python3
 """Who gets in, with what, and that those who do not cannot tell why."""
 import os
+import socket
 import statistics
 import time
 
-from lib import BUILD, Cloche, case, check, equal, keygen, main, run
+import paramiko
+
+from lib import BUILD, Cloche, case, check, equal, eventually, keygen, main, run
 
 WORD = "correct horse"
 OPTIONS_FOR_PASSWORD = ("PreferredAuthentications=password", "BatchMode=no",
@@ -235,6 +238,22 @@ def odd_names():
         check("\x1b" not in server.log_text(), "an escape byte reached the log")
         server.audit()
         equal(server.ssh("echo in").text, "in", "afterwards")
+
+
+@case("who changes its user name is told that it may not, and no process of ours is accused of it")
+def _():
+    with Cloche() as server:
+        transport = paramiko.Transport(socket.create_connection(("127.0.0.1", server.port)))
+        transport.start_client(timeout=20)
+        for name in ("root", "lab"):
+            try:
+                transport.auth_none(name)
+            except (paramiko.SSHException, EOFError):
+                pass
+        eventually(lambda: not transport.is_active(), "its connection's end")
+        eventually(lambda: any(event["event"] == "disconnect" for event in server.audit()), "the audit log's end")
+        check(all(event["event"] != "protocol_error" for event in server.audit()), f"{server.audit()}")
+        check("broke the rules" not in server.log_text(), server.log_text())
 
 
 main()
