@@ -58,6 +58,7 @@ static void hear_libssh(int priority, const char *function, const char *message,
 
 	if (strcmp(function, "ssh_packet_userauth_request") == 0 &&
 		strstr(message, ": Auth request for")) {
+		conn->dropped_login |= conn->unanswered_login;
 		conn->unanswered_login = true;
 	} else if (strcmp(function, "ssh_auth_reply_default") == 0) {
 		conn->unanswered_login = false;

@@ -47,6 +47,7 @@ struct net_conn {
 	struct wire_welcome welcome;
 	bool said_hello, prepared, welcomed, sent_banner, authenticated;
 	bool unanswered_login; /* libssh has seen one and neither answered nor asked us */
+	bool dropped_login; /* and has gone on to the next one */
 	bool up; /* a session was started: acknowledgements may be delayed now */
 	bool no_more_sessions; /* the client has said so */
 	bool any_closed; /* the client has closed a channel that we still have */

@@ -207,7 +207,7 @@ static int exchange_keys(struct net_conn *conn)
 
 static void end_if_unanswered(struct net_conn *conn)
 {
-	if (conn->unanswered_login && !is_gone(conn)) {
+	if ((conn->unanswered_login || conn->dropped_login) && !is_gone(conn)) {
 		net_conn_set_farewell(conn, "This signature or kind of key is not accepted");
 		net_conn_end(conn, "bad signature");
 	}

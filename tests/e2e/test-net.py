@@ -330,24 +330,30 @@ def _():
         equal((result.code, result.text), (0, "in"), f"the key was not taken ({result})")
 
 
+def send_together(transport, packets):
+    """Messages of SSH in one piece of TCP: a type each, then strings and booleans."""
+    transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+    for packet in packets:
+        message = paramiko.Message()
+        message.add_byte(bytes(packet[:1]))
+        for value in packet[1:]:
+            (message.add_boolean if isinstance(value, bool) else message.add_string)(value)
+        transport._send_message(message)
+    transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+
+
 class Hasty(paramiko.Transport):
     """Sends the end of its key exchange, and logs in without an answer to that, in one piece."""
 
     hasty = True
 
     def _activate_outbound(self):
-        packets = ((MSG_SERVICE_REQUEST, "ssh-userauth"),
-                   (MSG_USERAUTH_REQUEST, self.user, "ssh-connection", "password", False, self.password))
         hasty, self.hasty = self.hasty, False
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
         super()._activate_outbound()
-        for packet in packets if hasty else ():
-            message = paramiko.Message()
-            message.add_byte(bytes(packet[:1]))
-            for value in packet[1:]:
-                (message.add_boolean if value is False else message.add_string)(value)
-            self._send_message(message)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+        send_together(self, [(MSG_SERVICE_REQUEST, "ssh-userauth"),
+                             (MSG_USERAUTH_REQUEST, self.user, "ssh-connection", "password", False, self.password)]
+                      if hasty else [])
 
 
 @case("a login that succeeds along with the end of the key exchange has a session like any other")
@@ -428,6 +434,21 @@ def _():
         check(not transport.is_authenticated(), "not logged in")
         eventually(lambda: "bad signature" in net.log_text(), "the monitor knows")
         equal(net.ssh("echo ok").text, "ok", "another")
+        transport.close()
+
+
+@case("a bad signature ends the connection also when another login comes right after it")
+def _():
+    with Net() as net:
+        transport = net.paramiko()
+        key = paramiko.Ed25519Key(filename=net.key)
+        signature = key.sign_ssh_data(b"something else").asbytes()
+        start = (MSG_USERAUTH_REQUEST, net.user, "ssh-connection")
+        send_together(transport, [(MSG_SERVICE_REQUEST, "ssh-userauth"),
+                                  (*start, "publickey", True, "ssh-ed25519", key.asbytes(), signature),
+                                  (*start, "password", False, net.password)])
+        eventually(lambda: not transport.is_active(), "the connection's end")
+        eventually(lambda: "bad signature" in net.log_text(), "the monitor knows")
         transport.close()
 
 
