@@ -114,6 +114,9 @@ def main(seconds=CASE):
             for line in text.splitlines()[:60]:
                 print(f"# {line}")
         print(f"# {time.monotonic() - begin:.2f} s", flush=True)
+    signal.alarm(CASE)
+    for server in list(Server.running):
+        server.__exit__(None, None, None)  # the case that ends it was not asked for
     sys.exit(1 if failed else 0)
 
 
