@@ -17,7 +17,7 @@ import time
 # What a sanitizer keeps of freed memory would hide growth, or look like it.
 os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1"
 
-from lib import (BUILD, SSHD, Cloche, OpenSshd, case, check, connections, equal, eventually, is_net, main,
+from lib import (BUILD, CASE, SSHD, Cloche, OpenSshd, case, check, connections, equal, eventually, is_net, main,
                  net_process, sockets, status_of)
 from peers import Libssh, Paramiko
 
@@ -269,4 +269,4 @@ def slow_reader():
         note(f"net had {resident} KiB meanwhile")
 
 
-main()
+main(CASE + CHANNELS // 20 + BULK // 8)
