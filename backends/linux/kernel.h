@@ -138,11 +138,11 @@ static inline bool kernel_pidfd_status(int pidfd, int *ret_status)
 	return true;
 }
 
-/* open_tree(2), move_mount(2), mount_setattr(2), fsopen(2) */
 /* A pidfd of who sent a message, beside its credentials; Linux 6.5. */
 #define KERNEL_SO_PASSPIDFD 76
 #define KERNEL_SCM_PIDFD 4
 
+/* open_tree(2), move_mount(2), mount_setattr(2), fsopen(2) */
 #define KERNEL_OPEN_TREE_CLONE 1
 #define KERNEL_OPEN_TREE_CLOEXEC 02000000
 #define KERNEL_AT_RECURSIVE 0x8000
