@@ -127,14 +127,14 @@ def time_alike():
                      ("unknown user, password", "wrong password"),
                      ("unknown user, password", "password for a user with a key")):
             times = {name: [] for name in pair}
-            for _ in range(35):  # what a busy machine adds, more of them level out; a difference of ours stays
+            for _ in range(35):  # where seven differ, all of these decide: a busy machine's noise levels out, ours stays
                 for name in pair:
                     begin = time.monotonic()
                     attempts[name]()
                     times[name].append(time.monotonic() - begin)
                 medians = [statistics.median(times[name]) for name in pair]
                 alike = abs(medians[0] - medians[1]) < max(max(medians) * 0.25, 0.03)
-                if len(times[pair[0]]) >= 7 and alike:
+                if len(times[pair[0]]) == 7 and alike:
                     break
             check(alike, f"{pair}: medians {medians[0]:.3f} and {medians[1]:.3f} s")
 
