@@ -288,7 +288,7 @@ static void advance(struct listener *listener, enum stop_step step)
 	listener->step_ends = io_now_usec() + (step == DRAINING ? drain : STOP_USEC);
 	size_t left = listener_signal_monitors(listener, signals[step]);
 	if (left > 0) {
-		log_info(step == DRAINING        ? "%zu connections; waiting for them to end"
+		log_info(step == DRAINING        ? "connections left: %zu; waiting for them to end"
 				: step == ENDING ? "connections left: %zu; they are ended now"
 						 : "connections left: %zu; they had to be killed",
 			left);
