@@ -156,6 +156,18 @@ void ssh_try_local_path(struct ssh_attempt *attempt)
 	(void)unlink(own);
 }
 
+/* -R for something that must be there, or ssh ends. */
+static void with_remote(struct ssh_attempt *attempt, char *where,
+	enum look (*look)(struct ssh_attempt *attempt, const char *arg), const char *arg)
+{
+	char name[] = "-R";
+	char only[] = "-N";
+	char option[] = "-oExitOnForwardFailure=yes";
+	char *options[] = {name, where, only, option, NULL};
+
+	with_forwarding(attempt, options, look, arg, FORWARD_MS);
+}
+
 static enum look look_port(struct ssh_attempt *attempt, const char *arg)
 {
 	cleanup_close int fd = dial_tcp((unsigned)atoi(arg));
@@ -169,10 +181,6 @@ void ssh_try_remote_tcp(struct ssh_attempt *attempt)
 	char port[16];
 	char where[64];
 	char own[16] = "";
-	char name[] = "-R";
-	char only[] = "-N";
-	char option[] = "-oExitOnForwardFailure=yes";
-	char *options[] = {name, where, only, option, NULL};
 
 	(void)ssh_setting(attempt, "tcp4", own, sizeof(own));
 	if (ssh_is_control(attempt)) {
@@ -182,7 +190,7 @@ void ssh_try_remote_tcp(struct ssh_attempt *attempt)
 	}
 	(void)snprintf(port, sizeof(port), "%u", attempt->canary->listen_port);
 	(void)snprintf(where, sizeof(where), "127.0.0.1:%s:127.0.0.1:%s", port, own);
-	with_forwarding(attempt, options, look_port, port, FORWARD_MS);
+	with_remote(attempt, where, look_port, port);
 }
 
 static enum look look_socket(struct ssh_attempt *attempt, const char *arg)
@@ -198,10 +206,6 @@ void ssh_try_remote_path(struct ssh_attempt *attempt)
 	char own[108] = "";
 	char path[160];
 	char where[300];
-	char name[] = "-R";
-	char only[] = "-N";
-	char option[] = "-oExitOnForwardFailure=yes";
-	char *options[] = {name, where, only, option, NULL};
 
 	(void)ssh_setting(attempt, "unix.path", own, sizeof(own));
 	if (ssh_is_control(attempt)) {
@@ -211,7 +215,7 @@ void ssh_try_remote_path(struct ssh_attempt *attempt)
 	}
 	(void)snprintf(path, sizeof(path), "%s/meet/H.remote-path", attempt->canary->directory);
 	(void)snprintf(where, sizeof(where), "%s:%s", path, own);
-	with_forwarding(attempt, options, look_socket, path, FORWARD_MS);
+	with_remote(attempt, where, look_socket, path);
 	(void)unlink(path);
 }
 
@@ -233,10 +237,6 @@ void ssh_try_remote_over(struct ssh_attempt *attempt)
 	char own[108] = "";
 	char path[160];
 	char where[300];
-	char name[] = "-R";
-	char only[] = "-N";
-	char option[] = "-oExitOnForwardFailure=yes";
-	char *options[] = {name, where, only, option, NULL};
 
 	(void)ssh_setting(attempt, "unix.path", own, sizeof(own));
 	(void)snprintf(path, sizeof(path), "%s/meet/H.remote-over", attempt->canary->directory);
@@ -249,7 +249,7 @@ void ssh_try_remote_over(struct ssh_attempt *attempt)
 		ssh_conclude(attempt, look_socket(attempt, path) == LOOK_SEEN, LEVEL_EVENT);
 	} else {
 		(void)snprintf(where, sizeof(where), "%s:%s", path, own);
-		with_forwarding(attempt, options, look_socket, path, FORWARD_MS);
+		with_remote(attempt, where, look_socket, path);
 	}
 	(void)unlink(path);
 }

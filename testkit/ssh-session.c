@@ -15,6 +15,7 @@
 #include "testkit/ssh-attempt.h"
 
 #define MIB (UINT64_C(1) << 20)
+#define OWN_SIZE 160 /* of the path of a file of ours */
 
 void ssh_try_agent(struct ssh_attempt *attempt)
 {
@@ -211,26 +212,33 @@ void ssh_try_terminal_other(struct ssh_attempt *attempt)
 	ssh_leave(&visit);
 }
 
+/* Has the server's sftp get a file of the host's; the control reads it itself. own is where it is then. */
+static void get_file(struct ssh_attempt *attempt, const char *path, char own[static OWN_SIZE])
+{
+	char batch[400];
+	cleanup(strv_freep) char **words = NULL;
+
+	if (ssh_is_control(attempt)) {
+		(void)snprintf(own, OWN_SIZE, "%s", path);
+		return;
+	}
+	(void)snprintf(own, OWN_SIZE, "%s/%s", attempt->canary->tmp, attempt->probe->id);
+	(void)snprintf(batch, sizeof(batch), "get %s %s\n", path, own);
+	words = ssh_sftp_words(attempt->target);
+	(void)ssh_run(attempt, words, batch, false);
+}
+
 void ssh_try_sftp_read(struct ssh_attempt *attempt)
 {
 	char token[CANARY_TOKEN];
-	char own[160];
-	char batch[400];
+	char own[OWN_SIZE];
 	char path[160];
 	cleanup_free char *text = NULL;
-	cleanup(strv_freep) char **words = NULL;
 
 	(void)canary_token(attempt->canary, attempt->probe->id, token);
 	(void)snprintf(
 		path, sizeof(path), "%s/secret/%s", attempt->canary->directory, attempt->probe->id);
-	(void)snprintf(own, sizeof(own), "%s/%s", attempt->canary->tmp, attempt->probe->id);
-	if (ssh_is_control(attempt)) {
-		(void)snprintf(own, sizeof(own), "%s", path);
-	} else {
-		words = ssh_sftp_words(attempt->target);
-		(void)snprintf(batch, sizeof(batch), "get %s %s\n", path, own);
-		(void)ssh_run(attempt, words, batch, false);
-	}
+	get_file(attempt, path, own);
 	bool got = io_read_file(AT_FDCWD, own, 256, &text, NULL) == 0 && strcmp(text, token) == 0;
 	canary_serve(attempt->canary);
 	ssh_claim(attempt, got);
@@ -265,13 +273,11 @@ void ssh_try_sftp_process(struct ssh_attempt *attempt)
 	char argument[32];
 	char variable[40];
 	char path[64];
-	char own[160];
-	char batch[300];
+	char own[OWN_SIZE];
 	char env[] = "env";
 	char sleep[] = "sleep";
 	char *victim[] = {env, variable, sleep, argument, NULL};
 	cleanup_free char *text = NULL;
-	cleanup(strv_freep) char **words = NULL;
 	struct ssh_program program;
 	size_t size = 0;
 
@@ -283,14 +289,7 @@ void ssh_try_sftp_process(struct ssh_attempt *attempt)
 	}
 	(void)snprintf(path, sizeof(path), "/proc/%d/environ",
 		ssh_await_sleep(argument, true, SSH_PATIENCE_MS / 2));
-	(void)snprintf(own, sizeof(own), "%s/%s", attempt->canary->tmp, attempt->probe->id);
-	if (ssh_is_control(attempt)) {
-		(void)snprintf(own, sizeof(own), "%s", path);
-	} else {
-		words = ssh_sftp_words(attempt->target);
-		(void)snprintf(batch, sizeof(batch), "get %s %s\n", path, own);
-		(void)ssh_run(attempt, words, batch, false);
-	}
+	get_file(attempt, path, own);
 	bool got = io_read_file(AT_FDCWD, own, 1 << 16, &text, &size) == 0 &&
 		memmem(text, size, token, strlen(token));
 	ssh_claim(attempt, got);

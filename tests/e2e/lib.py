@@ -386,6 +386,19 @@ class Server:
                         self.children)
 
     @contextlib.contextmanager
+    def agent(self):
+        """An agent of the user's, without a key yet, for as long as the block lasts. Gives its socket's path."""
+        path = self.path("agent")
+        process = subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL)
+        self.children.add(process.pid)
+        try:
+            eventually(lambda: os.path.exists(path), "an agent")
+            yield path
+        finally:
+            process.kill()
+            process.wait()
+
+    @contextlib.contextmanager
     def master(self, *args, **more):
         """A multiplexing master; yields the options that use it."""
         path = self.path("mux")

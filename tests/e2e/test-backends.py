@@ -7,7 +7,6 @@ import contextlib
 import os
 import re
 import signal
-import subprocess
 import time
 
 import doors
@@ -189,20 +188,12 @@ def refused():
                                     ({"share": "connection"}, (), "cannot let a command join a sandbox"),
                                     ({"home_mode": "persistent", "write": "overlay", **readable}, (),
                                      "does not keep home directories; native does")):
-        agent, env, server = None, None, serve(**more)
+        server = serve(**more)
         server.settings["homes"] = server.path("homes")
-        with server:
-            if arguments:
-                agent = subprocess.Popen(["ssh-agent", "-D", "-a", server.path("agent")], stdout=subprocess.DEVNULL)
-                server.children.add(agent.pid)
-                eventually(lambda: os.path.exists(server.path("agent")), "an agent")
-                env = {**os.environ, "SSH_AUTH_SOCK": server.path("agent")}
-            result = server.ssh("echo in", *arguments, env=env,
-                                options=(f"IdentityAgent={server.path('agent')}",) if arguments else ())
+        with server, server.agent() as agent:
+            result = server.ssh("echo in", *arguments, env={**os.environ, "SSH_AUTH_SOCK": agent},
+                                options=(f"IdentityAgent={agent}",))
             check(result.code != 0 and reason in result.error and b"in\n" not in result.out, f"{more}: {result}")
-            if agent:
-                agent.kill()
-                agent.wait()
 
 
 @case(f"{BACKEND}: the client's end ends the session; nothing of it is left")

@@ -298,11 +298,7 @@ def _():
     for share in ("session", "connection"):
         profiles = {"lab": {**OPEN["lab"], "share": share}}
         with Cloche(profiles=profiles) as server:
-            agent = server.path("agent")
-            process = subprocess.Popen(["ssh-agent", "-D", "-a", agent], stdout=subprocess.DEVNULL)
-            server.children.add(process.pid)
-            try:
-                eventually(lambda: os.path.exists(agent), "an agent")
+            with server.agent() as agent:
                 env = {**os.environ, "SSH_AUTH_SOCK": agent}
                 equal(run(["ssh-add", "-q", server.key], env=env).code, 0, "ssh-add")
                 result = server.ssh("ssh-add -l; stat -c %a $SSH_AUTH_SOCK; echo $SSH_AUTH_SOCK",
@@ -315,19 +311,12 @@ def _():
                 server.authorize(f"no-agent-forwarding {server.public}")
                 barred = server.ssh("echo ${SSH_AUTH_SOCK:-none}", "-A", env=env, options=(f"IdentityAgent={agent}",))
                 equal(barred.text, "none", f"{share}: no-agent-forwarding")
-            finally:
-                process.kill()
-                process.wait()
 
 
 @case("a session that sends a lingering socket to its agent ends with its client all the same")
 def _():
     with Cloche(profiles={"lab": {**LAB, "forward": ["agent"]}}) as server:
-        agent = server.path("agent")
-        process = subprocess.Popen(["ssh-agent", "-D", "-a", agent], stdout=subprocess.DEVNULL)
-        server.children.add(process.pid)
-        try:
-            eventually(lambda: os.path.exists(agent), "an agent")
+        with server.agent() as agent:
             client = server.open('exec python3 - "$SSH_AUTH_SOCK"', "-A", options=(f"IdentityAgent={agent}",))
             client.stdin.write(LINGER)
             client.stdin.close()
@@ -338,28 +327,18 @@ def _():
             eventually(lambda: any(e["event"] == "session_end" for e in server.audit()), "the session's end", 30)
             client.stdout.close()
             client.stderr.close()
-        finally:
-            process.kill()
-            process.wait()
 
 
 @case("an agent forwarded into a session of its own leaves session.fresh promised")
 def _():
     profiles = {"lab": {**LAB, "forward": ["agent"]}}
     with Cloche(profiles=profiles) as server:
-        agent = server.path("agent")
-        process = subprocess.Popen(["ssh-agent", "-D", "-a", agent], stdout=subprocess.DEVNULL)
-        server.children.add(process.pid)
-        try:
-            eventually(lambda: os.path.exists(agent), "an agent")
+        with server.agent() as agent:
             env = {**os.environ, "SSH_AUTH_SOCK": agent}
             result = server.ssh("test -S \"$SSH_AUTH_SOCK\" && exit 5", "-A", env=env, options=(f"IdentityAgent={agent}",))
             equal(result.code, 5, "status")
             start = next(e for e in server.audit() if e["event"] == "session_start")
             check("session.fresh" in start["uses"], f"uses: {start['uses']}")
-        finally:
-            process.kill()
-            process.wait()
 
 
 @case("many at once and one after another leave nothing behind")
