@@ -396,6 +396,7 @@ static int begin(struct gvisor *gvisor, const struct plan *plan, const struct ho
 		.fds = &fd,
 		.fd_count = io->pty ? 1 : 0,
 		.own_terminal = true,
+		.wide = true,
 		.errors = -1,
 		.hold = -1};
 	r = keeper_start(&start, &gvisor->keeper, err);

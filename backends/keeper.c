@@ -294,6 +294,7 @@ static int fill_job(struct making *making, const struct filler *filler, struct e
 	job->flags |= start->become ? KEEPER_BECOME : 0;
 	job->flags |= start->private_mounts ? KEEPER_PRIVATE : 0;
 	job->flags |= start->lone ? KEEPER_LONE : 0;
+	job->flags |= start->wide ? KEEPER_WIDE : 0;
 	job->fd_count = (uint32_t)start->fd_count;
 	r = job->dir ? fill_list(filler, plan->command, &job->argv) : -ENOMEM;
 	r = r < 0 ? r : fill_list(filler, plan->tool_env, &job->env);

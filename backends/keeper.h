@@ -97,6 +97,7 @@ struct keeper_start {
 	bool become; /* the tool runs as uid and gid, without groups or capabilities; takes root */
 	bool private_mounts; /* the host's mounts that come later are not seen; takes root */
 	bool lone; /* its network is a loopback and nothing else; takes root */
+	bool wide; /* it will have many descriptors and threads, and does not wait for room for them */
 	uid_t uid;
 	gid_t gid;
 	int errors; /* the tool's standard error instead of io's, or -1; borrowed */

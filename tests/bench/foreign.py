@@ -27,6 +27,10 @@ FILTER_FD, FIRST_FD, PORT_FD = 10, 11, 10
 PR_SET_CHILD_SUBREAPER = 36
 # Whoever loses its parent becomes our child: settle() waits for it.
 ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+# What whoever started us has left open is not handed on: a high number among it would make runsc by hand faster.
+for inherited in os.listdir("/proc/self/fd"):
+    with contextlib.suppress(OSError):
+        os.set_inheritable(int(inherited), int(inherited) <= 2)
 
 
 def frame_types():

@@ -27,6 +27,7 @@
 
 #define KEEPER_UNDO_FILE ".after"
 #define KEEPER_MAX_FDS 52 /* named descriptors for the tool: what one message can carry */
+#define KEEPER_WIDE_FD 511 /* the last that fits into 4 KiB of pointers */
 #define KEEPER_MAX_STRINGS 4096 /* of one argv or environment */
 #define KEEPER_MAX_STEPS 64
 #define KEEPER_JOB_MAX (4U << 20) /* bytes */
@@ -42,6 +43,7 @@ enum keeper_flag {
 	KEEPER_PRIVATE = 1 << 7, /* the tool sees no later mount of the host's; takes root */
 	KEEPER_HOLDS = 1 << 6, /* a descriptor to hold until all is undone comes along */
 	KEEPER_LONE = 1 << 8, /* the tool's network is a loopback and nothing else; takes root */
+	KEEPER_WIDE = 1 << 9, /* the tool's table of descriptors has room for KEEPER_WIDE_FD */
 };
 
 struct keeper_limit {
