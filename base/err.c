@@ -7,11 +7,10 @@
 
 static void append_code(struct err *err, int code)
 {
-	char text[96];
-	const char *words = strerror_r(code, text, sizeof(text));
 	size_t used = strlen(err->msg);
 
-	(void)snprintf(err->msg + used, sizeof(err->msg) - used, ": %s", words);
+	/* strerror_r() is another function in each C library. This one is for threads too, in glibc and in musl. */
+	(void)snprintf(err->msg + used, sizeof(err->msg) - used, ": %s", strerror(code));
 }
 
 /* Writes the words; returns what the caller returns. */

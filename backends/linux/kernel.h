@@ -130,7 +130,7 @@ static inline bool kernel_pidfd_status(int pidfd, int *ret_status)
 {
 	struct kernel_pidfd_info info = {.mask = KERNEL_PIDFD_INFO_EXIT};
 
-	if (ioctl(pidfd, KERNEL_PIDFD_GET_INFO, &info) < 0 ||
+	if (syscall(SYS_ioctl, pidfd, KERNEL_PIDFD_GET_INFO, &info) < 0 ||
 		!(info.mask & KERNEL_PIDFD_INFO_EXIT)) {
 		return false;
 	}

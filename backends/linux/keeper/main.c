@@ -442,13 +442,12 @@ static int keep(struct keeper_state *state)
 
 int main(void)
 {
-	static struct keeper_state state = {.dir = -1,
-		.held = -1,
-		.server = -1,
-		.inner = -1,
-		.streams = {.stdio = {-1, -1, -1}, .tree = -1, .net = -1}};
+	static struct keeper_state
+		state; /* large: not in the file, which is copied for each keeper */
 	sigset_t mask;
 
+	state.dir = state.held = state.server = state.inner = -1;
+	state.streams = (struct keeper_streams){.stdio = {-1, -1, -1}, .tree = -1, .net = -1};
 	(void)close(SOCKET + 1); /* the file this program was run from */
 	(void)prctl(PR_SET_NAME, "cloche-keeper");
 	(void)umask(077);

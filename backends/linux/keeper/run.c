@@ -123,13 +123,12 @@ static void restrict_tool(const struct keeper_job *job, bool private, int status
 		int resource = (int)job->limits[i].resource;
 
 		/* A hard limit that is lower already stays: raising it is not ours to do. */
-		if (getrlimit((__rlimit_resource_t)resource, &now) == 0 &&
-			now.rlim_max < limit.rlim_max) {
+		if (getrlimit(resource, &now) == 0 && now.rlim_max < limit.rlim_max) {
 			limit.rlim_max = now.rlim_max;
 			limit.rlim_cur =
 				limit.rlim_cur < now.rlim_max ? limit.rlim_cur : now.rlim_max;
 		}
-		if (setrlimit((__rlimit_resource_t)resource, &limit) < 0) {
+		if (setrlimit(resource, &limit) < 0) {
 			fail(status, "setting a limit");
 		}
 	}
