@@ -211,14 +211,13 @@ int keeper_prepare(struct keeper_ready *ret, struct err *err)
 
 void keeper_narrow(struct keeper_ready *ready, const char *const paths[], size_t count)
 {
-	cleanup_free struct keeper_message *message = calloc(1, sizeof(*message));
+	cleanup_free struct keeper_message *message = malloc(sizeof(*message));
 	size_t used = 0;
 
 	if (!message) {
 		return;
 	}
-	message->type = KEEPER_TREE;
-	message->flags = (uint32_t)count;
+	message->head = (struct keeper_head){.type = KEEPER_TREE, .flags = (uint32_t)count};
 	for (size_t i = 0; i < count; i++) {
 		size_t length = strlen(paths[i]) + 1;
 		if (used + length > sizeof(message->text)) {
@@ -227,17 +226,17 @@ void keeper_narrow(struct keeper_ready *ready, const char *const paths[], size_t
 		memcpy(message->text + used, paths[i], length);
 		used += length;
 	}
-	(void)io_send(ready->socket, message, sizeof(*message), NULL, 0);
+	message->head.size = (uint32_t)used;
+	(void)keeper_message_send(ready->socket, message, NULL, 0);
 }
 
 void keeper_net(const struct keeper_ready *ready)
 {
 	const struct keeper_ready *told = ready ? ready : &ahead;
-	cleanup_free struct keeper_message *message = calloc(1, sizeof(*message));
 
-	if (message && told->socket >= 0) {
-		message->type = KEEPER_NET;
-		(void)io_send(told->socket, message, sizeof(*message), NULL, 0);
+	if (told->socket >= 0) {
+		(void)keeper_head_send(
+			told->socket, (struct keeper_head){.type = KEEPER_NET}, NULL, 0);
 	}
 }
 

@@ -402,13 +402,12 @@ static int send_job(
 	int socket, const struct keeper_job *job, const int *fds, size_t count, struct err *err)
 {
 	cleanup(buf_fini) struct buf data = {0};
-	cleanup_free struct keeper_message *message = calloc(1, sizeof(*message));
 	cleanup_close int file = -1;
 	int all[IO_MAX_FDS];
 	int r = 0;
 
 	keeper_job_put(job, &data);
-	if (data.failed || !message || count + 1 > IO_MAX_FDS) {
+	if (data.failed || count + 1 > IO_MAX_FDS) {
 		return err_set(err, ENOMEM, "writing the keeper's job");
 	}
 	file = data.size > KEEPER_JOB_MAX ? -E2BIG
@@ -418,8 +417,7 @@ static int send_job(
 	}
 	all[0] = file;
 	memcpy(all + 1, fds, count * sizeof(int));
-	message->type = KEEPER_JOB;
-	r = io_send(socket, message, sizeof(*message), all, count + 1);
+	r = keeper_head_send(socket, (struct keeper_head){.type = KEEPER_JOB}, all, count + 1);
 	return r < 0 ? err_set(err, -r, "sending the keeper its job") : 0;
 }
 
@@ -442,20 +440,16 @@ static int next_message(
 	if (timeout_ms > 0 && poll(&wait, 1, timeout_ms) < 0 && errno != EINTR) {
 		return -errno;
 	}
-	ssize_t n = io_receive(keeper->socket, ret, sizeof(*ret), &fd, 1, &count, MSG_DONTWAIT);
-	cleanup_close int got = count > 0 && n >= 0 ? fd : -1;
-	if (n == -EAGAIN) {
-		return 0;
+	int r = keeper_message_receive(keeper->socket, ret, &fd, 1, &count, MSG_DONTWAIT);
+	cleanup_close int got = count > 0 ? fd : -1;
+	if (r <= 0) {
+		return r == -EAGAIN ? 0 : -EPIPE;
 	}
-	if (n != (ssize_t)sizeof(*ret)) {
-		return -EPIPE;
-	}
-	ret->text[sizeof(ret->text) - 1] = '\0';
-	if (ret->type == KEEPER_EXITED) {
+	if (ret->head.type == KEEPER_EXITED) {
 		keeper->exited = true;
-		keeper->status = ret->number;
-		keeper->timed_out = ret->flags & KEEPER_TIMED_OUT;
-		keeper->clear = ret->flags & KEEPER_CLEAR;
+		keeper->status = ret->head.number;
+		keeper->timed_out = ret->head.flags & KEEPER_TIMED_OUT;
+		keeper->clear = ret->head.flags & KEEPER_CLEAR;
 	}
 	if (ret_fd) {
 		*ret_fd = take_fd(&got);
@@ -465,7 +459,7 @@ static int next_message(
 
 static int await_started(struct keeper *keeper, const struct plan *plan, struct err *err)
 {
-	cleanup_free struct keeper_message *message = calloc(1, sizeof(*message));
+	cleanup_free struct keeper_message *message = malloc(sizeof(*message));
 	uint64_t bound = KEEPER_KILL_MS;
 	int fd = -1;
 	int r = 0;
@@ -482,18 +476,18 @@ static int await_started(struct keeper *keeper, const struct plan *plan, struct 
 		r = now < end ? next_message(keeper, (int)((end - now) / 1000) + 1, message, &fd)
 			      : -ETIMEDOUT;
 		/* A start that failed is undone before it is told of. */
-	} while (r == 0 || (r > 0 && message->type == KEEPER_GONE));
+	} while (r == 0 || (r > 0 && message->head.type == KEEPER_GONE));
 	if (r < 0) {
 		return err_set(err, -r, "waiting for the tool to start");
 	}
-	if (message->type == KEEPER_FAILED) {
-		return err_refuse(err, message->number, "%s", message->text);
+	if (message->head.type == KEEPER_FAILED) {
+		return err_refuse(err, message->head.number, "%s", message->text);
 	}
-	if (message->type != KEEPER_STARTED || fd < 0) {
+	if (message->head.type != KEEPER_STARTED || fd < 0) {
 		close_fdp(&fd);
 		return err_set(err, EPROTO, "the keeper said something unexpected");
 	}
-	keeper->tool = message->number;
+	keeper->tool = message->head.number;
 	keeper->tool_pidfd = fd;
 	return 0;
 }
@@ -587,15 +581,14 @@ struct sandbox_exit keeper_exit(const struct keeper *keeper)
 
 static int send_question(struct keeper *keeper, char *const argv[], int timeout_ms)
 {
-	cleanup_free struct keeper_message *message = calloc(1, sizeof(*message));
+	cleanup_free struct keeper_message *message = malloc(sizeof(*message));
 	size_t used = 0;
 
 	if (!message) {
 		return -ENOMEM;
 	}
-	message->type = KEEPER_ASK;
-	message->number = timeout_ms;
-	message->serial = ++keeper->serial;
+	message->head = (struct keeper_head){
+		.type = KEEPER_ASK, .number = timeout_ms, .serial = ++keeper->serial};
 	for (size_t i = 0; argv[i]; i++) {
 		cleanup_free char *text = keeper_fill(argv[i], keeper);
 		size_t length = text ? strlen(text) + 1 : 0;
@@ -604,15 +597,16 @@ static int send_question(struct keeper *keeper, char *const argv[], int timeout_
 		}
 		memcpy(message->text + used, text, length);
 		used += length;
-		message->flags++;
+		message->head.flags++;
 	}
-	return io_send(keeper->socket, message, sizeof(*message), NULL, 0);
+	message->head.size = (uint32_t)used;
+	return keeper_message_send(keeper->socket, message, NULL, 0);
 }
 
 int keeper_ask(
 	struct keeper *keeper, char *const argv[], int timeout_ms, char *output, size_t output_size)
 {
-	cleanup_free struct keeper_message *message = calloc(1, sizeof(*message));
+	cleanup_free struct keeper_message *message = malloc(sizeof(*message));
 	uint64_t end = 0;
 	int r = 0;
 
@@ -634,37 +628,30 @@ int keeper_ask(
 		if (r < 0) {
 			return r;
 		}
-		if (r > 0 && message->type == KEEPER_ANSWER && message->serial == keeper->serial) {
+		if (r > 0 && message->head.type == KEEPER_ANSWER &&
+			message->head.serial == keeper->serial) {
 			break;
 		}
 	}
 	if (output && output_size > 0) {
 		(void)snprintf(output, output_size, "%s", message->text);
 	}
-	return message->number;
+	return message->head.number;
 }
 
 void keeper_hold(struct keeper *keeper, int fd)
 {
-	cleanup_free struct keeper_message *message = calloc(1, sizeof(*message));
-
-	if (message && keeper->socket >= 0) {
-		message->type = KEEPER_HOLD;
-		(void)io_send(keeper->socket, message, sizeof(*message), &fd, 1);
+	if (keeper->socket >= 0) {
+		(void)keeper_head_send(
+			keeper->socket, (struct keeper_head){.type = KEEPER_HOLD}, &fd, 1);
 	}
 }
 
 int keeper_signal(struct keeper *keeper, int signo)
 {
-	cleanup_free struct keeper_message *message = calloc(1, sizeof(*message));
+	struct keeper_head head = {.type = KEEPER_SIGNAL, .number = signo};
 
-	if (!message) {
-		return -ENOMEM;
-	}
-	message->type = KEEPER_SIGNAL;
-	message->number = signo;
-	return keeper->socket < 0 ? -EPIPE
-				  : io_send(keeper->socket, message, sizeof(*message), NULL, 0);
+	return keeper->socket < 0 ? -EPIPE : keeper_head_send(keeper->socket, head, NULL, 0);
 }
 
 /* --- The end -------------------------------------------------------------------------------- */
@@ -740,7 +727,7 @@ void keeper_end(struct keeper *keeper)
 
 void keeper_leave(struct keeper *keeper)
 {
-	cleanup_free struct keeper_message *message = calloc(1, sizeof(*message));
+	cleanup_free struct keeper_message *message = malloc(sizeof(*message));
 	uint64_t end = io_now_usec() + (uint64_t)4 * KEEPER_KILL_MS * 1000;
 	bool gone = keeper->clear;
 	int r = 0;
@@ -755,7 +742,7 @@ void keeper_leave(struct keeper *keeper)
 		uint64_t now = io_now_usec();
 		r = now < end ? next_message(keeper, (int)((end - now) / 1000) + 1, message, NULL)
 			      : -ETIMEDOUT;
-		gone = r > 0 && message->type == KEEPER_GONE;
+		gone = r > 0 && message->head.type == KEEPER_GONE;
 	}
 	if (!gone) {
 		keeper_end(keeper);

@@ -596,6 +596,14 @@ void cgroup_strike(const struct cgroup *cgroup)
 	}
 }
 
+bool cgroup_is_empty(const struct cgroup *cgroup)
+{
+	char list[64];
+
+	return cgroup->kill >= 0 &&
+		read_control(cgroup->kill, "cgroup.procs", list, sizeof(list)) == 0 && !list[0];
+}
+
 int cgroup_kill(struct cgroup *cgroup)
 {
 	int r = 0;

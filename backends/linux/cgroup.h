@@ -74,6 +74,9 @@ int cgroup_open_tasks(
 /* The first blow of cgroup_kill(): all at once where there is a cgroup.kill. Waits for nobody. */
 void cgroup_strike(const struct cgroup *cgroup);
 
+/* Whether nothing is inside that could still run. False where there is no cgroup.kill: not known. */
+bool cgroup_is_empty(const struct cgroup *cgroup);
+
 /*
  * Kills all that is inside: cgroup.kill where there is one, else one by one until none is left.
  * Bounded. 0, or -EBUSY when something would not die.

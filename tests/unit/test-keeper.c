@@ -1,9 +1,11 @@
 /* What a keeper promises, and what is left when somebody is killed. Tools here are shell scripts. */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -698,6 +700,58 @@ static void literal_survives_filling_in(void **state)
 	}
 }
 
+/* Sends size bytes of message, and a pipe's write end, which must be gone when they are refused. */
+static int deliver(const struct keeper_message *message, size_t size, struct keeper_message *ret)
+{
+	int pair[2];
+	int pipes[2];
+	int fd = -1;
+	size_t count = 9;
+	char byte = 0;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+	assert_int_equal(io_send(pair[0], message, size, &pipes[1], 1), 0);
+	(void)close(pipes[1]);
+	int r = keeper_message_receive(pair[1], ret, &fd, 1, &count, MSG_DONTWAIT);
+	assert_int_equal(count, r > 0 ? 1 : 0);
+	if (r > 0) {
+		(void)close(fd);
+	}
+	assert_int_equal(io_set_nonblocking(pipes[0], true), 0);
+	assert_int_equal(read(pipes[0], &byte, 1), 0);
+	(void)close(pipes[0]);
+	(void)close(pair[0]);
+	(void)close(pair[1]);
+	return r;
+}
+
+static void message_is_as_long_as_it_says(void **state)
+{
+	static struct keeper_message message;
+	static struct keeper_message got;
+	const size_t head = sizeof(message.head);
+
+	(void)state;
+	memset(message.text, 'x', sizeof(message.text));
+	memset(got.text, 'y', sizeof(got.text));
+	message.head = (struct keeper_head){.type = KEEPER_FAILED, .number = 7, .size = 3};
+	assert_int_equal(deliver(&message, head + 3, &got), 1);
+	assert_int_equal(got.head.number, 7);
+	assert_string_equal(got.text, "xxx");
+	/* Cut short, longer than it says, not even a head. */
+	assert_int_equal(deliver(&message, head + 2, &got), -EPROTO);
+	assert_int_equal(deliver(&message, head + 4, &got), -EPROTO);
+	assert_int_equal(deliver(&message, head - 1, &got), -EPROTO);
+	/* The longest has a NUL too; a size that overflows is none. */
+	message.head.size = sizeof(message.text);
+	assert_int_equal(deliver(&message, sizeof(message), &got), 1);
+	assert_int_equal(strlen(got.text), sizeof(got.text) - 1);
+	message.head.size = UINT32_MAX - (uint32_t)head + 1;
+	assert_int_equal(deliver(&message, head, &got), -EPROTO);
+	assert_int_equal(keeper_message_send(-1, &message, NULL, 0), -EMSGSIZE);
+}
+
 #define CLAIM(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -728,6 +782,7 @@ int main(void)
 		CLAIM(sweep_undoes_what_nobody_owns),
 		CLAIM(sweep_leaves_the_living_alone),
 		CLAIM(literal_survives_filling_in),
+		CLAIM(message_is_as_long_as_it_says),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/io.h"
 #include "base/strv.h"
 
 #define MAGIC 0x6b70726bU
@@ -146,4 +147,42 @@ int keeper_find_tool(const char *name, char path[KEEPER_TOOL_PATH])
 		}
 	}
 	return -ENOENT;
+}
+
+int keeper_message_send(
+	int socket, const struct keeper_message *message, const int *fds, size_t count)
+{
+	if (message->head.size > sizeof(message->text)) {
+		return -EMSGSIZE;
+	}
+	return io_send(socket, message, sizeof(message->head) + message->head.size, fds, count);
+}
+
+int keeper_head_send(int socket, struct keeper_head head, const int *fds, size_t count)
+{
+	head.size = 0;
+	return io_send(socket, &head, sizeof(head), fds, count);
+}
+
+int keeper_message_receive(int socket, struct keeper_message *ret, int *ret_fds, size_t max,
+	size_t *ret_count, int flags)
+{
+	size_t count = 0;
+	ssize_t n = io_receive(socket, ret, sizeof(*ret), ret_fds, max, &count, flags);
+
+	*ret_count = 0;
+	if (n <= 0) {
+		return (int)n;
+	}
+	if ((size_t)n < sizeof(ret->head) || ret->head.size > sizeof(ret->text) ||
+		(size_t)n != sizeof(ret->head) + ret->head.size) {
+		for (size_t i = 0; i < count; i++) {
+			(void)close(ret_fds[i]);
+		}
+		return -EPROTO;
+	}
+	ret->text[ret->head.size < sizeof(ret->text) ? ret->head.size : sizeof(ret->text) - 1] =
+		'\0';
+	*ret_count = count;
+	return 1;
 }

@@ -96,16 +96,36 @@ enum keeper_exit_flag {
 	KEEPER_CLEAR = 1 << 1, /* nothing of the sandbox runs any more, as after GONE */
 };
 
-struct keeper_message {
+struct keeper_head {
 	uint32_t type;
 	/* SIGNAL: which; ASK: milliseconds; STARTED: the tool's pid; FAILED: errno;
 	 * EXITED: wait status; ANSWER: exit status or negative errno */
 	int32_t number;
-	uint32_t flags; /* EXITED: enum keeper_exit_flag; ASK, TREE: strings in text */
+	uint32_t flags; /* EXITED: enum keeper_exit_flag; ASK, TREE: strings in the text */
 	uint32_t serial; /* ASK: any; ANSWER: the ASK's, so that a late one is known */
+	uint32_t size; /* of the text; most messages have none, and are sent as the head alone */
+};
+
+struct keeper_message {
+	struct keeper_head head;
 	/* ASK: argv, TREE: paths, each with its NUL; FAILED: why; ANSWER: the output */
 	char text[16384];
 };
+
+/* Sends one with as much text as its head says, and descriptors. 0 or negative errno. */
+int keeper_message_send(
+	int socket, const struct keeper_message *message, const int *fds, size_t count);
+
+/* The same for a message without a text. */
+int keeper_head_send(int socket, struct keeper_head head, const int *fds, size_t count);
+
+/*
+ * Receives one; of the text what is there has a NUL behind it. At most max descriptors, which are the
+ * caller's then; *ret_count is 0 on failure. 1, 0 at the end, -EPROTO for what is none of ours, or another
+ * negative errno of io_receive().
+ */
+int keeper_message_receive(int socket, struct keeper_message *ret, int *ret_fds, size_t max,
+	size_t *ret_count, int flags);
 
 /* Appends the job's bytes. Descriptor numbers are not part of them. buf->failed: no memory. */
 void keeper_job_put(const struct keeper_job *job, struct buf *buf);

@@ -46,11 +46,23 @@ static struct keeper_watch watch_of(struct keeper_state *state, int socket)
 		.children = state->children, .socket = socket, .tool = &state->tool};
 }
 
-static int say(struct keeper_state *state, enum keeper_message_type type, int number)
+static int say(enum keeper_message_type type, int number, uint32_t flags)
 {
-	state->message.type = type;
-	state->message.number = number;
-	return io_send(SOCKET, &state->message, sizeof(state->message), NULL, 0);
+	return keeper_head_send(SOCKET,
+		(struct keeper_head){.type = type, .number = number, .flags = flags}, NULL, 0);
+}
+
+/* With the text that is in its place. */
+static void say_text(
+	struct keeper_state *state, enum keeper_message_type type, int number, uint32_t serial)
+{
+	struct keeper_message *message = &state->message;
+
+	message->head = (struct keeper_head){.type = type,
+		.number = number,
+		.serial = serial,
+		.size = (uint32_t)strnlen(message->text, sizeof(message->text))};
+	(void)keeper_message_send(SOCKET, message, NULL, 0);
 }
 
 /* A step that hangs leaves the directory to the sweep, which tries once more. */
@@ -119,7 +131,10 @@ static void await_leaver(const struct keeper_state *state)
 	}
 }
 
-/* All that still runs of the sandbox ends. True when nothing does any more. */
+/*
+ * All that still runs of the sandbox ends. True when nothing does any more: neither in its group nor among
+ * our children, which is what becomes of those whose parents die.
+ */
 static bool clear(struct keeper_state *state)
 {
 	struct keeper_watch watch = watch_of(state, -1);
@@ -127,6 +142,9 @@ static bool clear(struct keeper_state *state)
 	/* The dead tell us of it, which is sooner than looking whether their group is empty. */
 	cgroup_strike(&state->job.cgroup);
 	keeper_kill_children(&watch);
+	if (cgroup_is_empty(&state->job.cgroup)) {
+		return true;
+	}
 	bool empty = cgroup_kill(&state->job.cgroup) == 0;
 	keeper_kill_children(&watch);
 	return empty;
@@ -148,8 +166,7 @@ static int undo(struct keeper_state *state)
 	}
 	if (!state->clear) {
 		(void)clear(state);
-		memset(&state->message, 0, sizeof(state->message));
-		(void)say(state, KEEPER_GONE, 0);
+		(void)say(KEEPER_GONE, 0, 0);
 	}
 	await_leaver(state);
 	fine &= run_steps(state, PLAN_AFTER);
@@ -204,10 +221,10 @@ static int make_tree(struct keeper_state *state)
 {
 	const char *needed[MAX_NEEDED];
 	const char *text = state->message.text;
-	const char *end = text + sizeof(state->message.text);
+	const char *end = text + state->message.head.size;
 	size_t count = 0;
 
-	while (count < state->message.flags) {
+	while (count < state->message.head.flags) {
 		size_t length = strnlen(text, (size_t)(end - text));
 		if (count == MAX_NEEDED || text + length == end) {
 			return -EPROTO;
@@ -233,7 +250,7 @@ static int make_ahead(struct keeper_state *state)
 {
 	int r = 0;
 
-	switch (state->message.type) {
+	switch (state->message.head.type) {
 	case KEEPER_TREE:
 		r = make_tree(state);
 		break;
@@ -252,19 +269,17 @@ static int receive_job(struct keeper_state *state)
 	size_t count = 0;
 	cleanup_free char *data = NULL;
 	size_t size = 0;
-	ssize_t n = 0;
+	int n = 0;
 	int r = 0;
 
 	do {
-		n = io_receive(SOCKET, &state->message, sizeof(state->message), fds, IO_MAX_FDS,
-			&count, 0);
-		r = n == (ssize_t)sizeof(state->message) && count == 0 ? make_ahead(state) : 0;
+		n = keeper_message_receive(SOCKET, &state->message, fds, IO_MAX_FDS, &count, 0);
+		r = n > 0 && count == 0 ? make_ahead(state) : 0;
 	} while (r > 0);
 	if (r < 0) {
 		return r;
 	}
-	if (n != (ssize_t)sizeof(state->message) || state->message.type != KEEPER_JOB ||
-		count < 2) {
+	if (n <= 0 || state->message.head.type != KEEPER_JOB || count < 2) {
 		return -EPROTO;
 	}
 	cleanup_close int file = fds[0];
@@ -280,24 +295,23 @@ static void answer(struct keeper_state *state)
 {
 	struct keeper_watch watch = watch_of(state, SOCKET);
 	cleanup(strv_freep) char **argv = NULL;
-	int timeout = state->message.number;
-	uint32_t serial = state->message.serial;
+	int timeout = state->message.head.number;
+	uint32_t serial = state->message.head.serial;
 	const char *text = state->message.text;
-	const char *end = text + sizeof(state->message.text);
+	const char *end = text + state->message.head.size;
 	int r = 0;
 
-	for (uint32_t i = 0; r == 0 && i < state->message.flags && text < end; i++) {
+	for (uint32_t i = 0; r == 0 && i < state->message.head.flags && text < end; i++) {
 		size_t length = strnlen(text, (size_t)(end - text));
 		r = text + length < end ? strv_append(&argv, text) : -EPROTO;
 		text += length + 1;
 	}
-	memset(&state->message, 0, sizeof(state->message));
+	state->message.text[0] = '\0';
 	r = r == 0 && !argv ? -EPROTO : r;
 	r = r < 0 ? r
 		  : keeper_run_step(argv, state->job.env, timeout, &watch, state->message.text,
 			    sizeof(state->message.text));
-	state->message.serial = serial;
-	(void)say(state, KEEPER_ANSWER, r);
+	say_text(state, KEEPER_ANSWER, r, serial);
 }
 
 /* False when it is time to end. */
@@ -305,23 +319,19 @@ static bool obey(struct keeper_state *state)
 {
 	int fd = -1;
 	size_t count = 0;
-	ssize_t n = io_receive(
-		SOCKET, &state->message, sizeof(state->message), &fd, 1, &count, MSG_DONTWAIT);
+	int r = keeper_message_receive(SOCKET, &state->message, &fd, 1, &count, MSG_DONTWAIT);
 
-	if (n == -EAGAIN) {
-		return true;
+	if (r <= 0) {
+		return r == -EAGAIN;
 	}
-	if (n >= 0 && count > 0) {
+	if (count > 0) {
 		close_fdp(&state->inner);
 		state->inner = fd;
 	}
-	if (n != (ssize_t)sizeof(state->message)) {
-		return false;
-	}
-	switch (state->message.type) {
+	switch (state->message.head.type) {
 	case KEEPER_SIGNAL:
 		if (state->tool.running) {
-			(void)kill(-state->tool.pid, state->message.number);
+			(void)kill(-state->tool.pid, state->message.head.number);
 		}
 		return true;
 	case KEEPER_ASK:
@@ -380,10 +390,9 @@ static void watch_tool(struct keeper_state *state)
 		if (!state->tool.running && !state->told) {
 			state->told = true;
 			state->clear = is_all_ours(&state->job) && clear(state);
-			memset(&state->message, 0, sizeof(state->message));
-			state->message.flags = (state->timed_out ? KEEPER_TIMED_OUT : 0) |
+			uint32_t flags = (state->timed_out ? KEEPER_TIMED_OUT : 0) |
 				(state->clear ? KEEPER_CLEAR : 0);
-			if (say(state, KEEPER_EXITED, state->tool.status) < 0) {
+			if (say(KEEPER_EXITED, state->tool.status, flags) < 0) {
 				return;
 			}
 			state->ends_at = 0;
@@ -403,11 +412,9 @@ static void close_streams(struct keeper_state *state)
 
 static int tell_started(struct keeper_state *state)
 {
-	memset(&state->message, 0, sizeof(state->message));
-	state->message.type = KEEPER_STARTED;
-	state->message.number = (int32_t)state->tool.pid;
-	return io_send(SOCKET, &state->message, sizeof(state->message), &state->tool.pidfd,
-		state->tool.pidfd >= 0);
+	struct keeper_head head = {.type = KEEPER_STARTED, .number = state->tool.pid};
+
+	return keeper_head_send(SOCKET, head, &state->tool.pidfd, state->tool.pidfd >= 0);
 }
 
 static int keep(struct keeper_state *state)
@@ -426,9 +433,8 @@ static int keep(struct keeper_state *state)
 	close_streams(state);
 	if (r < 0) {
 		int left = undo(state);
-		memset(&state->message, 0, sizeof(state->message));
 		(void)snprintf(state->message.text, sizeof(state->message.text), "%s", err.msg);
-		(void)say(state, KEEPER_FAILED, -r);
+		say_text(state, KEEPER_FAILED, -r, 0);
 		return left;
 	}
 	if (state->job.timeout > 0 && state->job.timeout < UINT64_MAX / 2000000) {

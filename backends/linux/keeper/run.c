@@ -415,26 +415,26 @@ int keeper_run_step(char *const argv[], char *const env[], int timeout_ms,
 	return r;
 }
 
-/* Signals each child in the kernel's list; none of them can be anybody else before we reap it. */
+/*
+ * Signals each child in the kernel's list, or as many as there is room for: false when there is none. None
+ * of them can be anybody else before we reap it.
+ */
 static bool kill_listed(void)
 {
-	cleanup_free char *list = NULL;
+	char list[4096];
 	char path[64];
-	char *rest = NULL;
-	char *word = NULL;
+	char *rest = list;
+	char *end = NULL;
 	bool any = false;
 
 	(void)snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
-	if (io_read_file(AT_FDCWD, path, 1 << 20, &list, NULL) < 0) {
-		return false;
-	}
-	rest = list;
-	while ((word = strsep(&rest, " \n"))) {
-		long pid = strtol(word, NULL, 10);
-		if (pid > 1) {
-			(void)kill((pid_t)pid, SIGKILL);
-			any = true;
-		}
+	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? fd : read(fd, list, sizeof(list) - 1);
+	list[n > 0 ? n : 0] = '\0';
+	/* A number without a blank behind it is cut short, and somebody else's. */
+	for (long pid = 0; (pid = strtol(rest, &end, 10)) > 1 && *end == ' '; rest = end) {
+		(void)kill((pid_t)pid, SIGKILL);
+		any = true;
 	}
 	return any;
 }
