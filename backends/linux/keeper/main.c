@@ -448,8 +448,8 @@ static int keep(struct keeper_state *state)
 
 int main(void)
 {
-	static struct keeper_state
-		state; /* large: not in the file, which is copied for each keeper */
+	/* Zeroes, which take no room in the file: it is copied for each keeper. */
+	static struct keeper_state state;
 	sigset_t mask;
 
 	state.dir = state.held = state.server = state.inner = -1;
