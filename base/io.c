@@ -191,11 +191,13 @@ ssize_t io_receive(
 		.msg_iovlen = 1,
 		.msg_control = control.bytes,
 		.msg_controllen = sizeof(control.bytes)};
+	bool reset = false;
 	ssize_t n = 0;
 
 	do {
+		reset = n < 0 && errno == ECONNRESET;
 		n = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
-	} while (n < 0 && errno == EINTR);
+	} while (n < 0 && (errno == EINTR || (errno == ECONNRESET && !reset)));
 	if (n < 0) {
 		return -errno;
 	}

@@ -43,6 +43,9 @@ int io_send(int socket, const void *data, size_t size, const int *fds, size_t co
  * to close; if more came they are closed and the call fails with -EMFILE; a message that did not
  * fit is -EMSGSIZE and its descriptors are closed. flags as recvmsg(2).
  *
+ * What the other end has sent is received also when it was closed with messages of ours unread: of that the
+ * kernel tells once, as ECONNRESET, and before what was sent (seqpacket sockets; net/unix/af_unix.c).
+ *
  * Returns the length, 0 at the end of the stream, or negative errno.
  */
 ssize_t io_receive(int socket, void *data, size_t size, int *ret_fds, size_t max, size_t *ret_count,

@@ -105,10 +105,9 @@ void monitor_send(struct monitor *monitor, const struct wire *wire)
 		return;
 	}
 	int r = wire_send(monitor->socket, wire);
-	if (r < 0) {
-		if (r != -EPIPE && r != -ECONNRESET) {
-			log_warning("net process does not take its answers: %s", strerror(-r));
-		}
+	/* Of one that is gone the goodbye is still to be read, and then the end. */
+	if (r < 0 && r != -EPIPE && r != -ECONNRESET) {
+		log_warning("net process does not take its answers: %s", strerror(-r));
 		monitor_drop(monitor, "client_gone");
 	}
 }

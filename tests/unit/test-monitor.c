@@ -636,6 +636,45 @@ static void goodbye_is_said_once(void **state)
 	assert_int_equal(wait_monitor(fixture, 2000), MONITOR_NO_AUTH);
 }
 
+/* A client that hangs up just then makes net end with an answer unread, which the kernel calls a reset. */
+static void goodbye_counts_with_an_answer_unread(void **state)
+{
+	struct fixture *fixture = *state;
+	struct pollfd welcome = {.events = POLLIN};
+
+	start_with_audit(fixture, fixture->audit_path);
+	ask(fixture, WIRE_HELLO, NULL, "SSH-2.0-test", NULL, 0);
+	welcome.fd = fixture->net;
+	assert_int_equal(poll(&welcome, 1, 5000), 1);
+	say_goodbye(fixture);
+	assert_int_equal(wait_monitor(fixture, 5000), MONITOR_NO_AUTH);
+}
+
+static void goodbye_counts_when_nobody_takes_the_answer(void **state)
+{
+	struct fixture *fixture = *state;
+
+	start_with_audit(fixture, fixture->audit_path);
+	assert_int_equal(kill(fixture->monitor, SIGSTOP), 0);
+	ask(fixture, WIRE_HELLO, NULL, "SSH-2.0-test", NULL, 0);
+	say_goodbye(fixture);
+	assert_int_equal(kill(fixture->monitor, SIGCONT), 0);
+	assert_int_equal(wait_monitor(fixture, 5000), MONITOR_NO_AUTH);
+}
+
+/* The same without one. */
+static void an_answer_that_nobody_takes_does_not_hide_a_crash(void **state)
+{
+	struct fixture *fixture = *state;
+
+	start_with_audit(fixture, fixture->audit_path);
+	assert_int_equal(kill(fixture->monitor, SIGSTOP), 0);
+	ask(fixture, WIRE_HELLO, NULL, "SSH-2.0-test", NULL, 0);
+	close_fdp(&fixture->net);
+	assert_int_equal(kill(fixture->monitor, SIGCONT), 0);
+	assert_int_equal(wait_monitor(fixture, 5000), MONITOR_CRASH);
+}
+
 /*
  * The client sends without end and reads what it is told only then: TCP must not take that back by a
  * reset, neither for what lay unread nor for what comes later.
@@ -954,6 +993,9 @@ int main(void)
 		CASE(who_does_not_log_in_is_cut_off),
 		CASE(a_net_process_that_hangs_is_killed),
 		CASE(goodbye_is_said_once),
+		CASE(goodbye_counts_with_an_answer_unread),
+		CASE(goodbye_counts_when_nobody_takes_the_answer),
+		CASE(an_answer_that_nobody_takes_does_not_hide_a_crash),
 		CASE(a_client_that_is_still_sending_is_not_reset),
 		CASE(a_client_that_never_stops_sending_is_left),
 		CASE(a_closed_profile_says_which_promise_failed),

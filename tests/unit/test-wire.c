@@ -135,6 +135,23 @@ static int open_descriptors(void)
 	return count;
 }
 
+/* The kernel tells the sender of the unread one of a reset before what the other end has left. */
+static void what_was_said_arrives_though_something_lay_unread(void **state)
+{
+	int *pair = *state;
+	struct wire got;
+	struct err err = {0};
+
+	assert_int_equal(wire_send_simple(pair[1], WIRE_HELLO, WIRE_NO_CHANNEL, 0, "unread"), 0);
+	assert_int_equal(wire_send_simple(pair[0], WIRE_BYE, WIRE_NO_CHANNEL, 0, "the end"), 0);
+	(void)close(pair[0]);
+	pair[0] = -1;
+	assert_int_equal(wire_receive(pair[1], &got, 0, &err), 1);
+	assert_string_equal(got.text, "the end");
+	wire_fini(&got);
+	assert_int_equal(wire_receive(pair[1], &got, 0, &err), 0);
+}
+
 static void descriptors_nobody_asked_for_are_refused_and_closed(void **state)
 {
 	int *pair = *state;
@@ -309,6 +326,8 @@ int main(void)
 			every_type_comes_back_as_it_was_sent, make_pair, close_pair),
 		cmocka_unit_test_setup_teardown(
 			started_brings_the_descriptors_it_says, make_pair, close_pair),
+		cmocka_unit_test_setup_teardown(
+			what_was_said_arrives_though_something_lay_unread, make_pair, close_pair),
 		cmocka_unit_test_setup_teardown(
 			descriptors_nobody_asked_for_are_refused_and_closed, make_pair, close_pair),
 		cmocka_unit_test_setup_teardown(
