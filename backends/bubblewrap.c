@@ -600,6 +600,11 @@ static int bubblewrap_compile(const struct spec *spec, const struct host *host, 
 
 static_assert(START_FDS <= KEEPER_MAX_FDS, "a keeper takes what a start has");
 
+/* What is passed first: their numbers must not be 3 (see init/enter.c), where the program itself goes. */
+enum channel { CHANNEL_ENTER, CHANNEL_CONTROL, CHANNEL_COMPLAINTS, CHANNEL_ERRORS, CHANNELS };
+
+static const char *const channel_names[CHANNELS] = {"enter", "control", "complaints", "errors"};
+
 /* Everything bwrap inherits, by name. Owned. */
 struct start {
 	const struct plan *plan;
@@ -614,11 +619,31 @@ struct start {
 	struct keeper_ready ready; /* starts while all this is opened */
 };
 
-static void start_fini(struct start *start)
+/* The channels have their places, and are opened when there is time. */
+static void start_init(struct start *start, const struct plan *plan, const struct sandbox_stdio *io)
+{
+	*start = (struct start){.plan = plan,
+		.io = io,
+		.count = CHANNELS,
+		.control = -1,
+		.errors = -1,
+		.ready = {-1, -1, NULL}};
+	for (size_t i = 0; i < CHANNELS; i++) {
+		start->fds[i] = (struct keeper_fd){.name = channel_names[i], .fd = -1};
+	}
+}
+
+static void start_close(struct start *start)
 {
 	for (size_t i = 0; i < start->count; i++) {
-		(void)close(start->fds[i].fd);
+		close_fdp(&start->fds[i].fd);
 	}
+	start->count = 0;
+}
+
+static void start_fini(struct start *start)
+{
+	start_close(start);
 	free(start->kinds);
 	close_fdp(&start->control);
 	close_fdp(&start->errors);
@@ -641,16 +666,19 @@ static int add_fd(struct start *start, int fd, const char *name, ssize_t number)
 	return 0;
 }
 
+static int make_memory(const void *data, size_t size)
+{
+	cleanup_close int fd = io_sealed_memfd("cloche-bwrap", data, size);
+
+	/* Every one is read from its beginning, and it was written to its end. */
+	return fd < 0 ? fd : lseek(fd, 0, SEEK_SET) < 0 ? -errno : take_fd(&fd);
+}
+
 static int add_memory(
 	struct start *start, const void *data, size_t size, const char *name, ssize_t number)
 {
-	int fd = io_sealed_memfd("cloche-bwrap", data, size);
+	int fd = make_memory(data, size);
 
-	/* Every one is read from its beginning, and it was written to its end. */
-	if (fd >= 0 && lseek(fd, 0, SEEK_SET) < 0) {
-		close_fdp(&fd);
-		return -errno;
-	}
 	return fd < 0 ? fd : add_fd(start, fd, name, number);
 }
 
@@ -667,35 +695,33 @@ static void wave_on(struct start *start)
 		io_send(start->control, "g", 1, NULL, 0) == 0;
 }
 
-/* First: their numbers must not be 3 (see init/enter.c), where the program itself goes. */
 static int open_channels(struct start *start, struct err *err)
 {
+	/* With a terminal cloche-init takes that. */
+	bool given = !start->io->pty && start->io->fds[2] >= 0;
 	int pair[2];
 	int pipes[2];
 	int on = 1;
-	int errors = -1;
-	int r = add_memory(start, launcher_init_program, launcher_init_size, "enter", -1);
+	int program = make_memory(launcher_init_program, launcher_init_size);
 
-	if (r < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
-		return err_set(err, r < 0 ? -r : errno, "making the way to cloche-init");
+	start->fds[CHANNEL_ENTER].fd = program;
+	if (program < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		return err_set(
+			err, program < 0 ? -program : errno, "making the way to cloche-init");
 	}
 	start->control = pair[0];
-	r = add_fd(start, pair[1], "control", -1);
-	if (r < 0 || setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ||
+	start->fds[CHANNEL_CONTROL].fd = pair[1];
+	if (setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ||
 		pipe2(pipes, O_CLOEXEC) < 0) {
-		return err_set(err, r < 0 ? -r : errno, "making the way to cloche-init");
+		return err_set(err, errno, "making the way to cloche-init");
 	}
 	start->errors = pipes[0];
+	start->fds[CHANNEL_COMPLAINTS].fd = pipes[1];
 	wave_on(start);
-	r = add_fd(start, pipes[1], "complaints", -1);
-	if (r == 0) {
-		/* With a terminal cloche-init takes that. */
-		bool given = !start->io->pty && start->io->fds[2] >= 0;
-		errors = given ? fcntl(start->io->fds[2], F_DUPFD_CLOEXEC, 3)
-			       : open("/dev/null", O_RDWR | O_CLOEXEC);
-		r = errors < 0 ? -errno : add_fd(start, errors, "errors", -1);
-	}
-	return r < 0 ? err_set(err, -r, "passing standard error on") : 0;
+	start->fds[CHANNEL_ERRORS].fd = given ? fcntl(start->io->fds[2], F_DUPFD_CLOEXEC, 3)
+					      : open("/dev/null", O_RDWR | O_CLOEXEC);
+	return start->fds[CHANNEL_ERRORS].fd < 0 ? err_set(err, errno, "passing standard error on")
+						 : 0;
 }
 
 static int open_mount(struct start *start, size_t number, struct err *err)
@@ -1042,7 +1068,7 @@ static int run(
 		.lone = is_lone(plan),
 		.uid = own ? 0 : sandbox->ids.base + plan->uid_map[0].offset,
 		.gid = own ? 0 : sandbox->ids.base + plan->uid_map[0].offset,
-		.errors = start->fds[2].fd,
+		.errors = start->fds[CHANNEL_COMPLAINTS].fd,
 		.door = foreign_door_is_in(plan) ? &sandbox->door : NULL,
 		.ready = &start->ready,
 		.hold = sandbox->ids.lock};
@@ -1060,10 +1086,7 @@ static int run(
 		return r;
 	}
 	/* Ours must go, or we would wait for our own end of the socket. */
-	for (size_t i = 0; i < start->count; i++) {
-		(void)close(start->fds[i].fd);
-	}
-	start->count = 0;
+	start_close(start);
 	return await_command(sandbox, start, err);
 }
 
@@ -1072,11 +1095,11 @@ static void bubblewrap_destroy(struct sandbox *base);
 static int bubblewrap_start(const struct plan *plan, const struct host *host,
 	const struct sandbox_stdio *io, struct sandbox **ret_sandbox, struct err *err)
 {
-	cleanup(start_fini) struct start start = {
-		.plan = plan, .io = io, .control = -1, .errors = -1, .ready = {-1, -1, NULL}};
+	cleanup(start_fini) struct start start;
 	struct bubblewrap *sandbox = calloc(1, sizeof(*sandbox));
 	int r = 0;
 
+	start_init(&start, plan, io);
 	if (!sandbox) {
 		return err_set(err, ENOMEM, "starting a sandbox");
 	}
@@ -1090,14 +1113,13 @@ static int bubblewrap_start(const struct plan *plan, const struct host *host,
 	if (r == 0 && is_lone(plan)) {
 		keeper_net(&start.ready); /* unless it was told ahead of the plan */
 	}
-	if (r == 0 && !plan->uid_map[0].own) {
-		r = idrange_take(host, &sandbox->ids, err);
-	}
-	r = r < 0 ? r : open_channels(&start, err);
+	/* As soon as can be: the keeper takes about as long to make the tree as we for what is left. */
 	r = r < 0 ? r : open_mounts(&start, err);
 	if (r == 0 && !plan->uid_map[0].own) {
 		tell_sources(&start);
+		r = idrange_take(host, &sandbox->ids, err);
 	}
+	r = r < 0 ? r : open_channels(&start, err);
 	r = r < 0 ? r : add_filter(&start, err);
 	r = r < 0 ? r : add_args(&start, err);
 	r = r < 0 ? r : run(sandbox, &start, host, err);
