@@ -92,6 +92,11 @@ static void print_probe(const struct report_header *header, const struct measure
 			line, sizeof(line), "    > %s", log_escape(excuse, text, sizeof(text)));
 		fold(line, 6, out);
 	}
+	if (report_doubt(measurement, i, excuse, sizeof(excuse))[0]) {
+		(void)snprintf(
+			line, sizeof(line), "    > %s", log_escape(excuse, text, sizeof(text)));
+		fold(line, 6, out);
+	}
 	if (report_speaks_against(verdict->verdict)) {
 		(void)snprintf(line, sizeof(line), "    > %s: %s%s%s",
 			verdict->capability < CAPABILITY_COUNT

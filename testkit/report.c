@@ -50,6 +50,51 @@ char *report_excuse(const struct measurement *measurement, size_t i, char *text,
 	return item ? known_describe(item, text, size) : text;
 }
 
+/* What is missing before it could be said; a claim that no kind of end is, comes first. */
+static const char *doubt(enum observation observed, enum claim claim)
+{
+	static const char *const words[OBSERVED_COUNT] = {
+		[OBSERVED_OPEN] = "open is not what could be told apart",
+		[OBSERVED_CLAIM_OPEN] = "got through, as the client says; the host cannot see it",
+		[OBSERVED_LEAK] = "was refused, and yet reached the host",
+		[OBSERVED_CLAIM_ONLY] = "was refused, as the client says; the host cannot see it",
+		[OBSERVED_ABSENT] = "there is nothing of the kind here to be tried",
+		[OBSERVED_UNKNOWN] = "neither the client nor the host can tell",
+	};
+
+	if (claim == CLAIM_TIMEOUT && observed == OBSERVED_UNKNOWN) {
+		return "the client did not come back from it in time";
+	}
+	if (claim == CLAIM_KILLED && observed == OBSERVED_UNKNOWN) {
+		return "the client was killed by it, and the host saw nothing";
+	}
+	return words[observed] ? words[observed] : "it cannot be told";
+}
+
+char *report_doubt(const struct measurement *measurement, size_t i, char *text, size_t size)
+{
+	const struct probe_verdict *verdict = &measurement->verdicts[i];
+	const struct outcome *inside = &measurement->inside[i];
+	const char *gap = inside->detail[0] ? "; " : "";
+
+	text[0] = '\0';
+	if (verdict->verdict != VERDICT_INCONCLUSIVE) {
+		return text;
+	}
+	if (verdict->observed == OBSERVED_NOT_RUN) {
+		(void)snprintf(text, size, "%s",
+			inside->detail[0] ? inside->detail : "asked for and never answered");
+	} else if (verdict->observed == OBSERVED_INCONCLUSIVE) {
+		(void)snprintf(text, size,
+			"did not get through, and neither did the control outside (%s)%s%s",
+			observation_name(verdict->control), gap, inside->detail);
+	} else {
+		(void)snprintf(text, size, "%s%s%s", doubt(verdict->observed, inside->claim), gap,
+			inside->detail);
+	}
+	return text;
+}
+
 bool report_is_shown(const struct report_column *column, size_t i)
 {
 	const struct probe_verdict *verdict = &column->measurement->verdicts[i];

@@ -85,6 +85,9 @@ bool report_was_run(const struct probe_verdict *probe);
 /* Why its i-th probe is EXPECTED, as known_describe() says it, or "". Returns text. */
 char *report_excuse(const struct measurement *measurement, size_t i, char *text, size_t size);
 
+/* Why its i-th probe is INCONCLUSIVE, or "" where it is not. Returns text. */
+char *report_doubt(const struct measurement *measurement, size_t i, char *text, size_t size);
+
 /* Its i-th probe belongs into the report. */
 bool report_is_shown(const struct report_column *column, size_t i);
 

@@ -230,6 +230,51 @@ static void text_fits_the_terminal(void **state)
 	assert_non_null(strstr(scene->text, "1 as declared, 1 violated, 1 inconclusive"));
 }
 
+/* Whatever leaves a probe undecided is said beside it. */
+static void text_says_why_nothing_can_be_said(void **state)
+{
+	struct scene *scene = *state;
+	struct measurement *measurement = &scene->measurement;
+	size_t i = probe_index(probe_find("N.tcp4"));
+	char text[300];
+	char line[32];
+	const struct {
+		enum observation observed, control;
+		enum claim claim;
+		const char *detail, *words;
+	} table[] = {
+		{OBSERVED_INCONCLUSIVE, OBSERVED_SHUT, CLAIM_REFUSED, "Operation not permitted",
+			"did not get through, and neither did the control outside (SHUT); "
+			"Operation not permitted"},
+		{OBSERVED_CLAIM_ONLY, OBSERVED_OPEN, CLAIM_REFUSED, "",
+			"was refused, as the client says; the host cannot see it"},
+		{OBSERVED_ABSENT, OBSERVED_OPEN, CLAIM_ABSENT, "", "nothing of the kind"},
+		{OBSERVED_UNKNOWN, OBSERVED_OPEN, CLAIM_TIMEOUT, "", "did not come back"},
+		{OBSERVED_UNKNOWN, OBSERVED_OPEN, CLAIM_KILLED, "killed by signal 31",
+			"was killed by it, and the host saw nothing; killed by signal 31"},
+		{OBSERVED_UNKNOWN, OBSERVED_OPEN, CLAIM_DONE, "",
+			"neither the client nor the host"},
+		{OBSERVED_NOT_RUN, OBSERVED_OPEN, CLAIM_NOT_RUN, "not tried: a reason",
+			"not tried: a reason"},
+		{OBSERVED_NOT_RUN, OBSERVED_OPEN, CLAIM_NOT_RUN, "", "never answered"},
+	};
+
+	for (size_t row = 0; row < ARRAY_SIZE(table); row++) {
+		measurement->verdicts[i].observed = table[row].observed;
+		measurement->verdicts[i].control = table[row].control;
+		measurement->verdicts[i].verdict = VERDICT_INCONCLUSIVE;
+		play(scene, "N.tcp4", table[row].claim, EVIDENCE_NONE, table[row].detail);
+		(void)report_doubt(measurement, i, text, sizeof(text));
+		assert_non_null(strstr(text, table[row].words));
+		free(take_ptr(&scene->text));
+		print_with(scene, report_text);
+		(void)snprintf(line, sizeof(line), "    > %.12s", text);
+		assert_non_null(strstr(scene->text, line));
+	}
+	measurement->verdicts[i].verdict = VERDICT_PASS;
+	assert_string_equal(report_doubt(measurement, i, text, sizeof(text)), "");
+}
+
 static void colour_is_there_only_when_asked_for(void **state)
 {
 	struct scene *scene = *state;
@@ -533,6 +578,8 @@ int main(void)
 			brief_json_names_what_was_declared, set_scene, clear_scene),
 		cmocka_unit_test_setup_teardown(folding_keeps_to_the_page, set_scene, clear_scene),
 		cmocka_unit_test_setup_teardown(text_fits_the_terminal, set_scene, clear_scene),
+		cmocka_unit_test_setup_teardown(
+			text_says_why_nothing_can_be_said, set_scene, clear_scene),
 		cmocka_unit_test_setup_teardown(
 			colour_is_there_only_when_asked_for, set_scene, clear_scene),
 		cmocka_unit_test_setup_teardown(tap_counts_what_it_says, set_scene, clear_scene),
