@@ -21,7 +21,7 @@
 static const struct {
 	uint32_t layer, namespace;
 } namespace_layers[] = {
-	{0, PLAN_NS_USER},
+	{PLAN_LAYER_USER, PLAN_NS_USER},
 	{PLAN_LAYER_MOUNT, PLAN_NS_MOUNT},
 	{PLAN_LAYER_PID, PLAN_NS_PID},
 	{PLAN_LAYER_IPC, PLAN_NS_IPC},

@@ -38,7 +38,12 @@ static int native_probe(const struct host *host, struct err *err)
 static int refuse_unsupported(
 	const struct spec *spec, const struct host *host, uint32_t without, struct err *err)
 {
-	(void)without; /* every layer can be left out */
+	/* Its numbers would be written for the namespace around, and hold for whatever else is in it. */
+	if (without & PLAN_LAYER_USER && !(without & PLAN_LAYER_USER_LIMITS)) {
+		return err_refuse(err, EINVAL,
+			"without a user namespace of its own a session has no limits in one: leave "
+			"out user_limits as well");
+	}
 	if (spec->root == ROOT_IMAGE) {
 		return err_refuse(err, ENOTSUP,
 			"root: image: the native backend cannot do this yet; unpack it and use "
@@ -126,9 +131,12 @@ static const struct promise promises[] = {
 	{CAPABILITY_RES_DISK, PLAN_LAYER_DISK | PLAN_LAYER_DEV | PLAN_LAYER_READ_ONLY,
 		PROMISE_NOTHING_PERSISTS | PROMISE_OWN_MOUNTS},
 	{CAPABILITY_RES_TIME, PLAN_LAYER_TIME, 0},
-	{CAPABILITY_PROC_ISOLATION, PLAN_LAYER_PID | PLAN_LAYER_SESSION, PROMISE_OWN_MOUNTS},
+	{CAPABILITY_PROC_ISOLATION, PLAN_LAYER_PID | PLAN_LAYER_SESSION | PLAN_LAYER_USER,
+		PROMISE_OWN_MOUNTS},
 	{CAPABILITY_KERNEL_FILTER, PLAN_LAYER_FILTER, 0},
-	{CAPABILITY_PRIV_NONE, PLAN_LAYER_CAPS | PLAN_LAYER_NO_NEW_PRIVS | PLAN_LAYER_USER_LIMITS,
+	{CAPABILITY_PRIV_NONE,
+		PLAN_LAYER_CAPS | PLAN_LAYER_NO_NEW_PRIVS | PLAN_LAYER_USER_LIMITS |
+			PLAN_LAYER_USER,
 		0},
 	{CAPABILITY_DEV_MINIMAL, PLAN_LAYER_DEV, PROMISE_OWN_MOUNTS},
 	{CAPABILITY_TTY_ISOLATE, PLAN_LAYER_SESSION | PLAN_LAYER_FILTER | PLAN_LAYER_DEV,
@@ -138,7 +146,8 @@ static const struct promise promises[] = {
 			PLAN_LAYER_CGROUP | PLAN_LAYER_DEV | PLAN_LAYER_FILTER,
 		PROMISE_LISTED_VIEW | PROMISE_OWN_MOUNTS},
 	{CAPABILITY_SESSION_FRESH,
-		PLAN_LAYER_IPC | PLAN_LAYER_PID | PLAN_LAYER_KEYRING | PLAN_LAYER_CLOSE_FDS,
+		PLAN_LAYER_IPC | PLAN_LAYER_PID | PLAN_LAYER_KEYRING | PLAN_LAYER_CLOSE_FDS |
+			PLAN_LAYER_USER,
 		PROMISE_NOTHING_PERSISTS | PROMISE_UNSHARED | PROMISE_OWN_MOUNTS | PROMISE_OWN_NET},
 };
 
@@ -159,6 +168,7 @@ static int fill(
 
 	foreign_namespaces(spec, plan);
 	foreign_identity(host, plan);
+	plan->id_map_count = plan->without & PLAN_LAYER_USER ? 0 : plan->id_map_count;
 	foreign_rlimits(spec, plan);
 	plan->no_exec = spec->no_exec && !(plan->without & PLAN_LAYER_FILTER);
 	plan->filter = choose_filter(spec, plan);

@@ -39,9 +39,10 @@ const char *const plan_layer_names[] = {
 	"disk",
 	"time",
 	"net_rules",
+	"user",
 	NULL,
 };
-static_assert(PLAN_LAYER_NET_RULES == 1 << (ARRAY_SIZE(plan_layer_names) - 2), "one name a layer");
+static_assert(PLAN_LAYER_USER == 1 << (ARRAY_SIZE(plan_layer_names) - 2), "one name a layer");
 
 static const char *const mount_kinds[] = {
 	[PLAN_MOUNT_TMPFS] = "tmpfs",

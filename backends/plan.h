@@ -124,6 +124,7 @@ enum plan_layer {
 	PLAN_LAYER_DISK = 1 << 20, /* tmpfs not sized */
 	PLAN_LAYER_TIME = 1 << 21,
 	PLAN_LAYER_NET_RULES = 1 << 22, /* what may be reached through a network of its own */
+	PLAN_LAYER_USER = 1 << 23, /* user namespace: only where root is nobody's (linux/ring.h) */
 };
 extern const char *const plan_layer_names[]; /* by bit number, NULL-terminated */
 

@@ -61,12 +61,13 @@ static const struct {
 	[CAPABILITY_RES_TIME] = {"a timer outside the sandbox that ends it", PLAN_LAYER_TIME},
 	[CAPABILITY_PROC_ISOLATION] = {"a process namespace with a /proc of its own, and a session "
 				       "of its own",
-		PLAN_LAYER_PID | PLAN_LAYER_SESSION | PLAN_LAYER_MOUNT},
+		PLAN_LAYER_PID | PLAN_LAYER_SESSION | PLAN_LAYER_MOUNT | PLAN_LAYER_USER},
 	[CAPABILITY_KERNEL_FILTER] = {"a seccomp filter that lists what is allowed, for one ABI",
 		PLAN_LAYER_FILTER},
 	[CAPABILITY_PRIV_NONE] = {"empty capability sets, locked securebits, no_new_privs, and no "
 				  "user namespaces inside",
-		PLAN_LAYER_CAPS | PLAN_LAYER_NO_NEW_PRIVS | PLAN_LAYER_USER_LIMITS},
+		PLAN_LAYER_CAPS | PLAN_LAYER_NO_NEW_PRIVS | PLAN_LAYER_USER_LIMITS |
+			PLAN_LAYER_USER},
 	[CAPABILITY_DEV_MINIMAL] = {"a /dev made of six devices and a devpts of its own",
 		PLAN_LAYER_DEV | PLAN_LAYER_MOUNT},
 	[CAPABILITY_TTY_ISOLATE] = {"a terminal from the sandbox's own devpts, and a filter that "
@@ -79,7 +80,7 @@ static const struct {
 	[CAPABILITY_SESSION_FRESH] = {"everything of the session is made for it and goes with it: "
 				      "namespaces, tmpfs, keyring, terminal",
 		PLAN_LAYER_IPC | PLAN_LAYER_PID | PLAN_LAYER_KEYRING | PLAN_LAYER_CLOSE_FDS |
-			PLAN_LAYER_MOUNT | PLAN_LAYER_NET},
+			PLAN_LAYER_MOUNT | PLAN_LAYER_NET | PLAN_LAYER_USER},
 	[CAPABILITY_DENIAL_LOG] = {"not kept by the native backend yet", 0},
 };
 
@@ -107,6 +108,7 @@ static const char *const layer_texts[] = {
 	"sizes on every tmpfs",
 	"the wall-clock limit",
 	"the rules on the session's link and proxy: what may be reached",
+	"a user namespace with ids of its own: its root is nobody on the host",
 };
 
 static void print_label(const char *label, const char *text)
@@ -191,8 +193,12 @@ static void explain_layer(unsigned bit)
 	if (!any) {
 		print_label("keeps", "nothing alone: it stands behind other layers");
 	}
-	(void)printf(
-		"%-12scloche run --without %s -- COMMAND\n", "try without", plan_layer_names[bit]);
+	if (UINT32_C(1) << bit == PLAN_LAYER_USER) {
+		(void)printf("%-12scloche-testkit-host ablate\n", "try without");
+	} else {
+		(void)printf("%-12scloche run --without %s -- COMMAND\n", "try without",
+			plan_layer_names[bit]);
+	}
 }
 
 static void list_all(void)
@@ -313,8 +319,7 @@ int command_explain(int argc, char **argv)
 {
 	int r = CLI_OK;
 
-	static_assert(
-		PLAN_LAYER_NET_RULES == 1 << (ARRAY_SIZE(layer_texts) - 1), "one text a layer");
+	static_assert(PLAN_LAYER_USER == 1 << (ARRAY_SIZE(layer_texts) - 1), "one text a layer");
 	if (argc == 1) {
 		list_all();
 	} else if (strcmp(argv[1], "--markdown") == 0) {

@@ -298,6 +298,12 @@ static int add_layers(const char *text, uint32_t *without)
 				"--without: there is no layer '%s'; there are: %s", name,
 				all ? all : "");
 		}
+		if (UINT32_C(1) << bit == PLAN_LAYER_USER) {
+			return cli_fail(CLI_USAGE,
+				"--without: 'user' keeps a session from being the host's root; "
+				"only cloche-testkit-host ablate leaves it out, in a second "
+				"sandbox");
+		}
 		*without |= UINT32_C(1) << bit;
 	}
 	return copy ? 0 : cli_fail(CLI_LAUNCH, "out of memory");

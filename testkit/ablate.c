@@ -2,22 +2,19 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <jansson.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
-#include "cloche-config.h"
 
 #define ALL_LAYERS ((PLAN_LAYER_NET_RULES << 1) - 1)
 
-/* How layers hang together, and what is to be said where one of them stands alone. */
-static const struct layer {
-	uint32_t bit;
-	uint32_t rests_on; /* without it this one does not exist */
-	bool takes_along; /* what rests on it has to be left out by name */
-	const char *alone; /* why it may stand alone, and what was done */
-} layers[] = {
+/* What is left out wherever the question is the user namespace: what rests on it, and what is not there. */
+#define APART (PLAN_LAYER_USER_LIMITS | PLAN_LAYER_CGROUP)
+
+enum seen { SEEN_NOTHING, SEEN_STOPPED, SEEN_THROUGH };
+
+const struct ablation_layer ablation_layers[] = {
 	{PLAN_LAYER_LANDLOCK, PLAN_LAYER_NO_NEW_PRIVS, false,
 		"A second wall by design; the mounts stand before it."},
 	{PLAN_LAYER_FILTER, PLAN_LAYER_NO_NEW_PRIVS, false,
@@ -111,17 +108,16 @@ static const struct layer {
 		"Whether the rules hold is tried with a packet before the command starts. The "
 		"host's own table refuses its addresses again, but by the name of the link, "
 		"which a plan without rules does not give: this line has both walls away."},
+	{PLAN_LAYER_USER, 0, true,
+		"The namespace, its map and its ids are looked at: without it two sessions are one "
+		"user, with one quota (C.*). What a mapped root could do stops at the other "
+		"layers. "
+		"No plan goes without: the launcher refuses to start one whose root would be "
+		"anybody outside, and the proof before a profile opens asks for both."},
 };
-static_assert(PLAN_LAYER_NET_RULES == 1 << (ARRAY_SIZE(layers) - 1), "one row a layer, in order");
-
-static const char *const class_names[] = {
-	[ABLATION_OPEN] = "none",
-	[ABLATION_ONE] = "one",
-	[ABLATION_SEVERAL] = "several",
-	[ABLATION_ALWAYS] = "always",
-	[ABLATION_NOTHING] = "untried",
-};
-static_assert(ARRAY_SIZE(class_names) == ABLATION_CLASSES, "one name each");
+const size_t ablation_layer_count = ARRAY_SIZE(ablation_layers);
+static_assert(
+	PLAN_LAYER_USER == 1 << (ARRAY_SIZE(ablation_layers) - 1), "one row a layer, in order");
 
 /* ---- which plans ---- */
 
@@ -129,13 +125,13 @@ static uint32_t resting_on(uint32_t bit)
 {
 	uint32_t found = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(layers); i++) {
-		found |= layers[i].rests_on & bit ? layers[i].bit : 0;
+	for (size_t i = 0; i < ablation_layer_count; i++) {
+		found |= ablation_layers[i].rests_on & bit ? ablation_layers[i].bit : 0;
 	}
 	return found;
 }
 
-static uint32_t taken_along(const struct layer *layer)
+static uint32_t taken_along(const struct ablation_layer *layer)
 {
 	return layer->takes_along ? resting_on(layer->bit) : 0;
 }
@@ -145,10 +141,11 @@ static uint32_t only(uint32_t kept)
 	return ALL_LAYERS & ~kept;
 }
 
-static const struct ablation_trial *find_trial(const struct ablation *ablation, uint32_t without)
+static const struct ablation_trial *find_trial(
+	const struct ablation *ablation, uint32_t without, bool apart)
 {
 	for (size_t i = 0; i < ablation->trial_count; i++) {
-		if (ablation->trials[i].without == without) {
+		if (ablation->trials[i].without == without && ablation->trials[i].apart == apart) {
 			return &ablation->trials[i];
 		}
 	}
@@ -157,7 +154,7 @@ static const struct ablation_trial *find_trial(const struct ablation *ablation, 
 
 static void add_trial(struct ablation *ablation, uint32_t without)
 {
-	if (!find_trial(ablation, without)) {
+	if (!find_trial(ablation, without, false)) {
 		assert(ablation->trial_count < ABLATION_MAX_TRIALS);
 		ablation->trials[ablation->trial_count++].without = without;
 	}
@@ -167,8 +164,11 @@ static void choose_trials(struct ablation *ablation)
 {
 	add_trial(ablation, 0);
 	add_trial(ablation, ALL_LAYERS);
-	for (size_t i = 0; i < ARRAY_SIZE(layers); i++) {
-		const struct layer *layer = &layers[i];
+	for (size_t i = 0; i < ablation_layer_count; i++) {
+		const struct ablation_layer *layer = &ablation_layers[i];
+		if (layer->bit == PLAN_LAYER_USER) {
+			continue; /* ablate_apart() */
+		}
 		add_trial(ablation, taken_along(layer));
 		add_trial(ablation, taken_along(layer) | layer->bit);
 		add_trial(ablation, only(layer->rests_on));
@@ -178,58 +178,7 @@ static void choose_trials(struct ablation *ablation)
 
 /* ---- what it means ---- */
 
-static enum ablation_seen seen(const struct ablation *ablation, uint32_t without, size_t probe)
-{
-	const struct ablation_trial *trial = find_trial(ablation, without);
-
-	return trial && trial->ran ? (enum ablation_seen)trial->seen[probe] : SEEN_NOTHING;
-}
-
-static void weigh(struct ablation *ablation, size_t probe)
-{
-	struct ablation_probe *result = &ablation->probes[probe];
-	uint32_t needs = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(layers); i++) {
-		const struct layer *layer = &layers[i];
-		uint32_t along = taken_along(layer);
-		if (seen(ablation, along | layer->bit, probe) == SEEN_THROUGH &&
-			seen(ablation, along, probe) == SEEN_STOPPED) {
-			needs |= layer->bit;
-		}
-		if (seen(ablation, only(layer->rests_on | layer->bit), probe) == SEEN_STOPPED &&
-			seen(ablation, only(layer->rests_on), probe) == SEEN_THROUGH) {
-			result->enough |= layer->bit;
-		}
-	}
-	/* Where a part is needed its foundation is too, which is no news. */
-	for (size_t i = 0; i < ARRAY_SIZE(layers); i++) {
-		if (!(needs & resting_on(layers[i].bit))) {
-			result->needs |= needs & layers[i].bit;
-		}
-	}
-}
-
-void ablation_conclude(struct ablation *ablation, const uint8_t *control)
-{
-	for (size_t i = 0; i < probe_count; i++) {
-		struct ablation_probe *result = &ablation->probes[i];
-		*result = (struct ablation_probe){0};
-		if (seen(ablation, 0, i) == SEEN_THROUGH) {
-			result->class = ABLATION_OPEN;
-			continue;
-		}
-		weigh(ablation, i);
-		result->class = result->needs                           ? ABLATION_ONE
-			: seen(ablation, ALL_LAYERS, i) == SEEN_THROUGH ? ABLATION_SEVERAL
-			: control[i] == SEEN_THROUGH                    ? ABLATION_ALWAYS
-									: ABLATION_NOTHING;
-	}
-}
-
-/* ---- the measurements ---- */
-
-static enum ablation_seen see(enum observation observed)
+static enum seen see(enum observation observed)
 {
 	switch (observed) {
 	case OBSERVED_OPEN:
@@ -245,6 +194,106 @@ static enum ablation_seen see(enum observation observed)
 		return SEEN_NOTHING;
 	}
 }
+
+static enum observation observed(
+	const struct ablation *ablation, uint32_t without, bool apart, size_t probe)
+{
+	const struct ablation_trial *trial = find_trial(ablation, without, apart);
+
+	return trial && trial->ran ? (enum observation)trial->observed[probe] : OBSERVED_NOT_RUN;
+}
+
+static enum seen seen(const struct ablation *ablation, uint32_t without, size_t probe)
+{
+	return see(observed(ablation, without, false, probe));
+}
+
+static bool is_claim(enum observation observation)
+{
+	return observation == OBSERVED_CLAIM_ONLY || observation == OBSERVED_CLAIM_OPEN;
+}
+
+/* A client's word does not stand for what the host sees elsewhere. */
+static enum seen seen_apart(const struct ablation *ablation, uint32_t without, size_t probe)
+{
+	enum observation found = observed(ablation, without, true, probe);
+
+	return is_claim(found) && !is_claim(observed(ablation, 0, false, probe)) ? SEEN_NOTHING
+										 : see(found);
+}
+
+static void weigh(const struct ablation *ablation, size_t probe, struct ablation_probe *result)
+{
+	uint32_t needs = 0;
+
+	for (size_t i = 0; i < ablation_layer_count; i++) {
+		const struct ablation_layer *layer = &ablation_layers[i];
+		uint32_t along = taken_along(layer);
+		if (seen(ablation, along | layer->bit, probe) == SEEN_THROUGH &&
+			seen(ablation, along, probe) == SEEN_STOPPED) {
+			needs |= layer->bit;
+		}
+		if (seen(ablation, only(layer->rests_on | layer->bit), probe) == SEEN_STOPPED &&
+			seen(ablation, only(layer->rests_on), probe) == SEEN_THROUGH) {
+			result->enough |= layer->bit;
+		}
+	}
+	/* Where a part is needed its foundation is too, which is no news. */
+	for (size_t i = 0; i < ablation_layer_count; i++) {
+		if (!(needs & resting_on(ablation_layers[i].bit))) {
+			result->needs |= needs & ablation_layers[i].bit;
+		}
+	}
+}
+
+static void weigh_user(const struct ablation *ablation, size_t probe, struct ablation_probe *result)
+{
+	enum seen with = seen_apart(ablation, APART, probe);
+	enum seen without = seen_apart(ablation, APART | PLAN_LAYER_USER, probe);
+
+	result->unasked = result->tried && (with == SEEN_NOTHING || without == SEEN_NOTHING);
+	if (with == SEEN_STOPPED && without == SEEN_THROUGH) {
+		result->needs |= PLAN_LAYER_USER;
+	}
+	if (seen_apart(ablation, ALL_LAYERS, probe) == SEEN_STOPPED &&
+		seen_apart(ablation, ALL_LAYERS | PLAN_LAYER_USER, probe) == SEEN_THROUGH) {
+		result->enough |= PLAN_LAYER_USER;
+	}
+}
+
+static enum ablation_class classify(
+	const struct ablation *ablation, size_t probe, uint32_t needs, enum seen control)
+{
+	if (needs) {
+		return ABLATION_ONE;
+	}
+	if (seen(ablation, ALL_LAYERS, probe) == SEEN_THROUGH ||
+		seen_apart(ablation, ALL_LAYERS | PLAN_LAYER_USER, probe) == SEEN_THROUGH) {
+		return ABLATION_SEVERAL;
+	}
+	return control == SEEN_THROUGH ? ABLATION_ALWAYS : ABLATION_NOTHING;
+}
+
+void ablation_conclude(struct ablation *ablation, const uint8_t *control)
+{
+	for (size_t i = 0; i < probe_count; i++) {
+		struct ablation_probe *result = &ablation->probes[i];
+		*result = (struct ablation_probe){0};
+		if (seen(ablation, 0, i) == SEEN_THROUGH) {
+			result->class = ABLATION_OPEN;
+			result->tried = true;
+			continue;
+		}
+		result->tried = seen(ablation, 0, i) != SEEN_NOTHING;
+		weigh(ablation, i, result);
+		weigh_user(ablation, i, result);
+		result->class =
+			classify(ablation, i, result->needs, see((enum observation)control[i]));
+		result->tried |= result->class != ABLATION_NOTHING;
+	}
+}
+
+/* ---- the measurements ---- */
 
 /* Outliving a time limit takes its time, and only one layer ends anything: ask where that differs. */
 static bool wants_time(uint32_t without)
@@ -278,10 +327,16 @@ static void run_trial(struct target *target, struct ground *ground,
 	trial->ran = true;
 	for (size_t i = 0; i < probe_count; i++) {
 		/* Not held against the control: that one has no user namespace to be root in. */
-		trial->seen[i] =
-			(uint8_t)see(judge_observe(&probe_table[i], &measurement.inside[i]));
+		trial->observed[i] =
+			(uint8_t)judge_observe(&probe_table[i], &measurement.inside[i]);
 	}
 	measurement_fini(&measurement);
+}
+
+static struct measure_options measuring(const struct ablation_options *options)
+{
+	return (struct measure_options){
+		.quick = options->quick, .skip = PROBE_LIMIT, .timeout_ms = options->timeout_ms};
 }
 
 /* Controls once, in the same place: they are the same for every plan. */
@@ -294,11 +349,42 @@ static int take_controls(struct target *target, struct ground *ground,
 	return measure(target, ground, declared, how, ret, err);
 }
 
-int ablate(struct target *target, struct ground *ground, const struct ablation_options *options,
-	struct ablation *ret, struct err *err)
+int ablate_apart(struct target *target, struct ground *ground,
+	const struct ablation_options *options, struct ablation_apart *ret, struct err *err)
 {
-	struct measure_options how = {
-		.quick = options->quick, .skip = PROBE_LIMIT, .timeout_ms = options->timeout_ms};
+	/* The last one is the barest, so that whatever it may leave behind nobody meets. */
+	static const uint32_t plans[ABLATION_APART_TRIALS] = {
+		APART, ALL_LAYERS, APART | PLAN_LAYER_USER, ALL_LAYERS | PLAN_LAYER_USER};
+	struct measure_options how = measuring(options);
+	struct measurement first = {0};
+	int r = take_controls(target, ground, &how, &first, err);
+
+	how.control = first.control;
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(plans); i++) {
+		ret->trials[i] = (struct ablation_trial){.without = plans[i], .apart = true};
+		run_trial(target, ground, &how, &ret->trials[i]);
+		r = run_interrupted() ? err_refuse(err, EINTR, "interrupted") : 0;
+	}
+	measurement_fini(&first);
+	return r;
+}
+
+/* What comes from another process is taken as far as it can be meant. */
+static void add_apart(struct ablation *ablation, const struct ablation_apart *apart)
+{
+	(void)snprintf(
+		ablation->apart_fault, sizeof(ablation->apart_fault), "%.159s", apart->fault);
+	for (size_t i = 0; !apart->fault[0] && i < ABLATION_APART_TRIALS; i++) {
+		assert(ablation->trial_count < ABLATION_MAX_TRIALS);
+		ablation->trials[ablation->trial_count] = apart->trials[i];
+		ablation->trials[ablation->trial_count++].apart = true;
+	}
+}
+
+int ablate(struct target *target, struct ground *ground, const struct ablation_options *options,
+	const struct ablation_apart *apart, struct ablation *ret, struct err *err)
+{
+	struct measure_options how = measuring(options);
 	const uint64_t began = io_now_usec();
 	struct measurement first = {0};
 	uint8_t control[CANARY_MAX_PROBES] = {0};
@@ -306,12 +392,12 @@ int ablate(struct target *target, struct ground *ground, const struct ablation_o
 
 	assert(probe_count <= CANARY_MAX_PROBES);
 	memset(ret, 0, sizeof(*ret));
-	ret->layers = ALL_LAYERS;
+	ret->layers = ALL_LAYERS | PLAN_LAYER_USER;
 	choose_trials(ret);
 	r = take_controls(target, ground, &how, &first, err);
 	how.control = first.control;
 	for (size_t i = 0; r == 0 && i < probe_count; i++) {
-		control[i] = (uint8_t)see(judge_observe(&probe_table[i], &first.control[i]));
+		control[i] = (uint8_t)judge_observe(&probe_table[i], &first.control[i]);
 	}
 	for (size_t i = 0; r == 0 && i < ret->trial_count; i++) {
 		if (io_now_usec() - began > UINT64_C(1000000) * options->seconds) {
@@ -332,209 +418,9 @@ int ablate(struct target *target, struct ground *ground, const struct ablation_o
 	}
 	measurement_fini(&first);
 	if (r == 0) {
+		add_apart(ret, apart);
 		ablation_conclude(ret, control);
 		ret->usec = io_now_usec() - began;
 	}
 	return r;
-}
-
-/* ---- reports ---- */
-
-/* "dev mount", or what stands for none. */
-static const char *layer_list(uint32_t bits, const char *none, char *out, size_t size)
-{
-	size_t used = 0;
-
-	out[0] = '\0';
-	for (size_t i = 0; plan_layer_names[i]; i++) {
-		if (bits & (UINT32_C(1) << i) && used < size) {
-			used += (size_t)snprintf(out + used, size - used, "%s%s", used ? " " : "",
-				plan_layer_names[i]);
-		}
-	}
-	return used ? out : none;
-}
-
-static bool was_tried(const struct ablation *ablation, size_t probe)
-{
-	return seen(ablation, 0, probe) != SEEN_NOTHING ||
-		ablation->probes[probe].class != ABLATION_NOTHING;
-}
-
-static size_t count_needing(const struct ablation *ablation, uint32_t bit)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < probe_count; i++) {
-		count += (ablation->probes[i].needs & bit) != 0;
-	}
-	return count;
-}
-
-static size_t count_class(const struct ablation *ablation, enum ablation_class class)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < probe_count; i++) {
-		count += was_tried(ablation, i) && ablation->probes[i].class == class;
-	}
-	return count;
-}
-
-static void print_faults(const struct ablation *ablation, const char *before, FILE *out)
-{
-	char text[300];
-
-	for (size_t i = 0; i < ablation->trial_count; i++) {
-		const struct ablation_trial *trial = &ablation->trials[i];
-		if (!trial->ran) {
-			(void)fprintf(out, "%swithout %s: no measurement: %s\n", before,
-				layer_list(trial->without, "nothing", text, sizeof(text)),
-				trial->fault);
-		}
-	}
-}
-
-void ablation_text(const struct ablation *ablation, FILE *out)
-{
-	char needs[300];
-	char enough[300];
-
-	(void)fprintf(out, "%-25s %-8s %-20s %s\n", "probe", "stopped", "needs", "enough alone");
-	for (size_t i = 0; i < probe_count; i++) {
-		const struct ablation_probe *probe = &ablation->probes[i];
-		if (was_tried(ablation, i)) {
-			(void)fprintf(out, "%-25s %-8s %-20s %s\n", probe_table[i].id,
-				class_names[probe->class],
-				layer_list(probe->needs, "-", needs, sizeof(needs)),
-				layer_list(probe->enough, "-", enough, sizeof(enough)));
-		}
-	}
-	(void)fprintf(out, "\nsingle points of failure:\n");
-	for (size_t i = 0; i < ARRAY_SIZE(layers); i++) {
-		size_t count = count_needing(ablation, layers[i].bit);
-		if (count) {
-			(void)fprintf(out, "  %-14s %zu probes\n", plan_layer_names[i], count);
-		}
-	}
-	print_faults(ablation, "", out);
-	(void)fprintf(
-		out, "%zu plans in %.1f s\n", ablation->trial_count, (double)ablation->usec / 1e6);
-}
-
-static json_t *list_json(uint32_t bits)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; plan_layer_names[i]; i++) {
-		if (bits & (UINT32_C(1) << i)) {
-			(void)json_array_append_new(list, json_string(plan_layer_names[i]));
-		}
-	}
-	return list;
-}
-
-static json_t *ablated_json(const struct ablation *ablation)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < probe_count; i++) {
-		const struct ablation_probe *probe = &ablation->probes[i];
-		if (was_tried(ablation, i)) {
-			(void)json_array_append_new(list,
-				json_pack("{s:s, s:s, s:s, s:o, s:o}", "id", probe_table[i].id,
-					"what", probe_table[i].what, "stopped",
-					class_names[probe->class], "needs", list_json(probe->needs),
-					"enough", list_json(probe->enough)));
-		}
-	}
-	return list;
-}
-
-static json_t *trials_json(const struct ablation *ablation)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < ablation->trial_count; i++) {
-		const struct ablation_trial *trial = &ablation->trials[i];
-		(void)json_array_append_new(list,
-			json_pack("{s:o, s:b, s:s}", "without", list_json(trial->without), "ran",
-				trial->ran, "fault", trial->fault));
-	}
-	return list;
-}
-
-int ablation_json(const struct ablation *ablation, const char *profile, FILE *out)
-{
-	uint32_t alone = 0;
-	json_t *root = NULL;
-	int r = 0;
-
-	for (size_t i = 0; i < probe_count; i++) {
-		alone |= ablation->probes[i].needs;
-	}
-	root = json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:I}", "schema", "cloche.ablation/1",
-		"version", CLOCHE_VERSION, "profile", profile, "single_points", list_json(alone),
-		"probes", ablated_json(ablation), "plans", trials_json(ablation), "usec",
-		(json_int_t)ablation->usec);
-	r = root ? json_dumpf(root, out, JSON_INDENT(2)) : -1;
-	json_decref(root);
-	(void)fputc('\n', out);
-	return r < 0 ? -ENOMEM : 0;
-}
-
-static void markdown_probes(const struct ablation *ablation, uint32_t bit, FILE *out)
-{
-	const char *gap = "";
-
-	for (size_t i = 0; i < probe_count; i++) {
-		if (ablation->probes[i].needs & bit) {
-			(void)fprintf(out, "%s%s", gap, probe_table[i].id);
-			gap = ", ";
-		}
-	}
-}
-
-static void markdown_class(const struct ablation *ablation, enum ablation_class class, FILE *out)
-{
-	char text[300];
-
-	for (size_t i = 0; i < probe_count; i++) {
-		const struct ablation_probe *probe = &ablation->probes[i];
-		if (was_tried(ablation, i) && probe->class == class) {
-			(void)fprintf(out, "| %s | %s | %s | ", probe_table[i].id,
-				probe_table[i].what, class_names[class]);
-			(void)fprintf(
-				out, "%s | ", layer_list(probe->needs, "", text, sizeof(text)));
-			(void)fprintf(
-				out, "%s |\n", layer_list(probe->enough, "", text, sizeof(text)));
-		}
-	}
-}
-
-void ablation_markdown(const struct ablation *ablation, const char *profile, FILE *out)
-{
-	(void)fprintf(out, "## Profile `%s`\n\n", profile);
-	for (size_t i = 0; i < ABLATION_CLASSES; i++) {
-		(void)fprintf(out, "%s%s: %zu", i ? ", " : "Probes stopped by ", class_names[i],
-			count_class(ablation, (enum ablation_class)i));
-	}
-	(void)fprintf(out,
-		".\n\n### Single points of failure\n\n| layer | probes | why it is alone, "
-		"and what was done |\n|---|---|---|\n");
-	for (size_t i = 0; i < ARRAY_SIZE(layers); i++) {
-		if (count_needing(ablation, layers[i].bit)) {
-			(void)fprintf(out, "| %s | ", plan_layer_names[i]);
-			markdown_probes(ablation, layers[i].bit, out);
-			(void)fprintf(out, " | %s |\n", layers[i].alone);
-		}
-	}
-	(void)fprintf(out,
-		"\n### All probes\n\n| probe | tries to | stopped by | needs | each "
-		"enough alone |\n|---|---|---|---|---|\n");
-	for (size_t i = 0; i < ABLATION_CLASSES; i++) {
-		markdown_class(ablation, (enum ablation_class)i, out);
-	}
-	(void)fputc('\n', out);
-	print_faults(ablation, "- ", out);
 }

@@ -11,6 +11,12 @@
  * Some layers cannot be had alone: a filter needs no_new_privs, a private /dev needs mounts. Such a
  * layer is taken away with what rests on it, and left with what it rests on, and the result counts
  * only as far as it differs from that of the others alone.
+ *
+ * The user namespace is what keeps the client from being root outside, and every other plan has it. It is
+ * left out of two plans, measured beside the same two with it, in a place where that root is nobody
+ * (outer_enter_apart()). Evidence that takes the host's own rights (a filter is read by who is root over
+ * the first user namespace, a device made by him) is not to be had there: where it decides a probe,
+ * this layer is not asked. Control groups are left out of all four, as they belong to the host's root.
  */
 #pragma once
 
@@ -32,23 +38,45 @@ enum ablation_class {
 struct ablation_probe {
 	enum ablation_class class;
 	uint32_t needs, enough; /* enum plan_layer bits */
+	bool tried; /* there is something to be told */
+	bool unasked; /* of the user namespace: the evidence takes rights that are not to be had there */
 };
 
 /* One plan that was measured. */
 struct ablation_trial {
 	uint32_t without;
+	bool apart; /* in the second sandbox that has a user namespace around it */
 	bool ran;
 	char fault[160]; /* why not, or "" */
-	uint8_t seen[CANARY_MAX_PROBES]; /* by place in probe_table: enum ablation_seen */
+	uint8_t observed[CANARY_MAX_PROBES]; /* by place in probe_table: enum observation */
 };
 
-enum ablation_seen { SEEN_NOTHING, SEEN_STOPPED, SEEN_THROUGH };
-
 #define ABLATION_MAX_TRIALS 64
+#define ABLATION_APART_TRIALS 4
+
+/*
+ * What was measured where the user namespace can be left out. Written by a process of its own in that
+ * place, so that it is a plain value.
+ */
+struct ablation_apart {
+	char fault[160]; /* why there is none of it, or "" */
+	struct ablation_trial trials[ABLATION_APART_TRIALS];
+};
+
+/* How layers hang together, and what is to be said where one of them stands alone. */
+struct ablation_layer {
+	uint32_t bit;
+	uint32_t rests_on; /* without it this one does not exist */
+	bool takes_along; /* what rests on it has to be left out by name */
+	const char *alone; /* why it may stand alone, and what was done */
+};
+extern const struct ablation_layer ablation_layers[];
+extern const size_t ablation_layer_count;
 
 struct ablation {
 	struct ablation_trial trials[ABLATION_MAX_TRIALS];
 	size_t trial_count;
+	char apart_fault[160];
 	struct ablation_probe probes[CANARY_MAX_PROBES];
 	uint32_t layers; /* all that were taken away */
 	uint64_t usec;
@@ -66,7 +94,14 @@ struct ablation_options {
  * outer_enter(). 0, -ETIMEDOUT when the time is up, or another negative errno.
  */
 int ablate(struct target *target, struct ground *ground, const struct ablation_options *options,
-	struct ablation *ret, struct err *err);
+	const struct ablation_apart *apart, struct ablation *ret, struct err *err);
+
+/*
+ * The plans with and without a user namespace, which ablate() is told of afterwards. Only after
+ * outer_enter_apart(). 0 or negative errno.
+ */
+int ablate_apart(struct target *target, struct ground *ground,
+	const struct ablation_options *options, struct ablation_apart *ret, struct err *err);
 
 /* From trials to classes: data to data. control: what gets through without a sandbox. */
 void ablation_conclude(struct ablation *ablation, const uint8_t *control);

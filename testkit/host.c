@@ -24,20 +24,17 @@
 #include "base/log.h"
 #include "base/proc.h"
 #include "cloche-config.h"
-#include "testkit/ablate.h"
 #include "testkit/catalogue.h"
+#include "testkit/host.h"
 #include "testkit/manifest.h"
 #include "testkit/measure.h"
 #include "testkit/options.h"
-#include "testkit/outer.h"
 #include "testkit/past.h"
 #include "testkit/privilege.h"
 #include "testkit/progress.h"
 #include "testkit/receipt.h"
 #include "testkit/report.h"
 
-#define EXIT_SETUP 2
-#define ABLATION_SECONDS 600
 #define CLIENT_NAME "cloche-testkit-client"
 
 /* ---- places ---- */
@@ -68,7 +65,7 @@ static int find_client(const struct options *options, char *path, size_t size, s
 }
 
 /* Sandboxes have places of their own for /tmp and /var/tmp; the canaries lie where they might look. */
-static const char *canary_parent(const struct options *options)
+const char *host_canary_parent(const struct options *options)
 {
 	static const char *const places[] = {"/srv", "/opt", "/var/lib", "/var/tmp"};
 
@@ -214,8 +211,8 @@ static bool has_plan(const struct options *options, const struct target *target)
 	return target->kind == TARGET_PLAN || options->profile || options->config;
 }
 
-static int prepare(const struct options *options, struct target *target,
-	const struct ground *ground, struct capability_set *ret_declared, struct err *err)
+int host_prepare(const struct options *options, struct target *target, const struct ground *ground,
+	struct capability_set *ret_declared, struct err *err)
 {
 	struct spec spec = {0};
 	int r = 0;
@@ -298,7 +295,7 @@ static int use_known(struct column *column, struct capability_set declared, stru
 		return err_set(err, ENOMEM, "comparing with the baseline");
 	}
 	bool good = known_apply(&measurement->known, known_date(0, today), &measurement->judgement);
-	if (measurement->code != EXIT_SETUP) {
+	if (measurement->code != HOST_SETUP) {
 		measurement->code = good ? judge_exit_code(&measurement->judgement) : 1;
 	}
 	return 0;
@@ -348,7 +345,7 @@ static int prepare_peer(const struct options *options, struct target *target, st
 	int r = target_parse(options->peer, options->identity, ret, err);
 
 	if (r == 0 && ret->kind == TARGET_PLAN) {
-		r = prepare(options, ret, ground, &ignored, err);
+		r = host_prepare(options, ret, ground, &ignored, err);
 	}
 	r = r < 0 ? r : bring_client(options, ret, options->peer, ground, err);
 	if (r == 0 && strv_appendf(&target->additions, "second session: %s", options->peer) < 0) {
@@ -378,7 +375,7 @@ static int measure_target(const struct options *options, struct column *column,
 
 	column->target.without = options->without;
 	column->target.offers = options->offers;
-	r = r < 0 ? r : prepare(options, &column->target, ground, &declared, err);
+	r = r < 0 ? r : host_prepare(options, &column->target, ground, &declared, err);
 	r = r < 0 ? r : bring_client(options, &column->target, column->name, ground, err);
 	if (r == 0 && options->peer) {
 		r = prepare_peer(options, &column->target, &peer, ground, err);
@@ -389,7 +386,7 @@ static int measure_target(const struct options *options, struct column *column,
 	}
 	r = r < 0 ? r : measure(&column->target, ground, declared, &how, &column->measurement, err);
 	progress_end(&progress);
-	if (r == 0 && column->measurement.code == EXIT_SETUP &&
+	if (r == 0 && column->measurement.code == HOST_SETUP &&
 		column->measurement.client.fault[0]) {
 		log_error("%s", column->measurement.client.fault);
 	}
@@ -402,7 +399,7 @@ static int measure_target(const struct options *options, struct column *column,
 /* The worst of several: set-up, then violated, then inconclusive. */
 static int join_codes(int code, int other)
 {
-	static const int order[] = {EXIT_SETUP, 1, 3};
+	static const int order[] = {HOST_SETUP, 1, 3};
 
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
 		if (code == order[i] || other == order[i]) {
@@ -443,10 +440,10 @@ static int measure_and_report(struct options *options, struct ground *ground, st
 		code = join_codes(code, columns[i].measurement.code);
 	}
 	if (r == 0 && print_report(options, columns) < 0) {
-		code = EXIT_SETUP;
+		code = HOST_SETUP;
 	}
-	if (r == 0 && options->learn && code != EXIT_SETUP && learn(options, &columns[0]) < 0) {
-		code = EXIT_SETUP;
+	if (r == 0 && options->learn && code != HOST_SETUP && learn(options, &columns[0]) < 0) {
+		code = HOST_SETUP;
 	}
 	close_outputs(options);
 	for (size_t i = 0; columns && i < options->target_count; i++) {
@@ -458,57 +455,6 @@ static int measure_and_report(struct options *options, struct ground *ground, st
 	return r < 0 ? r : code;
 }
 
-/* ---- layers taken away ---- */
-
-static int print_ablation(
-	const struct options *options, const struct ablation *ablation, FILE *out, struct err *err)
-{
-	const char *profile = options->profile ? options->profile : "default";
-	int r = 0;
-
-	if (options_has_format(options, "json")) {
-		r = ablation_json(ablation, profile, out);
-	} else if (options_has_format(options, "markdown")) {
-		ablation_markdown(ablation, profile, out);
-	} else {
-		ablation_text(ablation, out);
-	}
-	if (r < 0 || fflush(out) != 0) {
-		return err_set(err, r < 0 ? -r : errno, "writing the report");
-	}
-	return 0;
-}
-
-static int ablate_target(
-	const struct options *options, struct ground *ground, const int streams[3], struct err *err)
-{
-	cleanup_fclose FILE *progress = fdopen(streams[2], "w");
-	cleanup_fclose FILE *out = fdopen(streams[1], "w");
-	cleanup_free struct ablation *ablation = calloc(1, sizeof(*ablation));
-	const struct ablation_options how = {
-		.quick = options->quick,
-		.timeout_ms = options->timeout ? (unsigned)options->timeout * 1000 : 15000,
-		.seconds = ABLATION_SECONDS,
-		.progress = progress && isatty(streams[2]) ? progress : NULL,
-	};
-	struct capability_set declared = {0};
-	struct target target = {0};
-	int r = ablation && out ? target_parse(options->targets[0], options->identity, &target, err)
-				: err_set(err, ENOMEM, "taking layers away");
-
-	r = r < 0 ? r : prepare(options, &target, ground, &declared, err);
-	if (r == 0 && (target.kind != TARGET_PLAN || target.backend != &backend_native)) {
-		r = err_refuse(err, EINVAL, "ablate takes layers from plans of native");
-	}
-	r = r < 0 ? r : ablate(&target, ground, &how, ablation, err);
-	r = r < 0 ? r : print_ablation(options, ablation, out, err);
-	if (r < 0 && progress) {
-		(void)fprintf(progress, "cloche-testkit-host: %s\n", err->msg);
-	}
-	target_fini(&target);
-	return r < 0 ? EXIT_SETUP : 0;
-}
-
 static void on_signal(int signo)
 {
 	(void)signo;
@@ -516,7 +462,7 @@ static void on_signal(int signo)
 }
 
 /* Marks of ours that a launcher should take off: a session, a group, ignored signals. */
-static void become_host(void)
+void host_become(void)
 {
 	struct sigaction action = {.sa_handler = on_signal};
 	gid_t group = OUTSIDE_GROUP;
@@ -536,55 +482,26 @@ static void become_host(void)
 	}
 }
 
-/* Paths that a second sandbox may hide are opened before, and named by descriptor. */
-static int enter_outer(const struct options *options, struct options *ret, char *client,
-	size_t size, int streams[3], struct err *err)
-{
-	static char config[32];
-	int fd = open(client, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0) {
-		return err_set(err, errno, "opening %s", client);
-	}
-	(void)snprintf(client, size, "/proc/self/fd/%d", fd);
-	*ret = *options;
-	if (options->config) {
-		fd = open(options->config, O_RDONLY | O_CLOEXEC);
-		if (fd < 0) {
-			return err_set(err, errno, "opening %s", options->config);
-		}
-		(void)snprintf(config, sizeof(config), "/proc/self/fd/%d", fd);
-		ret->config = config;
-	}
-	ret->canaries = OUTER_CANARIES;
-	return outer_enter(streams, err);
-}
-
 static int host(struct options *options)
 {
-	struct options inside = *options;
 	struct err err = {0};
 	struct ground ground = {0};
-	int streams[3] = {-1, -1, -1};
 	char client[128];
 	int r = find_client(options, client, sizeof(client), &err);
 
 	if (r == 0 && options->ablate) {
-		r = enter_outer(options, &inside, client, sizeof(client), streams, &err);
+		return host_ablate(options, client);
 	}
-	become_host();
-	r = r < 0 ? r : ground_init(&ground, canary_parent(&inside), client, &err);
-	if (r == 0 && inside.eye) {
-		(void)snprintf(ground.eye, sizeof(ground.eye), "%s", inside.eye);
+	host_become();
+	r = r < 0 ? r : ground_init(&ground, host_canary_parent(options), client, &err);
+	if (r == 0 && options->eye) {
+		(void)snprintf(ground.eye, sizeof(ground.eye), "%s", options->eye);
 	}
-	if (r == 0) {
-		r = inside.ablate ? ablate_target(&inside, &ground, streams, &err)
-				  : measure_and_report(&inside, &ground, &err);
-	}
+	r = r < 0 ? r : measure_and_report(options, &ground, &err);
 	ground_fini(&ground);
 	if (r < 0) {
 		log_error("%s", err.msg[0] ? err.msg : strerror(-r));
-		return EXIT_SETUP;
+		return HOST_SETUP;
 	}
 	return r;
 }
@@ -608,14 +525,14 @@ static int run_host(struct options *options)
 	}
 	if (host_pid < 0) {
 		log_error("fork: %s", strerror(errno));
-		return EXIT_SETUP;
+		return HOST_SETUP;
 	}
 	(void)sigaction(SIGTERM, &action, NULL);
 	(void)sigaction(SIGINT, &action, NULL);
 	(void)sigaction(SIGHUP, &action, NULL);
 	while (waitpid(host_pid, &status, 0) < 0 && errno == EINTR) {
 	}
-	return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_SETUP;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : HOST_SETUP;
 }
 
 /* What there is besides a measurement. Each gets its own name as argv[0]. */
@@ -626,6 +543,7 @@ static const struct {
 	{"list", catalogue_list},
 	{"explain", catalogue_explain},
 	{"verify", receipt_verify},
+	{HOST_ABLATE_APART, host_ablate_apart},
 };
 
 int main(int argc, char **argv)
@@ -639,9 +557,10 @@ int main(int argc, char **argv)
 			return commands[i].run(argc - 1, argv + 1);
 		}
 	}
+	options.argv = argv;
 	if (sodium_init() < 0 || options_parse(argc, argv, &options, &err) < 0) {
 		log_error("%s", err.msg);
-		return EXIT_SETUP;
+		return HOST_SETUP;
 	}
 	if (options.help) {
 		options_print_help();

@@ -279,7 +279,11 @@ static int add_layer(struct options *options, const char *name, struct err *err)
 	for (unsigned i = 0; plan_layer_names[i]; i++) {
 		if (strcmp(plan_layer_names[i], name) == 0) {
 			options->without |= UINT32_C(1) << i;
-			return 0;
+			return options->without & PLAN_LAYER_USER
+				? err_refuse(err, EINVAL,
+					  "only ablate leaves the layer 'user' out, in a second "
+					  "sandbox")
+				: 0;
 		}
 	}
 	return err_refuse(err, EINVAL, "no layer is called '%s'", name);

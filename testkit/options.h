@@ -15,6 +15,7 @@
 
 #define OPTIONS_MAX_OUTPUTS 8
 #define OPTIONS_MAX_SPEC 128
+#define OPTIONS_MAX_ARGUMENTS 512
 
 /* One report to write. */
 struct output {
@@ -46,6 +47,7 @@ struct options {
 	uint64_t timeout; /* seconds */
 	struct given given[OPTIONS_MAX_SPEC];
 	size_t given_count;
+	char **argv; /* all of it, as it came */
 };
 
 /* Reads the command line into *ret, whose texts are argv's. 0, or -EINVAL with a reason in err. */

@@ -8,9 +8,11 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -21,6 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "backends/linux/idrange.h"
 #include "backends/linux/kernel.h"
 #include "backends/linux/links.h"
 #include "base/cleanup.h"
@@ -29,6 +32,7 @@
 
 #define NAMESPACES (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
 #define HOST_NAME "ablation"
+#define BLOCK_TRIES 64
 
 static pid_t child;
 
@@ -57,7 +61,7 @@ static _Noreturn void stand_by(pid_t pid)
 
 /* ---- the tree ---- */
 
-static int make_read_only(struct err *err)
+static int make_tree_read_only(const char *writable, struct err *err)
 {
 	struct kernel_mount_attr shut = {.attr_set = KERNEL_MOUNT_ATTR_RDONLY};
 	struct kernel_mount_attr open = {.attr_clr = KERNEL_MOUNT_ATTR_RDONLY};
@@ -68,21 +72,58 @@ static int make_read_only(struct err *err)
 	if (kernel_mount_setattr(AT_FDCWD, "/", KERNEL_AT_RECURSIVE, &shut) < 0) {
 		return err_set(err, errno, "making the tree read-only");
 	}
-	/* The limits of the sandboxes under test are made there. */
-	if (kernel_mount_setattr(AT_FDCWD, "/sys/fs/cgroup", KERNEL_AT_RECURSIVE, &open) < 0) {
-		return err_set(err, errno, "opening the control groups");
+	if (kernel_mount_setattr(AT_FDCWD, writable, KERNEL_AT_RECURSIVE, &open) < 0) {
+		return err_set(err, errno, "opening %s", writable);
 	}
 	return 0;
+}
+
+/* The limits of the sandboxes under test are made there. */
+static int make_read_only(struct err *err)
+{
+	return make_tree_read_only("/sys/fs/cgroup", err);
+}
+
+/*
+ * Only who has a writable /proc in sight may mount one in a user namespace. What can be written there
+ * is root's, and root is nobody.
+ */
+static int make_all_read_only(struct err *err)
+{
+	return make_tree_read_only("/proc", err);
+}
+
+struct place {
+	const char *path, *type, *data;
+	unsigned long flags;
+	bool optional;
+};
+
+static int mount_list(const struct place *places, size_t count, struct err *err)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (mount(places[i].type, places[i].path, places[i].type, places[i].flags,
+			    places[i].data) < 0 &&
+			!(places[i].optional && errno == ENOENT)) {
+			return err_set(
+				err, errno, "mounting %s on %s", places[i].type, places[i].path);
+		}
+	}
+	return 0;
+}
+
+static int mount_dev(struct err *err)
+{
+	static const struct place dev = {
+		"/dev", "tmpfs", "mode=755,size=1m", MS_NOSUID | MS_NOEXEC, false};
+
+	return mount_list(&dev, 1, err);
 }
 
 /* /proc goes last of all: what is mounted on it would keep sandboxes from mounting theirs. */
 static int mount_places(struct err *err)
 {
-	static const struct {
-		const char *path, *type, *data;
-		unsigned long flags;
-		bool optional;
-	} places[] = {
+	static const struct place places[] = {
 		{"/home", "tmpfs", "mode=755,size=1m", MS_NOSUID | MS_NODEV, true},
 		{"/root", "tmpfs", "mode=700,size=1m", MS_NOSUID | MS_NODEV, true},
 		{"/mnt", "tmpfs", "mode=755,size=1m", MS_NOSUID | MS_NODEV, true},
@@ -92,7 +133,6 @@ static int mount_places(struct err *err)
 		{"/var/tmp", "tmpfs", "mode=1777,size=512m", MS_NOSUID | MS_NODEV, false},
 		/* Canaries: one is a device node, one a program with a set-id bit. */
 		{OUTER_CANARIES, "tmpfs", "mode=755,size=512m", 0, false},
-		{"/dev", "tmpfs", "mode=755,size=1m", MS_NOSUID | MS_NOEXEC, false},
 		{"/dev/pts", "devpts", "newinstance,ptmxmode=0666,mode=620,gid=5",
 			MS_NOSUID | MS_NOEXEC, false},
 		{"/dev/shm", "tmpfs", "mode=1777,size=512m", MS_NOSUID | MS_NODEV, false},
@@ -100,18 +140,7 @@ static int mount_places(struct err *err)
 		{"/proc", "proc", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC, false},
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
-		if (strncmp(places[i].path, "/dev/", 5) == 0) {
-			(void)mkdir(places[i].path, 0755);
-		}
-		if (mount(places[i].type, places[i].path, places[i].type, places[i].flags,
-			    places[i].data) < 0 &&
-			!(places[i].optional && errno == ENOENT)) {
-			return err_set(
-				err, errno, "mounting %s on %s", places[i].type, places[i].path);
-		}
-	}
-	return 0;
+	return mount_list(places, ARRAY_SIZE(places), err);
 }
 
 /* Enough that a /dev shared by mistake differs from a minimal one; no disk, no memory, no console. */
@@ -127,7 +156,14 @@ static int make_nodes(struct err *err)
 		{"/proc/self/fd", "/dev/fd"}, {"/proc/self/fd/0", "/dev/stdin"},
 		{"/proc/self/fd/1", "/dev/stdout"}, {"/proc/self/fd/2", "/dev/stderr"}};
 
-	(void)mkdir("/dev/net", 0755);
+	static const char *const directories[] = {
+		"/dev/net", "/dev/pts", "/dev/shm", "/dev/mqueue"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
+		if (mkdir(directories[i], 0755) < 0) {
+			return err_set(err, errno, "making %s", directories[i]);
+		}
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(nodes); i++) {
 		if (mknod(nodes[i].path, S_IFCHR | 0666, makedev(nodes[i].major, nodes[i].minor)) <
 				0 ||
@@ -203,21 +239,23 @@ static int put_streams_away(int streams[3], struct err *err)
 	return 0;
 }
 
-static int furnish(struct err *err)
+static int take_steps(int (*const *steps)(struct err *), size_t count, struct err *err)
 {
-	static int (*const steps[])(struct err *) = {
-		make_read_only, mount_places, make_nodes, make_network, drop_capabilities};
 	int r = 0;
 
 	(void)umask(0);
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(steps); i++) {
+	for (size_t i = 0; r == 0 && i < count; i++) {
 		r = steps[i](err);
 	}
 	(void)umask(022);
-	if (r == 0 && (sethostname(HOST_NAME, strlen(HOST_NAME)) < 0 || chdir("/") < 0)) {
-		r = err_set(err, errno, "settling in");
-	}
 	return r;
+}
+
+static int settle(struct err *err)
+{
+	return sethostname(HOST_NAME, strlen(HOST_NAME)) < 0 || chdir("/") < 0
+		? err_set(err, errno, "settling in")
+		: 0;
 }
 
 /* One process further. In the first one: does not return. */
@@ -235,20 +273,170 @@ static int go_on(struct err *err)
 	return 0;
 }
 
+/* Not before: the namespaces of who is no root are not what is asked for. */
+static int check_root(struct err *err)
+{
+	return geteuid() == 0 ? 0
+			      : err_refuse(err, EPERM,
+					"layers are taken away only inside a second sandbox, which "
+					"root has to make: start as root");
+}
+
 int outer_enter(int streams[3], struct err *err)
 {
+	static int (*const steps[])(struct err *) = {make_read_only, mount_dev, make_nodes,
+		mount_places, make_network, settle, drop_capabilities};
+	int r = check_root(err);
+
+	if (r == 0 && unshare(NAMESPACES) < 0) {
+		r = err_set(err, errno, "making namespaces");
+	}
+	r = r < 0 ? r : go_on(err);
+	r = r < 0 ? r : take_steps(steps, ARRAY_SIZE(steps), err);
+	r = r < 0 ? r : go_on(err);
+	return r < 0 ? r : put_streams_away(streams, err);
+}
+
+/* ---- with a user namespace around it ---- */
+
+static void release_ranges(struct idrange ranges[OUTER_RANGES], size_t count)
+{
+	while (count > 0) {
+		idrange_release(&ranges[--count]);
+	}
+}
+
+static int take_block(uint32_t base, struct idrange ret[OUTER_RANGES], struct err *err)
+{
+	for (size_t i = 0; i < OUTER_RANGES; i++) {
+		const struct host one = {
+			.id_base = base + (uint32_t)i * IDRANGE_SIZE, .id_count = IDRANGE_SIZE};
+		int r = idrange_take(&one, &ret[i], err);
+		if (r < 0) {
+			release_ranges(ret, i);
+			return r;
+		}
+	}
+	return 0;
+}
+
+int outer_take_ranges(struct idrange ret[OUTER_RANGES], struct err *err)
+{
+	struct host host = {0};
+	uint32_t places = 0;
+	uint32_t at = 0;
+	int r = host_probe(&host, err);
+
+	places = host.id_count / IDRANGE_SIZE;
+	if (r == 0 && places < OUTER_RANGES) {
+		return err_refuse(err, ENOTSUP, "this host has too few ids");
+	}
+	for (size_t tries = 0; tries < BLOCK_TRIES; tries++) {
+		if (r < 0 && r != -EBUSY) {
+			return r;
+		}
+		io_random(&at, sizeof(at));
+		at %= places - OUTER_RANGES + 1;
+		r = take_block(host.id_base + at * IDRANGE_SIZE, ret, err);
+		if (r == 0) {
+			return 0;
+		}
+	}
+	return r;
+}
+
+/* Waits in it until it has its maps and somebody has it open. */
+static _Noreturn void hold_user_namespace(const int ends[2])
+{
+	char made = 'u';
+
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (unshare(CLONE_NEWUSER) == 0 && write(ends[1], &made, 1) == 1) {
+		for (;;) {
+			(void)pause();
+		}
+	}
+	_exit(1);
+}
+
+static int write_maps(pid_t pid, const struct idrange ranges[OUTER_RANGES])
+{
+	static const char *const files[] = {"uid_map", "gid_map"};
+	char path[64];
+	char map[128];
 	int r = 0;
 
-	if (geteuid() != 0) {
-		return err_refuse(err, EPERM,
-			"layers are taken away only inside a second sandbox, which root has to "
-			"make: start as root");
+	(void)snprintf(map, sizeof(map), "0 %u %u\n%u %u %u\n", ranges[0].base, IDRANGE_SIZE,
+		ranges[1].base, ranges[1].base, (OUTER_RANGES - 1) * IDRANGE_SIZE);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(files); i++) {
+		(void)snprintf(path, sizeof(path), "/proc/%d/%s", pid, files[i]);
+		r = io_write_file(AT_FDCWD, path, map);
+	}
+	return r;
+}
+
+/* Its descriptor, or negative errno. Nobody of ours is ever in it with ids of the host's. */
+static int make_user_namespace(const struct idrange ranges[OUTER_RANGES], struct err *err)
+{
+	char path[64];
+	char made = 0;
+	int ends[2];
+	int ns = -1;
+	int r = 0;
+	pid_t pid = pipe2(ends, O_CLOEXEC) < 0 ? -1 : fork();
+
+	if (pid < 0) {
+		return err_set(err, errno, "making a user namespace");
+	}
+	if (pid == 0) {
+		hold_user_namespace(ends);
+	}
+	(void)close(ends[1]);
+	r = read(ends[0], &made, 1) == 1 ? write_maps(pid, ranges) : -EPERM;
+	(void)close(ends[0]);
+	(void)snprintf(path, sizeof(path), "/proc/%d/ns/user", pid);
+	ns = r < 0 ? r : open(path, O_RDONLY | O_CLOEXEC);
+	r = ns < 0 && r == 0 ? -errno : r;
+	(void)kill(pid, SIGKILL);
+	(void)waitpid(pid, NULL, 0);
+	return r < 0 ? err_set(err, -r, "making a user namespace") : ns;
+}
+
+/* Its root, with nothing left of the host's. */
+static int become_nobody(int user, struct err *err)
+{
+	if (setns(user, CLONE_NEWUSER) < 0 || setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 ||
+		setresuid(0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) {
+		return err_set(err, errno, "entering the user namespace");
 	}
 	if (unshare(NAMESPACES) < 0) {
 		return err_set(err, errno, "making namespaces");
 	}
-	r = go_on(err);
-	r = r < 0 ? r : furnish(err);
+	return 0;
+}
+
+/*
+ * Read-only first, by the host's root: what a user namespace gets from one before it is locked as it
+ * is. Then the namespaces, all of them owned by it, and what can be mounted from there.
+ */
+int outer_enter_apart(const struct idrange ranges[OUTER_RANGES], int streams[3], struct err *err)
+{
+	static int (*const before[])(struct err *) = {make_all_read_only, mount_dev, make_nodes};
+	static int (*const inside[])(struct err *) = {
+		mount_places, make_network, settle, drop_capabilities};
+	cleanup_close int user = -1;
+	int r = check_root(err);
+
+	r = r < 0 ? r : (user = make_user_namespace(ranges, err));
+	r = r < 0 ? r : 0;
+	if (r == 0 && unshare(CLONE_NEWNS) < 0) {
+		r = err_set(err, errno, "making namespaces");
+	}
+	r = r < 0 ? r : take_steps(before, ARRAY_SIZE(before), err);
+	r = r < 0 ? r : go_on(err);
+	r = r < 0 ? r : become_nobody(user, err);
+	r = r < 0 ? r : go_on(err);
+	r = r < 0 ? r : take_steps(inside, ARRAY_SIZE(inside), err);
 	r = r < 0 ? r : go_on(err);
 	return r < 0 ? r : put_streams_away(streams, err);
 }

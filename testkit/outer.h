@@ -7,11 +7,12 @@
  * /tmp, ...); a /dev of harmless nodes, an own /proc, terminals and queues; a network of a loopback
  * and a link whose other end nobody listens on; no capability to load modules, set the clock, reboot,
  * reach ports or read the kernel's log. Control groups and the kernel are shared with the host, and so
- * are the users: the client inside still is an unprivileged one in a user namespace, which is the
- * layer that no plan leaves out.
+ * are the users: the client inside still is an unprivileged one in a user namespace. Plans that leave
+ * this layer out have a second sandbox of another kind.
  */
 #pragma once
 
+#include "backends/linux/idrange.h"
 #include "base/err.h"
 
 /* Where canaries lie in it. */
@@ -23,3 +24,16 @@
  * exit as it does. A negative errno and err when it cannot be made; nothing was started then.
  */
 int outer_enter(int streams[3], struct err *err);
+
+/* Ranges of ids, one behind the other: one for such a place, the others for sandboxes inside it. */
+#define OUTER_RANGES 8
+
+/* Takes them of the host's free ones; idrange_release() each. 0 or negative errno, and then none is taken. */
+int outer_take_ranges(struct idrange ret[OUTER_RANGES], struct err *err);
+
+/*
+ * The same with a user namespace around it, for sandboxes that have none of their own. Its ids from 0 up are
+ * those of the first range, and the others have their own numbers. Root in it is nobody on the host: the
+ * read-only tree is locked, devices cannot be made, control groups belong to others.
+ */
+int outer_enter_apart(const struct idrange ranges[OUTER_RANGES], int streams[3], struct err *err);

@@ -136,7 +136,9 @@ static void read_map(struct outside *outside)
 		read_proc(outside->pid, "uid_map", 8192, &map, NULL) < 0) {
 		return;
 	}
-	outside->maps_host_root = 0;
+	/* In our own its root is ours, whatever that one is further out. */
+	outside->maps_host_root =
+		outside->namespaces[OUTSIDE_USER] == outside->beside[OUTSIDE_USER];
 	for (char *line = map; line && *line;) {
 		if (sscanf(line, "%u %u %u", &inside, &host, &count) == 3 && host == 0 && count) {
 			outside->maps_host_root = 1;

@@ -33,6 +33,7 @@
 #include "backends/linux/kernel.h"
 #include "backends/linux/launcher.h"
 #include "backends/linux/nursery.h"
+#include "backends/linux/ring.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 
@@ -248,8 +249,12 @@ int birth_give(struct native_sandbox *sandbox, const struct plan *plan, const st
 {
 	cleanup_close int theirs = -1;
 	int pair[2];
-	int r = launcher_warm();
+	int r = plan->namespaces & PLAN_NS_USER ? 0 : ring_check(err);
 
+	if (r < 0) {
+		return r;
+	}
+	r = launcher_warm();
 	if (r < 0) {
 		return err_set(err, -r, "making cloche-init's file");
 	}

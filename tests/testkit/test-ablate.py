@@ -45,11 +45,16 @@ def the_report():
     assert code == 0, (code, err)
     report = json.loads(out)
     assert report["schema"] == "cloche.ablation/1"
-    assert all(plan["ran"] for plan in report["plans"]), report["plans"]
+    assert report["apart_fault"] == "" and all(plan["ran"] for plan in report["plans"]), report["plans"]
+    apart = [set(plan["without"]) for plan in report["plans"] if plan["apart"]]
+    report["plans"] = [plan for plan in report["plans"] if not plan["apart"]]
     layers = set().union(*(plan["without"] for plan in report["plans"]))
     sizes = [len(plan["without"]) for plan in report["plans"]]
-    # What keeps the client from being the host's root stays; the page says why.
-    assert {layer for layer in layers if "user" in layer} == {"user_limits"}, layers
+    # The user namespace is left out of two plans only, each held against the same plan with it.
+    assert "user" not in layers
+    assert sorted(map(len, apart)) == [2, 3, len(layers), len(layers) + 1], apart
+    for without in (plan for plan in apart if "user" in plan):
+        assert without - {"user"} in apart, without
     assert len(layers) >= 23 and max(sizes) == len(layers) and min(sizes) == 0
     for layer in layers - {"no_new_privs"}:
         assert [layer] in [plan["without"] for plan in report["plans"]], layer
@@ -60,11 +65,18 @@ def the_report():
         "F.read-home": ("one", ["mount"]), "L.fds-host": ("one", ["close_fds"]),
         "R.memory-limit": ("one", ["cgroup"]), "R.time": ("one", ["time"]),
         "K.userns": ("several", []), "I.key-session": ("several", []), "P.kill": ("several", []),
-        "R.tasks-limit": ("several", []), "F.read-system": ("none", []), "V.host-root": ("always", []),
+        "R.tasks-limit": ("several", []), "F.read-system": ("none", []), "V.host-root": ("one", ["user"]),
+        "V.namespace": ("one", ["user"]), "P.seize": ("several", []), "V.groups": ("always", []),
     }
     for name, (stopped, needs) in expected.items():
         assert (probes[name]["stopped"], probes[name]["needs"]) == (stopped, needs), probes[name]
     assert probes["I.key-session"]["enough"] == ["filter", "keyring"]
+    assert probes["P.seize"]["enough"] == ["user"] and "user" in report["single_points"]
+    # What the host could not see there is said not to have been asked: the filter, a device, a limit.
+    unasked = {name for name, probe in probes.items() if probe["user_unasked"]}
+    assert {"K.bpf", "D.planted", "R.time"} <= unasked, unasked
+    assert not unasked & {"V.host-root", "N.tcp4", "F.read-home", "P.seize", "I.shm", "V.caps", "L.fds-host"}, unasked
+    assert all(name[0] in "KRDLV" for name in unasked), unasked
     return report
 
 
@@ -115,12 +127,19 @@ def the_host_is_out_of_reach(_):
 
 def what_cannot_be_asked(_):
     """Usage that would mean something else is refused."""
-    for words in (["--target=none"], ["--without=net"], ["--format=tap"], ["--declare=net.disable"],
+    for words in (["--target=none"], ["--without=net"], ["--without=user"], ["--format=tap"], ["--declare=net.disable"],
                   ["--probe=N.tcp4"], ["--target=bubblewrap"], ["--format=html"],
                   ["--format=json", "--output=/nonexistent/file"], ["--target=native"] * 2,
                   ["--format=text", "--format=json"]):
         code, out, err = run("ablate", *words)
         assert code == 2 and err and not out, (words, code, out, err)
+    # Its own half, by hand on the host: it looks where it is before it does anything.
+    read, write = os.pipe()
+    with os.fdopen(read, "rb") as answer:
+        with os.fdopen(write, "wb"):
+            subprocess.run([HOST, "ablate-apart", str(write), "/bin/true", "-", "x", "ablate", "--profile=tight"],
+                           pass_fds=[write], stdin=subprocess.DEVNULL, timeout=60, check=False)
+        assert b"second sandbox" in answer.read()
 
 
 def main():

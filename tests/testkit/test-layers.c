@@ -114,7 +114,8 @@ static void no_layer_is_forgotten(void **state)
 {
 	(void)state;
 	for (size_t i = 0; plan_layer_names[i]; i++) {
-		bool found = false;
+		/* That one takes a second sandbox: test-ablate.py. */
+		bool found = UINT32_C(1) << i == PLAN_LAYER_USER;
 		for (size_t j = 0; j < ARRAY_SIZE(rows); j++) {
 			found |= rows[j].layers && strstr(rows[j].layers, plan_layer_names[i]);
 		}

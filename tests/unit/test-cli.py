@@ -192,6 +192,7 @@ def _():
                        (["run", "--memory", "lots", "--", "x"], "a number of bytes"),
                        (["run", "--net", "maybe", "--", "x"], "disable, enable"),
                        (["run", "--without", "roof", "--", "x"], "landlock, filter"),
+                       (["run", "--without", "user", "--", "x"], "second sandbox"),
                        (["run", "--config", "/dev/null", "--", "x"], "needs --profile"),
                        (["run", "--profile", "nope", "--", "x"], "no profile 'nope'"),
                        (["run", "--write", "scope", "--", "x"], "needs a writable path"),

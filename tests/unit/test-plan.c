@@ -400,7 +400,8 @@ static void names_and_bits_go_together(void **state)
 	assert_string_equal(plan_layer_names[0], "landlock");
 	assert_string_equal(plan_layer_names[21], "time");
 	assert_string_equal(plan_layer_names[22], "net_rules");
-	assert_null(plan_layer_names[23]);
+	assert_string_equal(plan_layer_names[23], "user");
+	assert_null(plan_layer_names[24]);
 	assert_string_equal(plan_mount_kind_name(PLAN_MOUNT_RDONLY), "rdonly");
 	assert_string_equal(caveat_severity_name(CAVEAT_MISSING), "missing");
 }
