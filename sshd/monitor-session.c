@@ -358,7 +358,11 @@ void monitor_on_kex(struct monitor *monitor, const struct wire *wire)
 
 void monitor_on_bye(struct monitor *monitor, const struct wire *wire)
 {
-	log_debug("%s port %u says goodbye: %s", monitor->address, monitor->port, wire->text);
+	const bool mismatch =
+		strncmp(wire->text, WIRE_BYE_MISMATCH, strlen(WIRE_BYE_MISMATCH)) == 0;
+
+	log_line(mismatch ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "%s port %u leaves: %s",
+		monitor->address, monitor->port, wire->text);
 	/* It is about to exit; what it still has to write is let out. */
 	monitor_end_sessions(monitor, "client_gone");
 	monitor_begin_ending(monitor);

@@ -30,8 +30,9 @@
 #define WARM_ROUNDS 1000
 
 /*
- * What is offered when the configuration says nothing: no NIST curves, no SHA-1, no
- * encrypt-and-MAC. AES-GCM first, since the CPUs this runs on have AES and libssh is faster so.
+ * What is offered when the configuration says nothing: no NIST curves, no SHA-1. AES-GCM first, since the CPUs this
+ * runs on have AES and libssh is faster so. Encrypt-and-MAC comes last, for clients by libssh2 before 1.11 (curl, git
+ * libraries), which have nothing better.
  */
 #define KEX                                                                                        \
 	"curve25519-sha256,curve25519-sha256@libssh.org,diffie-hellman-group18-sha512,"            \
@@ -39,7 +40,8 @@
 #define CIPHERS                                                                                    \
 	"aes256-gcm@openssh.com,aes128-gcm@openssh.com,chacha20-poly1305@openssh.com,"             \
 	"aes256-ctr,aes192-ctr,aes128-ctr"
-#define MACS "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com"
+#define MACS                                                                                       \
+	"hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256,hmac-sha2-512"
 #define HOST_KEYS                                                                                  \
 	"ssh-ed25519,rsa-sha2-512,rsa-sha2-256,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,"           \
 	"ecdsa-sha2-nistp521"

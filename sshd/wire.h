@@ -64,6 +64,8 @@
 
 #define WIRE_MAX 65536
 #define WIRE_MAX_USER 255
+#define WIRE_MAX_REASON 255
+#define WIRE_BYE_MISMATCH "no common " /* how a BYE begins that the operator wants to read */
 #define WIRE_MAX_COMMAND 32768
 #define WIRE_MAX_FDS 3
 #define WIRE_MAX_CODE 32

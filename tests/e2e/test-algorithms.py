@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 """What the server offers: nothing that ssh-audit fails, strict key exchange, and what the configuration says."""
-from lib import Cloche, case, check, equal, main, run
+import os
+
+from lib import BUILD, Cloche, case, check, equal, eventually, main, run
 
 
 @case("ssh-audit finds nothing to fail in what is offered by default")
@@ -19,6 +21,19 @@ def weakened():
     with Cloche(server={"kex": "ecdh-sha2-nistp256"}) as server:
         result = run(["ssh-audit", "--no-colors", "-p", str(server.port), "127.0.0.1"], timeout=60)
         check(b"[fail]" in result.out and b"ecdh-sha2-nistp256" in result.out, f"ssh-audit: {result}")
+
+
+@case("who knows none of what is offered is told of in the log, and is not taken for a crash of ours")
+def mismatch():
+    with Cloche(server={"penalty_exempt": [], "penalty_noauth": "1s", "penalty_min": "1h"}) as server:
+        for cipher, mac, name, offer in (("aes128-ctr", "hmac-sha1", "mac algo", "hmac-sha1"),
+                                         ("aes128-cbc", "hmac-sha2-256", "encryption", "aes128-cbc")):
+            for _ in range(8):
+                check(server.ssh("true", "-c", cipher, "-m", mac).code == 255, f"{cipher}, {mac}")
+            eventually(lambda: server.log_text().count(f"no common {name}") == 8, f"the log's lines about {name}")
+            check(f"; the client offers {offer}\n" in server.log_text(), f"its offer: {offer}")
+        told = run([os.path.join(BUILD, "cli", "cloche"), "penalties", "--socket", server.settings["control"]])
+        check("noauth" in told.text and "crash" not in told.text, f"penalties: {told}")
 
 
 @case("key exchange is strict")

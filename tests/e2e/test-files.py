@@ -178,6 +178,20 @@ def _():
                 equal(leaf.read(), b"leaf", "leaf")
 
 
+@case("curl, by libssh2 1.10, puts and gets by sftp and gets by scp")
+def _():
+    with Files() as files:
+        path, server = files.file("a"), files.server
+        curl = ["curl", "-sS", "--insecure", "--user", "lab:", "--key", server.key, "--pubkey", f"{server.key}.pub"]
+        address = f"127.0.0.1:{server.port}{files.place}/by-curl"
+        equal(run([*curl, "-T", path, f"sftp://{address}"]).code, 0, "put")
+        equal(digest(f"{files.place}/by-curl"), digest(path), "put")
+        for scheme in ("sftp", "scp"):
+            result = run([*curl, "-o", path + scheme, f"{scheme}://{address}"])
+            equal(result.code, 0, f"{scheme}: {result}")
+            equal(digest(path + scheme), digest(path), scheme)
+
+
 @case("rsync copies both ways and deletes what went")
 def _():
     with Files() as files:
