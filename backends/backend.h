@@ -59,6 +59,12 @@ enum sandbox_socket {
 	SANDBOX_LISTEN_PRIVATE, /* AF_UNIX: the same, in a directory made for it with mode 0700 */
 };
 
+/* What a session with `why` has of the server's. -1: not this one. */
+struct sandbox_door {
+	int listener; /* the socket it connects to, listening and non-blocking */
+	int page; /* the file it reads, open for writing (linux/page.h) */
+};
+
 struct backend {
 	const char *name;
 	const char *summary;
@@ -147,10 +153,10 @@ struct backend {
 		int *ret_event, struct err *err);
 
 	/*
-	 * Optional: the socket that `why` inside connects to, listening and non-blocking; the caller's, once. -1: the
-	 * plan has none. What connects is the session: nothing it sends is to be trusted.
+	 * Optional: where `why` inside asks or reads; the caller's, once. What connects there is the session: nothing it
+	 * sends is to be trusted.
 	 */
-	int (*take_door)(struct sandbox *sandbox);
+	void (*take_door)(struct sandbox *sandbox, struct sandbox_door *ret);
 };
 
 /*

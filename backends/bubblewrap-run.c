@@ -469,9 +469,9 @@ void bubblewrap_usage(struct sandbox *base, struct sandbox_usage *ret)
 	cgroup_usage(&own(base)->keeper.cgroup, ret);
 }
 
-int bubblewrap_take_door(struct sandbox *base)
+void bubblewrap_take_door(struct sandbox *base, struct sandbox_door *ret)
 {
-	return take_fd(&own(base)->door.listener);
+	keeper_door_take(&own(base)->door, ret);
 }
 
 void bubblewrap_destroy(struct sandbox *base)

@@ -60,5 +60,5 @@ int bubblewrap_start(const struct plan *plan, const struct host *host,
 int bubblewrap_signal(struct sandbox *base, int signo);
 int bubblewrap_poll_exit(struct sandbox *base, struct sandbox_exit *ret);
 void bubblewrap_usage(struct sandbox *base, struct sandbox_usage *ret);
-int bubblewrap_take_door(struct sandbox *base);
+void bubblewrap_take_door(struct sandbox *base, struct sandbox_door *ret);
 void bubblewrap_destroy(struct sandbox *base);

@@ -617,9 +617,15 @@ const struct caveat_info caveat_table[] = {
 		"and reads nothing",
 		"with refuse_on naming this caveat the session goes without `why`"},
 
+	{"ipc.why_page", CAPABILITY_IPC_RESTRICT, CAVEAT_INFO,
+		"one directory inside is the server's own: there it writes what it refused the "
+		"session, and hears nothing",
+		"with refuse_on naming this caveat the session goes without `why`"},
+
 	{"session.no_why", NONE, CAVEAT_INFO, "there is no command `why` inside this session",
-		"ask `ssh -s HOST cloche-why` on the same connection; on backends native, "
-		"bubblewrap, docker and podman there is a `why`"},
+		"ask `ssh -s HOST cloche-why` on the same connection; there is a `why` where "
+		"programs may be started, /run/cloche is not given to the session in another way, "
+		"and refuse_on does not name its caveat"},
 
 	/* Layers left out with --without */
 	{"layer.removed", NONE, CAVEAT_MISSING,

@@ -183,7 +183,8 @@ static void say_bind(
 	bool ours = strncmp(mount->source, "{dir}/", 6) == 0;
 	bool read_only = mount->flags & PLAN_READ_ONLY;
 	/* {dir} is often on a noexec /run: podman would keep to that, docker's runc does as it is told. */
-	bool runs = mount->kind == PLAN_MOUNT_WHY && b->engine->podman;
+	bool runs = (mount->kind == PLAN_MOUNT_WHY || mount->kind == PLAN_MOUNT_PAGE) &&
+		b->engine->podman;
 	cleanup_free char *source = ours ? strdup(mount->source) : foreign_literal(mount->source);
 	cleanup_free char *target = foreign_literal(mount->target);
 

@@ -331,16 +331,19 @@ static void choose_preload(struct container_builder *b)
 	if (b->engine->runtime && !spec_path_is_covered("/etc", b->spec->readable)) {
 		b->failed |= plan_add_bytes(b->plan, "statx.so", gvisor_statx_program,
 				     gvisor_statx_size, 0644) < 0;
-		add_file(b, "ld.so.preload", "/run/cloche-statx.so\n", 0444);
-		add_bind(b, "{dir}/statx.so", "/run/cloche-statx.so", PLAN_READ_ONLY);
+		bool beside = foreign_door_has_page(b->spec, b->plan);
+		add_file(b, "ld.so.preload",
+			beside ? FOREIGN_DOOR_BESIDE "\n" : "/run/cloche-statx.so\n", 0444);
+		if (!beside) {
+			add_bind(b, "{dir}/statx.so", "/run/cloche-statx.so", PLAN_READ_ONLY);
+		}
 		add_bind(b, "{dir}/ld.so.preload", "/etc/ld.so.preload", PLAN_READ_ONLY);
 		b->statx = true;
 	}
 }
 
 /*
- * gVisor lets nobody inside connect to the host's sockets, and is not told to. In most images login
- * shells are given a PATH by /etc/profile, which reads what lies in profile.d; but a file that is
+ * In most images login shells are given a PATH by /etc/profile, which reads what lies in profile.d; but a file that is
  * missing there would be made for the mount, and that must not be in a directory of the host's.
  */
 static void choose_door(struct container_builder *b)
@@ -348,10 +351,8 @@ static void choose_door(struct container_builder *b)
 	static const char text[] = "case \":$PATH:\" in\n*:/run/cloche/bin:*) ;;\n"
 				   "*) PATH=$PATH:/run/cloche/bin ;;\nesac\n";
 
-	if (b->engine->runtime) {
-		return;
-	}
-	b->failed |= foreign_door_compile(b->spec, b->plan, FOREIGN_DOOR_BOUND) < 0;
+	b->failed |= foreign_door_compile(b->spec, b->plan,
+			     b->engine->runtime ? FOREIGN_DOOR_PAGE : FOREIGN_DOOR_BOUND) < 0;
 	if (foreign_door_is_in(b->plan) && !touches(b->spec->readable, PROFILE_DIR) &&
 		!touches(b->spec->writable, PROFILE_DIR)) {
 		add_file(b, "why.sh", text, 0444);

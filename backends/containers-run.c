@@ -371,6 +371,7 @@ static int start_keeper(struct container *container, const struct plan *plan,
 		/* There is no user namespace: who it is inside it is here. */
 		container->door.uid = plan->uid;
 		container->door.gid = plan->gid;
+		container->door.is_page = container->engine->runtime;
 		start.door = &container->door;
 	}
 	if (io->pty) {
@@ -521,9 +522,9 @@ int containers_poll_exit(struct sandbox *sandbox, struct sandbox_exit *ret)
 	return r;
 }
 
-int containers_take_door(struct sandbox *sandbox)
+void containers_take_door(struct sandbox *sandbox, struct sandbox_door *ret)
 {
-	return take_fd(&container(sandbox)->door.listener);
+	keeper_door_take(&container(sandbox)->door, ret);
 }
 
 void containers_usage(struct sandbox *sandbox, struct sandbox_usage *ret)

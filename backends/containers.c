@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "backends/containers.h"
+#include "backends/foreign-door.h"
 #include "backends/foreign.h"
 #include "backends/gvisor.h"
 #include "backends/keeper.h"
@@ -113,7 +114,7 @@ static int note_all(struct container_builder *b, bool resolved)
 		{runtime && spec->pids > 0, "gvisor.tasks_inside"},
 		{runtime && spec->disk > 0, "gvisor.unseen.disk"},
 
-		{spec->why && !plan_has_caveat(b->plan, "ipc.why_door"), "session.no_why"},
+		{spec->why && !foreign_door_is_in(b->plan), "session.no_why"},
 		{b->plan->without != 0, "layer.removed"},
 	};
 

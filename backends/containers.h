@@ -114,5 +114,5 @@ int containers_start(const struct plan *plan, const struct host *host,
 int containers_signal(struct sandbox *sandbox, int signo);
 int containers_poll_exit(struct sandbox *sandbox, struct sandbox_exit *ret);
 void containers_usage(struct sandbox *sandbox, struct sandbox_usage *ret);
-int containers_take_door(struct sandbox *sandbox);
+void containers_take_door(struct sandbox *sandbox, struct sandbox_door *ret);
 void containers_destroy(struct sandbox *sandbox);

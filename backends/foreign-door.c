@@ -1,5 +1,6 @@
 #include "backends/foreign-door.h"
 
+#include <assert.h>
 #include <errno.h>
 
 #include "backends/keeper-door.h"
@@ -36,10 +37,33 @@ static int add_program(struct plan *plan, enum foreign_door_program program)
 	return r < 0 ? r : add(plan, PLAN_MOUNT_WHY, NULL, target, 0, 0555);
 }
 
+static_assert(sizeof(FOREIGN_DOOR_BESIDE) == sizeof(IMAGE_WHY_DIR "/" KEEPER_PAGE_BESIDE),
+	"one name, of two parts");
+
+bool foreign_door_has_page(const struct spec *spec, const struct plan *plan)
+{
+	return native_door_is_wanted(spec, plan, NATIVE_DOOR_PAGE_CAVEAT);
+}
+
+static int add_page(const struct spec *spec, struct plan *plan)
+{
+	int r = 0;
+
+	if (!foreign_door_has_page(spec, plan)) {
+		return 0;
+	}
+	r = add(plan, PLAN_MOUNT_PAGE, "{dir}/" KEEPER_PAGE_DIR, IMAGE_WHY_DIR, PLAN_READ_ONLY,
+		0755);
+	return r < 0 ? r : native_door_note(plan, NATIVE_DOOR_PAGE_CAVEAT);
+}
+
 int foreign_door_compile(
 	const struct spec *spec, struct plan *plan, enum foreign_door_program program)
 {
-	if (!native_door_is_wanted(spec, plan)) {
+	if (program == FOREIGN_DOOR_PAGE) {
+		return add_page(spec, plan);
+	}
+	if (!native_door_is_wanted(spec, plan, NATIVE_DOOR_CAVEAT)) {
 		return 0;
 	}
 	int r = add_program(plan, program);
@@ -47,13 +71,14 @@ int foreign_door_compile(
 	r = r < 0 ? r
 		  : add(plan, PLAN_MOUNT_DOOR, "{dir}/" KEEPER_DOOR_NAME, IMAGE_WHY_SOCKET,
 			    PLAN_READ_ONLY | PLAN_USER, 0600);
-	return r < 0 ? r : native_door_note(plan);
+	return r < 0 ? r : native_door_note(plan, NATIVE_DOOR_CAVEAT);
 }
 
 bool foreign_door_is_in(const struct plan *plan)
 {
 	for (size_t i = 0; i < plan->mount_count; i++) {
-		if (plan->mounts[i].kind == PLAN_MOUNT_DOOR) {
+		if (plan->mounts[i].kind == PLAN_MOUNT_DOOR ||
+			plan->mounts[i].kind == PLAN_MOUNT_PAGE) {
 			return true;
 		}
 	}

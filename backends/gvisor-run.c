@@ -19,6 +19,7 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 
+#include "backends/foreign-door.h"
 #include "backends/gvisor.h"
 #include "backends/keeper.h"
 #include "backends/linux/kernel.h"
@@ -34,6 +35,7 @@
 struct gvisor {
 	struct sandbox base;
 	struct keeper keeper;
+	struct keeper_door door;
 	bool rootless;
 };
 
@@ -398,6 +400,7 @@ static int begin(struct gvisor *gvisor, const struct plan *plan, const struct ho
 		.own_terminal = true,
 		.wide = true,
 		.errors = -1,
+		.door = foreign_door_is_in(plan) ? &gvisor->door : NULL,
 		.hold = -1};
 	r = keeper_start(&start, &gvisor->keeper, err);
 	r = r < 0 ? r : sign_make(gvisor, &sign, err);
@@ -430,6 +433,8 @@ int gvisor_start(const struct plan *plan, const struct host *host, const struct 
 		(struct sandbox){.backend = &backend_gvisor, .pidfd = -1, .event = -1, .pty = -1};
 	gvisor->rootless = !host->root;
 	keeper_init(&gvisor->keeper);
+	keeper_door_init(&gvisor->door);
+	gvisor->door.is_page = true;
 	r = begin(gvisor, plan, host, io, err);
 	if (r == 0) {
 		memcpy(gvisor->base.id, gvisor->keeper.id, sizeof(gvisor->base.id));
@@ -485,6 +490,11 @@ void gvisor_usage(struct sandbox *sandbox, struct sandbox_usage *ret)
 	cgroup_usage(&from(sandbox)->keeper.cgroup, ret);
 }
 
+void gvisor_take_door(struct sandbox *sandbox, struct sandbox_door *ret)
+{
+	keeper_door_take(&from(sandbox)->door, ret);
+}
+
 void gvisor_destroy(struct sandbox *sandbox)
 {
 	if (!sandbox) {
@@ -497,5 +507,6 @@ void gvisor_destroy(struct sandbox *sandbox)
 	(sandbox->leaving ? keeper_leave : keeper_end)(&gvisor->keeper);
 	close_fdp(&gvisor->base.pidfd);
 	close_fdp(&gvisor->base.pty);
+	keeper_door_fini(&gvisor->door);
 	free(gvisor);
 }

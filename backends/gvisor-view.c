@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backends/foreign-door.h"
 #include "backends/foreign.h"
 #include "backends/gvisor.h"
 #include "base/cleanup.h"
@@ -195,8 +196,12 @@ static void make_preload(struct builder *b)
 	}
 	b->failed |= plan_add_bytes(b->plan, "statx.so", gvisor_statx_program, gvisor_statx_size,
 			     0644) < 0;
-	add_bind(b, "{dir}/statx.so", "/run/cloche-statx.so", PLAN_READ_ONLY | PLAN_FOLLOW);
-	add_file(b, "ld.so.preload", "/etc/ld.so.preload", "/run/cloche-statx.so\n");
+	bool beside = foreign_door_has_page(b->spec, b->plan);
+	if (!beside) {
+		add_bind(b, "{dir}/statx.so", "/run/cloche-statx.so", PLAN_READ_ONLY | PLAN_FOLLOW);
+	}
+	add_file(b, "ld.so.preload", "/etc/ld.so.preload",
+		beside ? FOREIGN_DOOR_BESIDE "\n" : "/run/cloche-statx.so\n");
 	b->view->statx = true;
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "backends/foreign-door.h"
 #include "backends/foreign.h"
 #include "backends/gvisor.h"
 #include "backends/keeper.h"
@@ -218,7 +219,7 @@ static int note_spec(const struct spec *spec, const struct host *host,
 		{spec->memory == 0, "res.disk.memfd"},
 		{capability_set_has(spec->require, CAPABILITY_DENIAL_LOG),
 			"denial_log.unavailable"},
-		{spec->why, "session.no_why"},
+		{spec->why && !foreign_door_is_in(plan), "session.no_why"},
 		{plan->without != 0, "layer.removed"},
 	};
 
@@ -268,6 +269,12 @@ static uint32_t find_grounds(const struct spec *spec, const struct host *host,
 		(has_filter(host, plan) ? PROMISE_FILTERED : 0);
 }
 
+/* Where the root is the host's, what runsc is to mount at must be there: root's servers have made it. */
+static bool has_place(const struct host *host, const struct gvisor_view *view)
+{
+	return host->root || !view->broad;
+}
+
 static int fill(
 	const struct spec *spec, const struct host *host, struct plan *plan, struct err *err)
 {
@@ -279,6 +286,8 @@ static int fill(
 	r = gvisor_view_compile(spec, host, plan, &view);
 	r = r < 0 ? r : foreign_command(spec, view.start, plan);
 	r = r < 0 ? r : foreign_environment(spec, view.home, plan);
+	r = r < 0 || !has_place(host, &view) ? r
+					     : foreign_door_compile(spec, plan, FOREIGN_DOOR_PAGE);
 	r = r < 0 ? r : choose_limits(spec, host, plan);
 	r = r < 0 ? r : choose_tool(spec, host, &view, plan);
 	r = r < 0 ? r : choose_steps(host, plan);
@@ -323,5 +332,6 @@ const struct backend backend_gvisor = {
 	.signal = gvisor_signal,
 	.poll_exit = gvisor_poll_exit,
 	.usage = gvisor_usage,
+	.take_door = gvisor_take_door,
 	.destroy = gvisor_destroy,
 };

@@ -55,4 +55,5 @@ int gvisor_start(const struct plan *plan, const struct host *host, const struct 
 int gvisor_signal(struct sandbox *sandbox, int signo);
 int gvisor_poll_exit(struct sandbox *sandbox, struct sandbox_exit *ret);
 void gvisor_usage(struct sandbox *sandbox, struct sandbox_usage *ret);
+void gvisor_take_door(struct sandbox *sandbox, struct sandbox_door *ret);
 void gvisor_destroy(struct sandbox *sandbox);

@@ -2,7 +2,8 @@
  * Safe because: the directory is root's (or ours) alone from its first moment, and so is all above
  * it, so that what the tool binds is what was made here; the socket's own mode lets in the session's
  * user and nobody else, whoever finds its path; and a session that connects is shown, of who listens
- * there (SO_PEERCRED, SO_PEERPIDFD, SO_PEERGROUPS), a process that has ended, without groups.
+ * there (SO_PEERCRED, SO_PEERPIDFD, SO_PEERGROUPS), a process that has ended, without groups. A page
+ * is only ever written here, and nothing that a session does to it is heard.
  */
 #include "backends/keeper-door.h"
 
@@ -16,10 +17,13 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "backends/linux/image-make.h"
 #include "backends/linux/kernel.h"
 #include "backends/linux/nursery.h"
+#include "backends/linux/page.h"
 #include "backends/linux/raw.h"
 #include "base/cleanup.h"
+#include "base/io.h"
 #include "base/proc.h"
 
 #define WAITING 4 /* the rest are told to try again, or wait to be let in */
@@ -28,13 +32,20 @@
 void keeper_door_init(struct keeper_door *door)
 {
 	*door = (struct keeper_door){
-		.uid = (uid_t)-1, .gid = (gid_t)-1, .listener = -1, .place = -1};
+		.uid = (uid_t)-1, .gid = (gid_t)-1, .listener = -1, .place = -1, .page = -1};
 }
 
 void keeper_door_fini(struct keeper_door *door)
 {
 	close_fdp(&door->listener);
 	close_fdp(&door->place);
+	close_fdp(&door->page);
+}
+
+void keeper_door_take(struct keeper_door *door, struct sandbox_door *ret)
+{
+	ret->listener = take_fd(&door->listener);
+	ret->page = take_fd(&door->page);
 }
 
 /* Of a child that shares our memory. */
@@ -133,7 +144,50 @@ static int give_to(const struct keeper_door *door, int dir)
 	return door->passable ? let_through(dir) : 0;
 }
 
-int keeper_door_make(struct keeper_door *door, int dir, struct err *err)
+/* Below dir, where nobody else can have made anything. */
+static int make_file(int dir, const char *name, mode_t mode)
+{
+	int fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	if (fd < 0 || fchmod(fd, mode) < 0) {
+		int code = errno;
+		close_fdp(&fd);
+		return -code;
+	}
+	return fd;
+}
+
+static int make_folder(int dir, const char *name)
+{
+	return mkdirat(dir, name, 0700) < 0 || fchmodat(dir, name, 0755, 0) < 0 ? -errno : 0;
+}
+
+/* Its length is what it will be: a reader's kernel need not hear of another one. */
+static int make_page(struct keeper_door *door, int dir)
+{
+	cleanup_close int program = -1;
+	int r = make_folder(dir, KEEPER_PAGE_DIR);
+
+	r = r < 0 ? r : make_folder(dir, KEEPER_PAGE_DIR "/bin");
+	if (r < 0) {
+		return r;
+	}
+	program = make_file(dir, KEEPER_PAGE_DIR "/bin/why", 0555);
+	r = program < 0 ? program : io_write_all(program, image_why_program, image_why_size);
+	if (r < 0) {
+		return r;
+	}
+	if (linkat(dir, KEEPER_PAGE_BESIDE, dir, KEEPER_PAGE_DIR "/" KEEPER_PAGE_BESIDE, 0) < 0 &&
+		errno != ENOENT) {
+		return -errno;
+	}
+	door->page = make_file(dir, KEEPER_PAGE_DIR "/why", 0444);
+	return door->page < 0                                    ? door->page
+		: ftruncate(door->page, sizeof(struct page)) < 0 ? -errno
+								 : 0;
+}
+
+static int make_door(struct keeper_door *door, int dir)
 {
 	cleanup_close int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	cleanup_close int place = -1;
@@ -145,10 +199,16 @@ int keeper_door_make(struct keeper_door *door, int dir, struct err *err)
 		place = openat(dir, KEEPER_DOOR_NAME, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 		r = place < 0 ? -errno : 0;
 	}
-	if (r < 0) {
-		return err_set(err, -r, "making the socket of `why`");
+	if (r == 0) {
+		door->listener = take_fd(&listener);
+		door->place = take_fd(&place);
 	}
-	door->listener = take_fd(&listener);
-	door->place = take_fd(&place);
-	return 0;
+	return r;
+}
+
+int keeper_door_make(struct keeper_door *door, int dir, struct err *err)
+{
+	int r = door->is_page ? make_page(door, dir) : make_door(door, dir);
+
+	return r < 0 ? err_set(err, -r, "making the place where `why` asks") : 0;
 }

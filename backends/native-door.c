@@ -8,13 +8,19 @@
 #include "backends/linux/landlock.h"
 #include "base/strv.h"
 
-#define CAVEAT "ipc.why_door"
+#define OTHER_NAME "/var/run" /* on most systems a link to /run */
+
+static bool touches_path(const char *path)
+{
+	const char *run = spec_path_is_below(path, OTHER_NAME) ? path + strlen("/var") : path;
+
+	return spec_path_is_below(run, IMAGE_WHY_DIR) || spec_path_is_below(IMAGE_WHY_DIR, run);
+}
 
 static bool touches(char *const *list)
 {
 	for (; list && *list; list++) {
-		if (spec_path_is_below(*list, IMAGE_WHY_DIR) ||
-			spec_path_is_below(IMAGE_WHY_DIR, *list)) {
+		if (touches_path(*list)) {
 			return true;
 		}
 	}
@@ -24,27 +30,28 @@ static bool touches(char *const *list)
 /* A session that may start no program cannot start this one; and what it asked for comes first. */
 static bool has_room(const struct spec *spec, const struct plan *plan)
 {
-	return spec->why && !plan->no_exec && !(plan->without & PLAN_LAYER_MOUNT) &&
-		!touches(spec->readable) && !touches(spec->writable) && !touches(spec->read_deny) &&
+	return spec->why && !spec->no_exec && !plan->no_exec &&
+		!(plan->without & PLAN_LAYER_MOUNT) && !touches(spec->readable) &&
+		!touches(spec->writable) && !touches(spec->read_deny) &&
 		!(spec->home && spec_path_is_below(spec->home, IMAGE_WHY_DIR)) &&
 		!(spec->dir && spec_path_is_below(spec->dir, IMAGE_WHY_DIR));
 }
 
 /* A spec that does not want the caveat goes without what it is about. */
-static bool is_refused(char *const *refuse_on)
+bool native_door_is_refused(const struct spec *spec, const char *caveat)
 {
-	for (; refuse_on && *refuse_on; refuse_on++) {
-		if (strcmp(*refuse_on, caveat_severity_name(CAVEAT_INFO)) == 0 ||
-			fnmatch(*refuse_on, CAVEAT, 0) == 0) {
+	for (char *const *code = spec->refuse_on; code && *code; code++) {
+		if (strcmp(*code, caveat_severity_name(CAVEAT_INFO)) == 0 ||
+			fnmatch(*code, caveat, 0) == 0) {
 			return true;
 		}
 	}
 	return false;
 }
 
-bool native_door_is_wanted(const struct spec *spec, const struct plan *plan)
+bool native_door_is_wanted(const struct spec *spec, const struct plan *plan, const char *caveat)
 {
-	return has_room(spec, plan) && !is_refused(spec->refuse_on);
+	return has_room(spec, plan) && !native_door_is_refused(spec, caveat);
 }
 
 static int add(struct plan *plan, enum plan_mount_kind kind, const char *target, mode_t mode)
@@ -71,9 +78,9 @@ static int add_to_path(struct plan *plan)
 	return strv_setenv(&plan->env, "PATH", longer);
 }
 
-int native_door_note(struct plan *plan)
+int native_door_note(struct plan *plan, const char *caveat)
 {
-	int r = plan_add_caveat(plan, CAVEAT);
+	int r = plan_add_caveat(plan, caveat);
 
 	return r < 0 ? r : add_to_path(plan);
 }
@@ -82,7 +89,7 @@ int native_door_compile(const struct spec *spec, struct plan *plan)
 {
 	int r = 0;
 
-	if (!native_door_is_wanted(spec, plan)) {
+	if (!native_door_is_wanted(spec, plan, NATIVE_DOOR_CAVEAT)) {
 		return 0;
 	}
 	r = add(plan, PLAN_MOUNT_DIR, IMAGE_WHY_DIR, 0755);
@@ -93,5 +100,5 @@ int native_door_compile(const struct spec *spec, struct plan *plan)
 		r = plan_add_path_rule(
 			plan, IMAGE_WHY_DIR, landlock_access_read(plan->landlock.abi));
 	}
-	return r < 0 ? r : native_door_note(plan);
+	return r < 0 ? r : native_door_note(plan, NATIVE_DOOR_CAVEAT);
 }

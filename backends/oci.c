@@ -98,6 +98,7 @@ static const struct {
 } types[] = {
 	{PLAN_MOUNT_TMPFS, "tmpfs"},
 	{PLAN_MOUNT_BIND, "bind"},
+	{PLAN_MOUNT_PAGE, "bind"},
 	{PLAN_MOUNT_PROC, "proc"},
 	{PLAN_MOUNT_DEVPTS, "devpts"},
 	{PLAN_MOUNT_MQUEUE, "mqueue"},
@@ -116,14 +117,15 @@ static const char *type_of(enum plan_mount_kind kind)
 static void emit_mount(struct emitter *out, const struct plan *plan, const struct plan_mount *mount)
 {
 	const char *type = type_of(mount->kind);
+	const bool bind = strcmp(type, "bind") == 0;
 
 	emit_open(out, '{');
 	emit_key(out, "destination");
 	emit_path(out, mount->target);
 	emit_key(out, "options");
 	emit_open(out, '[');
-	emit_option(out, mount->kind == PLAN_MOUNT_BIND, "rbind");
-	emit_option(out, mount->kind == PLAN_MOUNT_BIND, "rprivate");
+	emit_option(out, bind, "rbind");
+	emit_option(out, bind, "rprivate");
 	emit_option(out, true, mount->flags & PLAN_READ_ONLY ? "ro" : "rw");
 	emit_option(out, mount->flags & PLAN_NOSUID, "nosuid");
 	emit_option(out, mount->flags & PLAN_NODEV, "nodev");
@@ -135,7 +137,7 @@ static void emit_mount(struct emitter *out, const struct plan *plan, const struc
 	}
 	emit_close(out, ']');
 	emit_key(out, "source");
-	emit_path(out, mount->kind == PLAN_MOUNT_BIND ? mount->source : type);
+	emit_path(out, bind ? mount->source : type);
 	emit_key(out, "type");
 	emit_text(out, type);
 	emit_close(out, '}');

@@ -59,6 +59,7 @@ static const char *const mount_kinds[] = {
 	[PLAN_MOUNT_RDONLY] = "rdonly",
 	[PLAN_MOUNT_WHY] = "why",
 	[PLAN_MOUNT_DOOR] = "door",
+	[PLAN_MOUNT_PAGE] = "page",
 };
 static_assert(ARRAY_SIZE(mount_kinds) == PLAN_MOUNT_KINDS, "one name a kind");
 

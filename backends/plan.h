@@ -29,6 +29,7 @@ enum plan_mount_kind {
 	PLAN_MOUNT_RDONLY, /* what is there becomes read-only */
 	PLAN_MOUNT_WHY, /* the program that asks at the DOOR */
 	PLAN_MOUNT_DOOR, /* a socket on which the server answers `why`; it listens, and reads nothing */
+	PLAN_MOUNT_PAGE, /* a directory with that program, and the file it reads where no socket leads out */
 	PLAN_MOUNT_KINDS,
 };
 

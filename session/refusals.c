@@ -12,6 +12,8 @@ static const struct {
 	{"res.memory", "memory"},
 	{"res.pids", "pids"},
 	{"res.time", "timeout"},
+	{"accept_env", "accept_env"},
+	{"home_quota", "home_quota"},
 };
 
 void refusals_add(struct refusals *refusals, uint32_t channel, const char *what, uint64_t times,
@@ -47,17 +49,31 @@ static void print_text(const char *text, FILE *out)
 	}
 }
 
-static void print_key(const struct config_profile *profile, const char *what, FILE *out)
+static const char *find_key(const char *what)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(behind); i++) {
-		for (const struct spec_key *key = spec_keys;
-			strcmp(behind[i].what, what) == 0 && key->name; key++) {
-			if (strcmp(key->name, behind[i].key) == 0 &&
-				config_spec_key_is_set(key, &profile->spec)) {
-				(void)fprintf(out, " (profile %s, %s: ", profile->name, key->name);
-				config_spec_key_print(key, &profile->spec, out);
-				(void)fputc(')', out);
-			}
+		if (strcmp(behind[i].what, what) == 0) {
+			return behind[i].key;
+		}
+	}
+	return NULL;
+}
+
+static void print_key(const struct config_profile *profile, const char *what, FILE *out)
+{
+	const char *name = find_key(what);
+	const struct config_key *own = name ? config_key_find(config_profile_keys, name) : NULL;
+
+	if (own) {
+		(void)fprintf(out, " (profile %s, %s: ", profile->name, name);
+		config_key_print(own, profile, out);
+		(void)fputc(')', out);
+	}
+	for (const struct spec_key *key = spec_keys; name && key->name; key++) {
+		if (strcmp(key->name, name) == 0 && config_spec_key_is_set(key, &profile->spec)) {
+			(void)fprintf(out, " (profile %s, %s: ", profile->name, name);
+			config_spec_key_print(key, &profile->spec, out);
+			(void)fputc(')', out);
 		}
 	}
 }

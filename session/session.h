@@ -16,7 +16,7 @@
 
 #include "backends/backend.h"
 #include "session/audit.h"
-#include "session/door.h"
+#include "backends/door.h"
 #include "session/home-watch.h"
 #include "session/limits.h"
 #include "session/policy.h"

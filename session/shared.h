@@ -8,7 +8,7 @@
 
 #include "backends/backend.h"
 #include "base/err.h"
-#include "session/door.h"
+#include "backends/door.h"
 
 struct session_shared { /* zeroed: there is none yet */
 	const struct backend *backend;

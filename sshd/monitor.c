@@ -380,13 +380,16 @@ static int next_timeout(const struct monitor *monitor)
 	return left > 3600000 ? 3600000 : (int)left;
 }
 
-/* At a session's door, its third descriptor, or the one of a shared sandbox. */
+/* At a session's door, its third descriptor, or the one of a shared sandbox; or a page is due. */
 static bool is_asked_why(const struct monitor *monitor, const struct pollfd *fds)
 {
-	bool asked = fds[4].revents;
+	const uint64_t now = io_now_usec();
+	bool asked = fds[4].revents || door_is_due(&monitor->shared.door, now);
 
 	for (size_t i = 0; i < monitor->session_count; i++) {
-		asked = asked || fds[FIXED_FDS + 3 * i + 2].revents;
+		const struct session_door *door = session_door(monitor->sessions[i]);
+		asked = asked || fds[FIXED_FDS + 3 * i + 2].revents ||
+			(door && door_is_due(door, now));
 	}
 	return asked;
 }

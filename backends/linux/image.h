@@ -38,7 +38,7 @@
 #define IMAGE_MAX_STRINGS 4096 /* arguments, or variables, with the NULL behind them */
 #define IMAGE_MESSAGE_FDS 60 /* descriptors a MOUNTS message carries at most */
 
-/* Where `why` asks: the socket, and the program for it. */
+/* Where `why` asks: the socket, or the page (page.h), and the program for it. */
 #define IMAGE_WHY_DIR "/run/cloche"
 #define IMAGE_WHY_SOCKET IMAGE_WHY_DIR "/why"
 #define IMAGE_WHY_BIN IMAGE_WHY_DIR "/bin"

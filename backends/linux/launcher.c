@@ -606,12 +606,12 @@ void launcher_usage(struct sandbox *base, struct sandbox_usage *ret)
 	cgroup_usage(&(sandbox->joined ? sandbox->joined : sandbox)->cgroup, ret);
 }
 
-int launcher_take_door(struct sandbox *base)
+void launcher_take_door(struct sandbox *base, struct sandbox_door *ret)
 {
 	struct native_sandbox *sandbox = launcher_native(base);
 	struct native_sandbox *holder = sandbox->joined ? sandbox->joined : sandbox;
 
-	return take_fd(&holder->door);
+	ret->listener = take_fd(&holder->door);
 }
 
 void launcher_destroy(struct sandbox *base)

@@ -34,7 +34,7 @@ int launcher_open_socket(struct sandbox *sandbox, const struct plan *plan, enum 
 	const struct sockaddr *address, socklen_t size, int *ret_event, struct err *err);
 
 /* backend->take_door. */
-int launcher_take_door(struct sandbox *sandbox);
+void launcher_take_door(struct sandbox *sandbox, struct sandbox_door *ret);
 
 /*
  * What cloche-init answers on a socket of its own: waits for STARTED. *ret_fd and *ret_door (the

@@ -1,12 +1,14 @@
-"""`why` inside a session: what every backend that has it owes. test-why.py asks it of native, test-backends.py of
-the others, where an engine that a case needs runs already."""
+"""`why` inside a session: what every backend owes. test-why.py asks it of native, test-backends.py of the others,
+where an engine that a case needs runs already. gVisor's sessions have a page in the socket's place."""
 import contextlib
 import os
 import re
+import struct
+import time
 
 from lib import LINGER, Cloche, case, check, eventually, equal, finish, read_line, run
 
-BACKENDS = ("native", "bubblewrap", "docker", "podman")
+PAGES = ("gvisor", "docker-runsc", "podman-runsc")
 TOOLS = "/run/cloche/tools"
 # Twice the memory that there is, in a process of its own.
 EATER = "head -c 300000000 /dev/zero | tail -c 299999999 | wc -c"
@@ -31,7 +33,7 @@ def knock(path, user):
 
 
 def profile_of(backend, **more):
-    view = {} if backend in ("docker", "podman") else {"readable": ["/usr"]}
+    view = {} if backend.startswith(("docker", "podman")) else {"readable": ["/usr"]}
     return {"backend": backend, "write": "ephemeral", "pids": 64, "memory": "128M", **view, **more}
 
 
@@ -39,7 +41,7 @@ def profile_of(backend, **more):
 def serve(backend, **more):
     """A server, and the options of a connection to it."""
     server = Cloche(profiles={"lab": profile_of(backend, **more)})
-    server.profiles["without"] = profile_of(backend, refuse_on=["ipc.why_door"])
+    server.profiles["without"] = profile_of(backend, refuse_on=["ipc.why_page" if backend in PAGES else "ipc.why_door"])
     server.users["without"] = {**server.users["lab"], "profile": "without"}
     with server, server.master() as mux:
         yield server, mux
@@ -115,10 +117,61 @@ def apart(backend):
 def absent(backend):
     with serve(backend) as (server, _):
         result = server.ssh("test -e /run/cloche && echo there || echo none; command -v why; echo $PATH; "
-                            "grep -c '/door ' /proc/self/mountinfo", user="without")
-        check(result.text.startswith("none\n/") and "cloche" not in result.text and result.text.endswith("\n0"),
-              f"{result}")
-        said(server, backend, "session.no_why", "ipc.why_door")
+                            "grep -c '/run/cloche[/ ]' /proc/self/mounts", user="without")
+        check(re.fullmatch("none\n/[^\n]*\n0", result.text) and "cloche" not in result.text, f"{result}")
+        said(server, backend, "session.no_why", "ipc.why_page" if backend in PAGES else "ipc.why_door")
+
+
+VARIABLE = re.compile(r"session \d+  accept_env: the variable EVIL is not taken \(profile lab, accept_env: \[TERM, .*\]\)\n")
+# As the user that a session is, in every way there is: what can be changed of a page, or of what is beside it?
+CHANGE = ("for file in why bin bin/why; do at=/run/cloche/$file; chmod 777 $at || mv $at /tmp/moved || rm -rf $at || "
+          "ln -sf /tmp $at || truncate -s 0 $at || touch $at; echo > $at; done 2>/dev/null; echo > /run/cloche/new || "
+          "mkdir /run/cloche/new || mv /run/cloche /run/other || ln -s /tmp /run/cloche/new || echo as it was")
+# Many readers, and as many programs that ask.
+FLOOD = ("for i in 1 2 3 4; do while :; do cat /run/cloche/why; done > /dev/null & why > /dev/null & done; sleep 0.5; "
+         "kill $(jobs -p); echo flooded; ")
+
+
+def pages_of(server):
+    """The files that its monitors write."""
+    places = set()
+    for pid in server.processes():
+        with contextlib.suppress(OSError):
+            places |= {os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")}
+    return [place for place in places if place.endswith("/page/why")]
+
+
+def serial_of(path):
+    with open(path, "rb") as file:
+        return struct.unpack("<QQ", file.read(16))[1]
+
+
+def page(backend):
+    evil = {"env": {**os.environ, "EVIL": "1"}, "options": ("SendEnv=EVIL",)}
+    with Cloche(profiles={"lab": profile_of(backend)}) as server, server.master(options=("SendEnv=EVIL",)) as mux:
+        flood = FLOOD if backend == "gvisor" else "echo flooded; "
+        result = server.ssh(f"why; command -v why; {CHANGE}; {flood} why", *mux, **evil)
+        told, _, again = result.text.partition("/run/cloche/bin/why\nas it was\nflooded\n")
+        for text in (told, again):
+            check(len(VARIABLE.findall(text)) == 1 and "ssh -s HOST cloche-why" in text, f"{result}")
+        # Beside it and behind it, none of that is told to another session.
+        result = server.ssh(f"why; ls -a /run/cloche; stat -c '%u %a %s' /run/cloche/why; ls {TOOLS}", *mux)
+        check(result.text.startswith("nothing was refused in this session") and "EVIL" not in result.text, f"{result}")
+        check(re.search(r"\n\.\n\.\.\nbin\n(statx\.so\n)?why\n0 444 16032$", result.text), f"what is there: {result}")
+        check(VARIABLE.search(server.ssh("cloche-why", *mux, "-s").text), "the connection's")
+        said(server, backend, "ipc.why_page", "session.no_why")
+        if backend != "gvisor":
+            return  # the rest is ours, and not the engine's
+        # However much it is read, it is written once a second.
+        client = server.session()
+        (path,) = eventually(lambda: pages_of(server), "the page of a session that runs")
+        first, begin = serial_of(path), time.monotonic()
+        eventually(lambda: serial_of(path) >= first + 2, "two more pages")
+        check(time.monotonic() - begin > 0.9, "two pages within a second")
+        for user in (65534, 603915240):
+            equal(run(["/usr/bin/cat", path], user=user, group=user, extra_groups=[]).code, 1, f"read by {user}")
+        finish(client)
+        eventually(lambda: not os.path.exists(os.path.dirname(path)), "the end of its directory")
 
 
 CLAIMS = (
@@ -127,12 +180,18 @@ CLAIMS = (
     (lingering, "a socket that lingers is sent to the door: who closes it goes on, and keeps the session's limits"),
     (absent, "a profile that refuses the door has neither socket nor command"),
 )
+PAGE_CLAIMS = (
+    (page, "why inside says what was refused there, with the line of the policy, and nothing of another session; "
+           "what a session does to its page changes nothing"),
+    (absent, "a profile that refuses the page has neither page nor command"),
+)
 # Native's has no place on the host; the image of the engines has no program that could send a socket.
-EXCEPT = {(apart, "native"), (lingering, "docker"), (lingering, "podman")}
+EXCEPT = {(apart, "native"), (lingering, "docker"), (lingering, "podman"), (absent, "docker-runsc"),
+          (absent, "podman-runsc")}
 
 
 def claim_all(backend):
     """Registers all cases for that backend."""
-    for function, claim in CLAIMS:
+    for function, claim in PAGE_CLAIMS if backend in PAGES else CLAIMS:
         if (function, backend) not in EXCEPT:
             case(f"{backend}: {claim}")(lambda function=function: function(backend))

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -18,8 +19,9 @@
 #include "backends/backend.h"
 #include "backends/keeper-door.h"
 #include "base/cleanup.h"
+#include "backends/linux/page.h"
 #include "base/io.h"
-#include "session/door.h"
+#include "backends/door.h"
 #include "tests/unit/planned.h"
 
 static struct host a_host(void)
@@ -99,6 +101,7 @@ static void a_plan_goes_without_where_it_would_be_in_the_way(void **state)
 {
 	static const char *const rows[] = {"readable=/usr;no_exec=yes", "readable=/run",
 		"readable=/run/cloche/x", "write=scope;writable=/run/cloche",
+		"write=scope;writable=/var/run", "readable=/var/run/cloche/x",
 		"write=scope;writable=/run", "read_deny=/run",
 		"readable=/usr;refuse_on=ipc.why_door", "write=ephemeral;refuse_on=ipc.*",
 		"readable=/usr;write=ephemeral;home=/run/cloche/home"};
@@ -163,12 +166,50 @@ static void a_plan_of_a_tool_has_it_in_the_tools_directory(void **state)
 	assert_true(is_told(podman, "target=/run/cloche/why,bind-nonrecursive,readonly\""));
 }
 
+/* gVisor lets no socket in: one directory of the tool's is bound, read-only, and no file of the plan is. */
+static void a_plan_of_gvisor_has_a_page(void **state)
+{
+	static const struct backend *const pages[] = {
+		&backend_gvisor, &backend_docker_runsc, &backend_podman_runsc};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(pages); i++) {
+		const char *words = i ? "write=ephemeral" : "readable=/usr;write=ephemeral";
+		cleanup(plan_freep) struct plan *with = plan_by(pages[i], words, true, 0);
+		cleanup(plan_freep) struct plan *without = plan_by(pages[i], words, false, 0);
+		int page = place_of(with, PLAN_MOUNT_PAGE);
+
+		assert_true(page > 0);
+		assert_int_equal(place_of(with, PLAN_MOUNT_DOOR), -1);
+		assert_string_equal(with->mounts[page].source, "{dir}/page");
+		assert_string_equal(with->mounts[page].target, "/run/cloche");
+		assert_int_equal(with->mounts[page].flags, PLAN_READ_ONLY);
+		assert_non_null(strstr(strv_getenv(with->env, "PATH"), ":/run/cloche/bin"));
+		assert_true(is_told(with, "{dir}/page"));
+		/* No more mounts than without: what gVisor of 2022 needs besides lies beside it. */
+		assert_true(is_told(with, "/run/cloche/statx.so"));
+		assert_true(is_told(without, "/run/cloche-statx.so"));
+		assert_int_equal(with->mount_count, without->mount_count + (i > 0));
+		assert_true(plan_has_caveat(with, "ipc.why_page"));
+		assert_false(plan_has_caveat(with, "ipc.why_door"));
+		assert_false(plan_has_caveat(with, "session.no_why"));
+		assert_int_equal(with->uses.bits, without->uses.bits);
+		assert_false(is_told(without, "{dir}/page"));
+	}
+	cleanup(plan_freep) struct plan *podman = plan_by(&backend_podman_runsc, "", true, 0);
+	assert_true(is_told(podman, "target=/run/cloche,bind-nonrecursive,readonly,exec"));
+	/* Whole, with or without a network's flag: no socket of the host's is let in for it. */
+	cleanup(plan_freep) struct plan *gvisor = plan_by(&backend_gvisor, "", true, 0);
+	assert_true(is_told(gvisor, "--host-uds=none"));
+	assert_true(is_told(gvisor, "--file-access-mounts=shared"));
+}
+
 static void a_plan_without_one_says_so(void **state)
 {
 	static const char *const in_the_way[] = {"readable=/run",
-		"write=scope;writable=/run/cloche", "refuse_on=ipc.why_door", "refuse_on=info"};
-	static const struct backend *const never[] = {&backend_gvisor, &backend_docker_runsc,
-		&backend_podman_runsc, &backend_jail}; /* microvm: test-microvm */
+		"write=scope;writable=/run/cloche", "write=scope;writable=/var/run",
+		"refuse_on=ipc.why_door", "refuse_on=info"};
+	static const struct backend *const never[] = {&backend_jail}; /* microvm: test-microvm */
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(foreign) * ARRAY_SIZE(in_the_way); i++) {
@@ -182,6 +223,16 @@ static void a_plan_without_one_says_so(void **state)
 		assert_true(plan_has_caveat(plan, "session.no_why"));
 		assert_false(plan_has_caveat(plan, "ipc.why_door"));
 		assert_null(strstr(strv_getenv(plan->env, "PATH"), "/run/cloche"));
+	}
+	static const char *const no_page[] = {
+		"readable=/usr;write=scope;writable=/var/run/cloche/x", "readable=/var/run/cloche",
+		"refuse_on=ipc.why_page", "readable=/usr;no_exec=yes"};
+	for (size_t i = 0; i < ARRAY_SIZE(no_page); i++) {
+		cleanup(plan_freep) struct plan *plan =
+			plan_by(&backend_gvisor, no_page[i], true, 0);
+		assert_int_equal(place_of(plan, PLAN_MOUNT_PAGE), -1);
+		assert_true(plan_has_caveat(plan, "session.no_why"));
+		assert_false(plan_has_caveat(plan, "ipc.why_page"));
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(never) * 2; i++) {
 		cleanup(plan_freep) struct plan *plan =
@@ -296,6 +347,51 @@ static void its_socket_is_one_users_and_shows_nobody(void **state)
 	}
 }
 
+static void its_page_is_roots_and_read_only(void **state)
+{
+	char top[] = "/tmp/cloche-page-XXXXXX";
+	char path[4][64];
+	struct sandbox_door taken = {.listener = -1, .page = -1};
+	struct keeper_door door;
+	struct err err = {0};
+	struct stat seen;
+
+	(void)state;
+	assert_non_null(mkdtemp(top));
+	for (size_t i = 0; i < ARRAY_SIZE(path); i++) {
+		static const char *const names[] = {"page", "page/bin", "page/why", "page/bin/why"};
+		(void)snprintf(path[i], sizeof(path[i]), "%s/%s", top, names[i]);
+	}
+	cleanup_close int dir = open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	keeper_door_init(&door);
+	door.is_page = true;
+	mode_t before = umask(077);
+	int r = keeper_door_make(&door, dir, &err);
+	(void)umask(before);
+	if (r < 0) {
+		fail_msg("%s", err.msg);
+	}
+	assert_int_equal(mode_of(path[0]), 0755);
+	assert_int_equal(mode_of(path[1]), 0755);
+	assert_int_equal(mode_of(path[2]), 0444);
+	assert_int_equal(mode_of(path[3]), 0555);
+	assert_int_equal(mode_of(top), 0700);
+	assert_int_equal(lstat(path[2], &seen), 0);
+	assert_int_equal(seen.st_uid, geteuid());
+	assert_int_equal(seen.st_size, sizeof(struct page));
+	/* It is the caller's once. */
+	keeper_door_take(&door, &taken);
+	assert_true(taken.page >= 0 && taken.listener == -1 && door.page == -1);
+	keeper_door_fini(&door);
+	assert_true(fcntl(taken.page, F_GETFD) & FD_CLOEXEC);
+	close_fdp(&taken.page);
+	assert_true(keeper_door_make(&door, dir, &err) < 0);
+	for (int i = 3; i >= 0; i--) {
+		assert_int_equal(remove(path[(int[]){0, 1, 3, 2}[i]]), 0);
+	}
+	assert_int_equal(rmdir(top), 0);
+}
+
 /* ---- the door ---- */
 
 struct world {
@@ -306,10 +402,10 @@ struct world {
 
 static int given = -1;
 
-static int give(struct sandbox *sandbox)
+static void give(struct sandbox *sandbox, struct sandbox_door *ret)
 {
 	(void)sandbox;
-	return take_fd(&given);
+	ret->listener = take_fd(&given);
 }
 
 static int set_up(void **state)
@@ -403,6 +499,65 @@ static void without_descriptors_there_is_a_pause_too(void **state)
 	assert_int_equal(door_poll(&world->door, now + 3000000).fd, world->door.listener);
 }
 
+static int given_page = -1;
+
+static void give_page(struct sandbox *sandbox, struct sandbox_door *ret)
+{
+	(void)sandbox;
+	ret->page = given_page;
+}
+
+static bool is_whole(const struct page *page)
+{
+	return page->magic == PAGE_MAGIC && page->size <= sizeof(page->text) &&
+		page->sum ==
+		page_seal(page_sum(PAGE_SUM, page->text, page->size), page->serial, page->size);
+}
+
+static void a_page_is_written_once_a_second(void **state)
+{
+	static const struct backend fake = {.take_door = give_page};
+	static char much[2 * PAGE_TEXT];
+	cleanup_close int reader = -1;
+	struct session_door door = {0};
+	struct page page;
+	uint64_t now = 5000000;
+
+	(void)state;
+	given_page = memfd_create("page", MFD_CLOEXEC);
+	assert_true(given_page >= 0);
+	reader = fcntl(given_page, F_DUPFD_CLOEXEC, 3);
+	door_open(&door, &fake, NULL);
+	assert_true(door.open && door_is_due(&door, now));
+	assert_true(door_deadline(&door, now) <= now);
+	assert_int_equal(door_poll(&door, now).fd, -1);
+	assert_true(door_accept(&door, now));
+	door_tell(&door, "told\n", 5);
+	assert_true(pread(reader, &page, sizeof(page), 0) > 5);
+	assert_true(is_whole(&page));
+	assert_int_equal(page.serial, 1);
+	assert_int_equal(page.size, 5);
+	assert_memory_equal(page.text, "told\n", 5);
+	/* Half of another one is seen. */
+	page.text[1] = 'x';
+	assert_false(is_whole(&page));
+	page.text[1] = 'o';
+	page.serial++;
+	assert_false(is_whole(&page));
+	assert_false(door_accept(&door, now + 999999) || door_is_due(&door, now + 999999));
+	assert_int_equal(door_deadline(&door, now + 1), now + 1000000);
+	assert_true(door_accept(&door, now + 1000000));
+	/* What is longer than can be is cut, and nothing is written behind the page. */
+	memset(much, 'm', sizeof(much));
+	door_tell(&door, much, sizeof(much));
+	assert_int_equal(pread(reader, &page, sizeof(page), 0), sizeof(page));
+	assert_true(is_whole(&page) && page.serial == 2 && page.size == PAGE_TEXT);
+	assert_int_equal(lseek(reader, 0, SEEK_END), sizeof(page));
+	door_close(&door);
+	assert_false(door.open);
+	assert_true(fcntl(given_page, F_GETFD) < 0);
+}
+
 static void one_that_is_not_there_does_nothing(void **state)
 {
 	static const struct backend none = {.take_door = NULL};
@@ -425,13 +580,16 @@ int main(void)
 		cmocka_unit_test(a_plan_has_it_where_the_server_asks),
 		cmocka_unit_test(a_plan_goes_without_where_it_would_be_in_the_way),
 		cmocka_unit_test(a_plan_of_a_tool_has_it_in_the_tools_directory),
+		cmocka_unit_test(a_plan_of_gvisor_has_a_page),
 		cmocka_unit_test(a_plan_without_one_says_so),
 		cmocka_unit_test(a_plan_that_is_full_goes_without),
 		cmocka_unit_test(its_socket_is_one_users_and_shows_nobody),
+		cmocka_unit_test(its_page_is_roots_and_read_only),
 		cmocka_unit_test_setup_teardown(
 			who_asks_is_told_and_the_next_one_waits, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			without_descriptors_there_is_a_pause_too, set_up, tear_down),
+		cmocka_unit_test(a_page_is_written_once_a_second),
 		cmocka_unit_test(one_that_is_not_there_does_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
