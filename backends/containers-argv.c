@@ -1,16 +1,21 @@
 /*
  * What the engine is told: the plan in the words of docker's and podman's command line.
  *
- *	before	create	the engine checks image, mounts and limits, and runs nothing
- *		inspect	with a runtime: is it the one that the engine has written down?
- *	tool	start	attached; its streams are the session's, its exit status is the command's
- *		run	podman with its own runtime: both
+ *	tool	run	attached; its streams are the session's, its exit status is the command's
  *	kill	kill	by the name that {id} gives
  *	after	rm	also when the server, the tool or the container are gone
  *
- * With docker, creating and starting are two steps, so that no request to create is under way in the
- * daemon when a session is cut off: what exists then has a name and is removed by it. Podman has no
- * daemon: what it was about to do ends with it, and with its own runtime it does both in one run.
+ * With a runtime that is not the engine's own, running is three steps:
+ *
+ *	before	create	the engine checks image, mounts and limits, and runs nothing
+ *		inspect	is the runtime the one that the engine has written down?
+ *	tool	start	attached
+ *
+ * Docker's daemon goes on with a request to create when who made it is gone, and until that is done there
+ * is no name to remove. So where the tool has not noted the container's id, because it was killed, the name
+ * is removed once more a second later; and a request that comes later still is refused, because the files
+ * are gone by then that the container is to be given. Podman has no daemon: what it was about to do ends
+ * with it.
  */
 #include <errno.h>
 #include <string.h>
@@ -300,11 +305,24 @@ static int add_check(struct container_builder *b)
 	return plan_add_step(b->plan, PLAN_BEFORE, (char *const *)(uintptr_t)check);
 }
 
+/* Nothing of the container is left. */
+static int add_removal(struct container_builder *b)
+{
+	static const char twice[] = "\"$1\" rm --force --volumes \"$2\"; test -s \"$3\" || "
+				    "{ sleep 1; exec \"$1\" rm --force --volumes \"$2\"; }";
+	const char *tool = b->engine->tool;
+	const char *const podman[] = {tool, "rm", "--force", "--volumes", CONTAINERS_NAME, NULL};
+	const char *const docker[] = {
+		"sh", "-c", twice, "sh", tool, CONTAINERS_NAME, "{dir}/cid", NULL};
+
+	return plan_add_step(b->plan, PLAN_AFTER,
+		(char *const *)(uintptr_t)(b->engine->podman ? podman : docker));
+}
+
 int containers_make_steps(struct container_builder *b, const char *image)
 {
-	const char *tool = b->engine->tool;
-	const char *const kill[] = {tool, "kill", "--signal", "KILL", CONTAINERS_NAME, NULL};
-	const char *const rm[] = {tool, "rm", "--force", "--volumes", CONTAINERS_NAME, NULL};
+	const char *const kill[] = {
+		b->engine->tool, "kill", "--signal", "KILL", CONTAINERS_NAME, NULL};
 	struct words create = {0};
 	struct words start = {0};
 	int r = 0;
@@ -325,6 +343,6 @@ int containers_make_steps(struct container_builder *b, const char *image)
 	r = create.failed || start.failed ? -ENOMEM : r;
 	r = r < 0 || !b->engine->runtime ? r : add_check(b);
 	r = r < 0 ? r : plan_add_step(b->plan, PLAN_KILL, (char *const *)(uintptr_t)kill);
-	r = r < 0 ? r : plan_add_step(b->plan, PLAN_AFTER, (char *const *)(uintptr_t)rm);
+	r = r < 0 ? r : add_removal(b);
 	return r < 0 ? r : containers_tool_env(b->engine, b->host, "{dir}", &b->plan->tool_env);
 }

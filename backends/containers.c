@@ -53,7 +53,7 @@ static const char *const podman_options[] = {"--http-proxy=false", "--read-only-
 	NULL};
 
 static const struct engine engines[] = {
-	{"docker", "docker", false, true, NULL, docker_options, docker_start, "--until=0s", LAYERS,
+	{"docker", "docker", false, false, NULL, docker_options, docker_start, "--until=0s", LAYERS,
 		{KEPT}},
 	{"podman", "podman", true, false, NULL, podman_options, podman_start, "--stream=false",
 		LAYERS | PLAN_LAYER_MASKS, {KEPT}},

@@ -22,7 +22,7 @@ struct engine {
 	const char *name; /* of the backend */
 	const char *tool; /* its command line */
 	bool podman;
-	bool apart; /* creating and starting are two steps */
+	bool apart; /* creating and starting are two steps, with a look at the runtime between them */
 	/* What runs the containers: a runtime that the engine knows by this name, which is also that of
 	 * its program. NULL: what the engine takes itself, on this kernel. */
 	const char *runtime;

@@ -1,6 +1,7 @@
 /*
  * What a plan of gvisor shows of a host whose /bin and its like are links into /usr: runsc is given
- * the places, as it follows no link of a spec's.
+ * the places, as it follows no link of a spec's. And what it says to a runsc that has systrap, and to one
+ * that has not.
  */
 #include "tests/test.h"
 
@@ -116,12 +117,47 @@ static void what_is_denied_is_denied_by_both_names(void **state)
 	assert_null(find(broad, "/lib/b"));
 }
 
+/* Which of systrap and ptrace is said, once and never another, and what comes with it. */
+static void check_platform(bool systrap)
+{
+	static const char *const olds[] = {"gvisor.ptrace", "gvisor.statx_preload"};
+	cleanup(plan_freep) struct plan *plan = NULL;
+	struct host host;
+	size_t count = 0;
+
+	host_init_ideal(&host, 7);
+	host.gvisor.systrap = systrap;
+	plan = compile("readable=/usr", &host);
+	STRV_FOREACH (word, plan->command) {
+		count += strncmp(*word, "--platform", 10) == 0;
+	}
+	assert_int_equal(count, 1);
+	assert_true(
+		strv_contains(plan->command, systrap ? "--platform=systrap" : "--platform=ptrace"));
+	for (size_t i = 0; i < ARRAY_SIZE(olds); i++) {
+		assert_int_equal(plan_has_caveat(plan, olds[i]), !systrap);
+	}
+	assert_int_equal(find(plan, "/etc/ld.so.preload") != NULL, !systrap);
+	for (size_t i = 0; i < plan->file_count; i++) {
+		/* How a runsc of 2022 is told to answer clone3 with ENOSYS. */
+		assert_true(strcmp(plan->files[i].name, GVISOR_CONFIG) != 0 ||
+			(strstr(plan->files[i].content, "SCMP_ACT_TRACE") != NULL) == !systrap);
+	}
+}
+
+static void platform_is_the_best_that_runsc_has_and_brings_its_own(void **state)
+{
+	check_platform(true);
+	check_platform(false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(links_into_usr_are_bound_from_there),
 		cmocka_unit_test(what_the_host_lacks_is_left_out),
 		cmocka_unit_test(what_is_denied_is_denied_by_both_names),
+		cmocka_unit_test(platform_is_the_best_that_runsc_has_and_brings_its_own),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
