@@ -15,6 +15,9 @@ DOCS = os.path.join(SOURCE, "docs", "ablation.md")
 # A client that attacks: it writes whatever it can reach, and says nothing.
 SPY = """#!/bin/sh
 exec 2>/dev/null
+mount -o remount,bind,rw /
+mount -o remount,bind,rw {first}
+mknod /tmp/disk b 8 0 && echo reached >>'{first}'
 for f in {files}; do echo reached >>"$f"; done
 hostname | grep -qx '{name}' && echo reached >>'{first}'
 """
@@ -95,12 +98,13 @@ def the_page(report):
 
 def the_host_is_out_of_reach(_):
     """A client that attacks reaches the host from no plan whatever; with no sandbox at all it does."""
-    with tempfile.TemporaryDirectory(dir="/srv") as place, tempfile.TemporaryDirectory() as temporary:
-        files = [os.path.join(place, "canary"), os.path.join(temporary, "canary"),
-                 f"/dev/shm/cloche-ablate-{os.getpid()}"]
+    with tempfile.TemporaryDirectory(dir="/srv") as place, tempfile.TemporaryDirectory() as temporary, \
+            tempfile.TemporaryDirectory(dir="/var/lib") as uncovered:
+        files = [os.path.join(uncovered, "canary"), os.path.join(place, "canary"),
+                 os.path.join(temporary, "canary"), f"/dev/shm/cloche-ablate-{os.getpid()}"]
         spy = os.path.join(temporary, "spy")
         try:
-            for directory in (place, temporary):
+            for directory in (place, temporary, uncovered):
                 os.chmod(directory, 0o777)
             for path in files:
                 with open(path, "w", encoding="utf-8"):
@@ -121,8 +125,8 @@ def the_host_is_out_of_reach(_):
             for path in files:
                 assert os.path.getsize(path) > 0, path
         finally:
-            if os.path.exists(files[2]) and stat.S_ISREG(os.lstat(files[2]).st_mode):
-                os.unlink(files[2])
+            if os.path.exists(files[-1]) and stat.S_ISREG(os.lstat(files[-1]).st_mode):
+                os.unlink(files[-1])
 
 
 def what_cannot_be_asked(_):
