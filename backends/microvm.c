@@ -24,6 +24,7 @@
 #include "backends/backend.h"
 #include "backends/linux/landlock.h"
 #include "backends/linux/launcher.h"
+#include "backends/native-door.h"
 #include "backends/promise.h"
 #include "backends/vm/protocol.h"
 #include "backends/vm/session.h"
@@ -42,6 +43,7 @@
 #define SESSION_FILE "/cloche/session"
 #define EXPORT "/export"
 #define SCOPES "/scopes"
+#define REPORTS 64 /* more than a relay has to say between two looks */
 
 struct microvm {
 	struct sandbox base;
@@ -49,6 +51,7 @@ struct microvm {
 	int report;
 	uint64_t boot_usec;
 	bool timed_out;
+	uint32_t killed, refused; /* inside, as the guest says */
 };
 
 /* ---- probe ---- */
@@ -196,11 +199,12 @@ static int qemu_argv(const struct host *host, const struct machine *machine, cha
 }
 
 static int jail_spec(const struct spec *spec, const struct host *host,
-	const struct machine *machine, struct spec *ret)
+	const struct machine *machine, bool why, struct spec *ret)
 {
 	int r = 0;
 
 	spec_init(ret);
+	ret->why = why;
 	ret->memory = machine->memory + QEMU_OVERHEAD;
 	ret->pids = 64 + 2 * machine->processors;
 	ret->cpu_milli = spec->cpu_milli;
@@ -408,7 +412,7 @@ static int compile_jail(const struct spec *spec, const struct host *host,
 {
 	cleanup(plan_freep) struct plan *jail = NULL;
 	struct spec inner;
-	int r = jail_spec(spec, host, machine, &inner);
+	int r = jail_spec(spec, host, machine, plan_has_caveat(plan, NATIVE_DOOR_CAVEAT), &inner);
 
 	r = r < 0 ? r : backend_native.compile(&inner, host, 0, &jail, err);
 	spec_fini(&inner);
@@ -465,7 +469,9 @@ static int note(const struct spec *spec, const struct host *host, struct plan *p
 		{spec->memory == 0, "vm.memory.default"},
 		{plan->jail->uid_map[0].own, "id.single_uid"},
 		{host->root && host->id_count == 0, "userns.no_range"},
-		{spec->why, "session.no_why"},
+		{spec->why && !plan_has_caveat(plan, NATIVE_DOOR_CAVEAT) &&
+				!plan_has_caveat(plan, "session.no_why"),
+			"session.no_why"},
 	};
 
 	drop_caveats(plan);
@@ -671,20 +677,36 @@ static int microvm_signal(struct sandbox *sandbox, int signo)
 	return launcher_signal(microvm(sandbox)->jail, signo);
 }
 
+/*
+ * A relay that is no longer ours could send for ever. What a guest says of its limits is told to its user and
+ * written down, and decides nothing.
+ */
+static void read_reports(struct microvm *vm)
+{
+	struct vm_report report;
+
+	for (int i = 0; i < REPORTS &&
+		io_receive(vm->report, &report, sizeof(report), NULL, 0, NULL, MSG_DONTWAIT) ==
+			(ssize_t)sizeof(report);
+		i++) {
+		vm->timed_out |= report.type == VM_EXITED && report.code == 1;
+		if (report.type == VM_WHY) {
+			vm->killed = report.killed;
+			vm->refused = report.refused;
+		}
+	}
+}
+
 static int microvm_poll_exit(struct sandbox *sandbox, struct sandbox_exit *ret)
 {
 	struct microvm *vm = microvm(sandbox);
-	struct vm_report report;
 	int r = launcher_poll_exit(vm->jail, ret);
 
 	if (r != 1) {
 		return r;
 	}
 	/* Said before the relay ended, so it is there. */
-	while (io_receive(vm->report, &report, sizeof(report), NULL, 0, NULL, MSG_DONTWAIT) ==
-		(ssize_t)sizeof(report)) {
-		vm->timed_out |= report.type == VM_EXITED && report.code == 1;
-	}
+	read_reports(vm);
 	ret->timed_out |= vm->timed_out;
 	return 1;
 }
@@ -692,9 +714,20 @@ static int microvm_poll_exit(struct sandbox *sandbox, struct sandbox_exit *ret)
 /* Of QEMU as a whole. Its tasks are threads of its own, not the session's. */
 static void microvm_usage(struct sandbox *sandbox, struct sandbox_usage *ret)
 {
-	launcher_usage(microvm(sandbox)->jail, ret);
+	struct microvm *vm = microvm(sandbox);
+
+	read_reports(vm);
+	launcher_usage(vm->jail, ret);
 	ret->pids_peak = 0;
-	ret->boot_usec = microvm(sandbox)->boot_usec;
+	ret->boot_usec = vm->boot_usec;
+	ret->oom_kills += vm->killed;
+	ret->pids_refused += vm->refused;
+}
+
+/* The jail's, which the relay asks at for the guest. */
+static void microvm_take_door(struct sandbox *sandbox, struct sandbox_door *ret)
+{
+	launcher_take_door(microvm(sandbox)->jail, ret);
 }
 
 #define HAS(name) (UINT64_C(1) << CAPABILITY_##name)
@@ -715,5 +748,6 @@ const struct backend backend_microvm = {
 	.signal = microvm_signal,
 	.poll_exit = microvm_poll_exit,
 	.usage = microvm_usage,
+	.take_door = microvm_take_door,
 	.destroy = microvm_destroy,
 };

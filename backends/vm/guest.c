@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "backends/door.h"
 #include "backends/linux/landlock.h"
 #include "backends/linux/launcher.h"
 #include "backends/vm/flow.h"
@@ -42,6 +43,8 @@ struct guest {
 	bool input_known; /* where standard input ends */
 	uint64_t input_total;
 	bool said_end[3], said_exit;
+	struct session_door door; /* of the session's sandbox */
+	bool asking; /* for who is in it */
 	uint8_t control[sizeof(struct vm_frame) + VM_SESSION_MAX];
 	size_t control_used;
 };
@@ -289,6 +292,7 @@ static void start(const struct vm_frame *frame, const struct plan *plan, const s
 	if (io.pty) {
 		outer[0] = outer[1] = take_fd(&guest.sandbox->pty);
 	}
+	door_open(&guest.door, &backend_native, guest.sandbox);
 	r = vm_flow_init(&guest.input, guest.ports[VM_PORT_DATA], outer[0], VM_FLOW_OURS);
 	r = r < 0 ? r
 		  : vm_flow_init(&guest.output, outer[1], guest.ports[VM_PORT_DATA], VM_FLOW_OURS);
@@ -315,6 +319,36 @@ static void pass_seen(void)
 	say_bytes(VM_SEEN, size == 0, 0, text, size);
 }
 
+/* Somebody in the sandbox asks why: the host knows the rest. */
+static void pass_question(void)
+{
+	struct sandbox_usage usage = {0};
+
+	if (guest.asking || !door_accept(&guest.door, io_now_usec())) {
+		return;
+	}
+	guest.asking = true;
+	launcher_usage(guest.sandbox, &usage);
+	say(VM_WHY, usage.oom_kills & UINT32_MAX, usage.pids_refused & UINT32_MAX, NULL);
+}
+
+static void pass_because(const char *text)
+{
+	if (guest.asking) {
+		guest.asking = false;
+		door_tell(&guest.door, text ? text : "", text ? strlen(text) : 0);
+	}
+}
+
+/* Until the next one may ask. */
+static int wait_ms(void)
+{
+	uint64_t now = io_now_usec();
+	uint64_t next = guest.asking ? UINT64_MAX : door_deadline(&guest.door, now);
+
+	return next == UINT64_MAX ? -1 : next > now ? (int)((next - now) / 1000) + 1 : 0;
+}
+
 static void obey(void)
 {
 	struct vm_frame frame;
@@ -325,6 +359,9 @@ static void obey(void)
 		switch (frame.type) {
 		case VM_LOOK:
 			begin_look(text);
+			break;
+		case VM_BECAUSE:
+			pass_because(text);
 			break;
 		case VM_SIGNAL:
 			(void)launcher_signal(guest.sandbox, (int)frame.number);
@@ -391,7 +428,7 @@ static void carry(void)
 	bool ended = false;
 
 	for (;;) {
-		struct pollfd watch[9];
+		struct pollfd watch[10];
 		vm_flow_watch(&guest.input, watch);
 		vm_flow_watch(&guest.output, watch + 2);
 		vm_flow_watch(&guest.error, watch + 4);
@@ -399,8 +436,13 @@ static void carry(void)
 		watch[7] =
 			(struct pollfd){.fd = ended ? -1 : guest.sandbox->event, .events = POLLIN};
 		watch[8] = (struct pollfd){.fd = guest.look.output, .events = POLLIN};
-		if (poll(watch, ARRAY_SIZE(watch), -1) < 0 && errno != EINTR) {
+		watch[9] = ended || guest.asking ? (struct pollfd){.fd = -1}
+						 : door_poll(&guest.door, io_now_usec());
+		if (poll(watch, ARRAY_SIZE(watch), ended ? -1 : wait_ms()) < 0 && errno != EINTR) {
 			fail(errno, "waiting");
+		}
+		if (watch[9].revents) {
+			pass_question();
 		}
 		if (watch[8].revents) {
 			pass_seen();

@@ -22,6 +22,8 @@ static const struct {
 	[VM_STREAM_END] = {true, true, 0},
 	[VM_EXITED] = {true, true, 0},
 	[VM_SEEN] = {true, true, VM_SEEN_CHUNK},
+	[VM_WHY] = {true, true, 0},
+	[VM_BECAUSE] = {true, false, VM_BECAUSE_MAX},
 };
 
 ssize_t vm_frame_next(const uint8_t *data, size_t size, bool from_guest, struct vm_frame *ret,
@@ -115,6 +117,13 @@ int vm_guest_take(struct vm_guest *guest, const struct vm_frame *frame)
 		return 0;
 	case VM_SEEN:
 		return take_seen(guest, frame);
+	case VM_WHY:
+		if (!guest->started || guest->asking || frame->number > UINT32_MAX ||
+			frame->more > UINT32_MAX) {
+			return -EPROTO;
+		}
+		guest->asking = true;
+		return 0;
 	default:
 		return -EPROTO;
 	}

@@ -24,6 +24,7 @@
 	1024 /* the words of a program to run beside the session, each ended by a newline */
 #define VM_SEEN_CHUNK 2048 /* of what it writes, in one frame */
 #define VM_SEEN_MAX (256U << 10) /* and in all */
+#define VM_BECAUSE_MAX 16000 /* of what the server says to `why` */
 
 /*
  * Where the relay listens in the jail, for the testkit: whoever may see the jail's tree from outside
@@ -50,6 +51,13 @@ enum vm_type {
 	VM_STREAM_END, /* number: 1 or 2; more: bytes in all */
 	VM_EXITED, /* number: wait status. Nothing follows */
 	VM_SEEN, /* after VM_LOOK. text: what the program wrote; number: 1 when that was the last */
+	/*
+	 * From the guest: somebody inside asks why. number: programs that were killed at the memory limit, more:
+	 * that could not be started at the task limit, both below 2^32. Then to it, text: what the server says, or
+	 * nothing. Not before that may it ask again.
+	 */
+	VM_WHY,
+	VM_BECAUSE,
 	VM_TYPES,
 };
 
@@ -75,6 +83,7 @@ struct vm_guest {
 	int code; /* once failed: an errno */
 	bool looking; /* set by who sends VM_LOOK: an answer is due */
 	uint64_t seen; /* bytes of that answer so far */
+	bool asking; /* it has asked why; cleared by who sends VM_BECAUSE */
 };
 
 /* Takes note of a frame from the guest. 0, or -EPROTO when it comes at the wrong time or lies. */
@@ -87,10 +96,11 @@ void vm_size_unpack(uint64_t packed, struct winsize *ret);
 /* Bytes of text that may be shown to an operator: the others become '?'. out is VM_TEXT_MAX + 1. */
 void vm_text_clean(const uint8_t *text, size_t size, char *out);
 
-/* The relay to the server, over a SOCK_SEQPACKET pair: STARTED, FAILED, EXITED. */
+/* The relay to the server, over a SOCK_SEQPACKET pair: STARTED, FAILED, EXITED, WHY. */
 struct vm_report {
 	uint32_t type;
 	int32_t code; /* FAILED: errno; EXITED: 1 when the time was up */
 	uint64_t boot_usec; /* STARTED: from QEMU's exec to the command's */
+	uint32_t killed, refused; /* WHY: as in the frame */
 	char text[VM_TEXT_MAX + 1];
 };

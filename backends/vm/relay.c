@@ -9,6 +9,7 @@
  * and the one that programs see is made in the guest. Signals for the session arrive here.
  */
 #include <errno.h>
+#include <linux/sockios.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -16,11 +17,14 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
+#include "backends/linux/image.h"
 #include "backends/vm/flow.h"
 #include "backends/vm/protocol.h"
 #include "backends/vm/window.h"
@@ -30,6 +34,7 @@
 
 #define BOOT_SECONDS 120
 #define LAST_WORDS_SECONDS 10 /* for streams whose end was announced */
+#define UNREAD_MAX 32768 /* of control, by a guest that asks */
 
 struct relay {
 	int ports[VM_PORTS]; /* our ends */
@@ -43,12 +48,15 @@ struct relay {
 	struct vm_window window;
 	struct vm_flow input, output, error;
 	bool said_input_end, said_pipe;
+	int why; /* to the socket of the server's in the jail, while the guest asks; or -1 */
+	char because[VM_BECAUSE_MAX + 1]; /* what came from there */
+	size_t because_used;
 	uint8_t control[sizeof(struct vm_frame) + VM_SEEN_CHUNK];
 	size_t control_used;
 	char last[VM_TEXT_MAX + 1]; /* the log's last line */
 };
 
-static struct relay relay;
+static struct relay relay = {.why = -1};
 
 static void report(uint32_t type, int code, const char *text)
 {
@@ -260,6 +268,58 @@ static void on_exited(void)
 	}
 }
 
+/*
+ * What the server has said, or nothing. A guest has read the last answer before it asks again; one that has
+ * not would have us wait for it here.
+ */
+static void pass_because(void)
+{
+	int unread = 0;
+
+	relay.guest.asking = false;
+	relay.because[relay.because_used] = '\0';
+	if (ioctl(relay.ports[VM_PORT_CONTROL], SIOCOUTQ, &unread) < 0 || unread > UNREAD_MAX) {
+		relay.hung_up = true;
+		return;
+	}
+	say(VM_BECAUSE, 0, 0, relay.because);
+}
+
+/* The server reads nothing, and says its words to one at a time, once a second. */
+static void read_why(void)
+{
+	ssize_t n = read(
+		relay.why, relay.because + relay.because_used, VM_BECAUSE_MAX - relay.because_used);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+		return;
+	}
+	relay.because_used += n > 0 ? (size_t)n : 0;
+	if (n <= 0 || relay.because_used == VM_BECAUSE_MAX) {
+		close_fdp(&relay.why);
+		pass_because();
+	}
+}
+
+static void ask_why(const struct vm_frame *frame)
+{
+	static const struct sockaddr_un address = {
+		.sun_family = AF_UNIX, .sun_path = IMAGE_WHY_SOCKET};
+	struct vm_report message = {.type = VM_WHY,
+		.killed = (uint32_t)frame->number,
+		.refused = (uint32_t)frame->more};
+
+	/* Before it says anything, it looks at what was used. */
+	(void)send(VM_REPORT_FD, &message, sizeof(message), MSG_NOSIGNAL | MSG_DONTWAIT);
+	relay.because_used = 0;
+	relay.why = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (relay.why < 0 ||
+		connect(relay.why, (const struct sockaddr *)&address, sizeof(address)) < 0) {
+		close_fdp(&relay.why);
+		pass_because();
+	}
+}
+
 static void take_frame(const struct vm_frame *frame, const uint8_t *text)
 {
 	char clean[VM_TEXT_MAX + 1];
@@ -283,6 +343,9 @@ static void take_frame(const struct vm_frame *frame, const uint8_t *text)
 		if (!relay.guest.looking) {
 			vm_window_end(&relay.window);
 		}
+		break;
+	case VM_WHY:
+		ask_why(frame);
 		break;
 	default:
 		break;
@@ -405,7 +468,7 @@ static void carry(void) __attribute__((noreturn));
 static void carry(void)
 {
 	for (;;) {
-		struct pollfd watch[10];
+		struct pollfd watch[11];
 		vm_flow_watch(&relay.input, watch);
 		vm_flow_watch(&relay.output, watch + 2);
 		vm_flow_watch(&relay.error, watch + 4);
@@ -419,6 +482,7 @@ static void carry(void)
 			.fd = vm_window_watch(&relay.window,
 				relay.guest.looking || !relay.guest.started || relay.guest.exited),
 			.events = POLLIN};
+		watch[10] = (struct pollfd){.fd = relay.why, .events = POLLIN};
 		(void)poll(watch, ARRAY_SIZE(watch), wait_ms());
 		vm_flow_move(&relay.input, watch);
 		vm_flow_move(&relay.output, watch + 2);
@@ -434,6 +498,9 @@ static void carry(void)
 		}
 		if (watch[9].revents) {
 			pass_question();
+		}
+		if (watch[10].revents && relay.why >= 0) {
+			read_why();
 		}
 		if (relay.guest.started && !relay.guest.exited) {
 			tell_ends();

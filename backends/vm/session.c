@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backends/native-door.h"
 #include "base/cleanup.h"
 
 void vm_session_host(const struct vm_facts *facts, struct host *ret)
@@ -61,8 +62,8 @@ static int inner_spec(const struct spec *spec, uint32_t without, struct spec *re
 		ret->refuse_on = strv_free(ret->refuse_on);
 		ret->ids = IDS_AUTO;
 		ret->strict = false;
-		/* The door is asked at by a monitor, which cannot reach in here, and the text has no word for it. */
-		ret->why = false;
+		/* The agent listens at the door inside, and asks at that of the jail. */
+		ret->why = spec->why && !native_door_is_refused(spec, NATIVE_DOOR_CAVEAT);
 		free(take_ptr(&ret->backend));
 	}
 	return r;
@@ -107,10 +108,12 @@ char *vm_session_text(
 		return NULL;
 	}
 	json = spec_to_json(&inner);
+	int why = inner.why;
 	spec_fini(&inner);
 	if (!json ||
-		asprintf(&text, "1 %s %s %d %d %u %x\n%s", digest, facts->kit, facts->landlock_abi,
-			facts->merged_usr, facts->processors, without, json) < 0) {
+		asprintf(&text, "2 %s %s %d %d %u %x %d\n%s", digest, facts->kit,
+			facts->landlock_abi, facts->merged_usr, facts->processors, without, why,
+			json) < 0) {
 		return NULL;
 	}
 	return text;
@@ -121,13 +124,18 @@ int vm_session_parse(const char *text, struct spec *ret_spec, struct vm_facts *r
 {
 	const char *json = strchr(text, '\n');
 	int merged = 0;
+	int why = 0;
 
 	if (!json ||
-		sscanf(text, "1 %64[0-9a-f] %64[0-9a-f] %d %d %u %x\n", digest, ret_facts->kit,
-			&ret_facts->landlock_abi, &merged, &ret_facts->processors,
-			ret_without) != 6) {
+		sscanf(text, "2 %64[0-9a-f] %64[0-9a-f] %d %d %u %x %d\n", digest, ret_facts->kit,
+			&ret_facts->landlock_abi, &merged, &ret_facts->processors, ret_without,
+			&why) != 7) {
 		return err_refuse(err, EBADMSG, "%s", VM_OTHER_BUILD);
 	}
 	ret_facts->merged_usr = merged;
-	return spec_from_json(json + 1, ret_spec, err);
+	int r = spec_from_json(json + 1, ret_spec, err);
+	if (r == 0) {
+		ret_spec->why = why;
+	}
+	return r;
 }

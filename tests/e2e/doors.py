@@ -12,6 +12,7 @@ PAGES = ("gvisor", "docker-runsc", "podman-runsc")
 TOOLS = "/run/cloche/tools"
 # Twice the memory that there is, in a process of its own.
 EATER = "head -c 300000000 /dev/zero | tail -c 299999999 | wc -c"
+STAT = "stat -c %F /run/cloche/why"
 LIMIT = "res.memory: a program was killed at the memory limit (profile lab, memory: 128M)"
 # The tool's directory on the host, as the session sees it in the list of its mounts.
 OWN = r"sed -n 's|.*/\([0-9a-f]\{32\}\)/door /run/cloche/why .*|\1|p' /proc/self/mountinfo"
@@ -174,11 +175,30 @@ def page(backend):
         eventually(lambda: not os.path.exists(os.path.dirname(path)), "the end of its directory")
 
 
+def machine(backend):
+    """Its agent listens inside and asks outside: one question at a time, and what it says of the limits."""
+    evil = {"env": {**os.environ, "EVIL": "1"}, "options": ("SendEnv=EVIL",)}
+    with Cloche(profiles={"lab": profile_of(backend)}) as server, server.master(options=("SendEnv=EVIL",)) as mux:
+        result = server.ssh(f"why; {EATER}; why & why > /dev/null & why > /dev/null & "
+                            f"wait; echo > /run/cloche/why || rm /run/cloche/why || {STAT}", *mux, **evil)
+        told, _, again = result.text.partition("ECONNREFUSED or ENOSPC.\n")
+        check(VARIABLE.search(told) and "res.memory" not in told, f"{result}")
+        check(VARIABLE.search(again) and LIMIT in again and again.count("EVIL") == 1, f"{result}")
+        check(again.endswith("socket"), f"what is there: {result}")
+        check(LIMIT in server.ssh("cloche-why", *mux, "-s").text, "the connection's")
+        text = server.ssh("why", *mux).text
+        check(text.startswith("nothing was refused in this session") and "EVIL" not in text, text)
+        said(server, backend, "ipc.why_door", "session.no_why")
+
+
 CLAIMS = (
     (inside, "why inside says what was refused there, with capability and policy line, and nothing of another session"),
     (apart, "another session's socket is not to be had, inside or on the host"),
     (lingering, "a socket that lingers is sent to the door: who closes it goes on, and keeps the session's limits"),
     (absent, "a profile that refuses the door has neither socket nor command"),
+)
+MACHINE_CLAIMS = (
+    (machine, "why inside says what was refused there, with capability and policy line, and nothing of another session"),
 )
 PAGE_CLAIMS = (
     (page, "why inside says what was refused there, with the line of the policy, and nothing of another session; "
@@ -192,6 +212,7 @@ EXCEPT = {(apart, "native"), (lingering, "docker"), (lingering, "podman"), (abse
 
 def claim_all(backend):
     """Registers all cases for that backend."""
-    for function, claim in PAGE_CLAIMS if backend in PAGES else CLAIMS:
+    claims = {"microvm": MACHINE_CLAIMS, **{name: PAGE_CLAIMS for name in PAGES}}.get(backend, CLAIMS)
+    for function, claim in claims:
         if (function, backend) not in EXCEPT:
             case(f"{backend}: {claim}")(lambda function=function: function(backend))

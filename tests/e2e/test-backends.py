@@ -262,8 +262,7 @@ def kill_carrier():
         eventually(lambda: is_gone(own), "the end of all that was made for it", 5)
 
 
-if BACKEND != "microvm":
-    doors.claim_all(BACKEND)
+doors.claim_all(BACKEND)
 
 with ENGINE or contextlib.nullcontext():
     Server.beside |= {ENGINE.daemon.pid} if ENGINE and ENGINE.daemon else set()

@@ -240,13 +240,14 @@ static void agent_arrives_at_the_same_plan(void **state)
 
 	(void)state;
 	simple_spec(&spec);
-	spec.why = true; /* as a server has it, and no text says */
+	spec.why = true; /* as a server has it */
 	assert_int_equal(vm_session_compile(&spec, &facts, PLAN_LAYER_CAPS, &ours, &err), 0);
 	text = vm_session_text(&spec, &facts, PLAN_LAYER_CAPS, ours->digest);
 	assert_int_equal(vm_session_parse(text, &sent, &got, &without, digest, &err), 0);
 	assert_int_equal(vm_session_compile(&sent, &got, without, &theirs, &err), 0);
 	assert_string_equal(theirs->digest, digest);
 	assert_int_equal(without, PLAN_LAYER_CAPS);
+	assert_true(sent.why && plan_has_caveat(theirs, "ipc.why_door"));
 	free(text);
 	plan_free(ours);
 	plan_free(theirs);
@@ -283,6 +284,24 @@ static void hostile_frames_are_refused(void **state)
 			-EPROTO},
 		{"an answer that nobody asked for",
 			{{VM_HELLO, 0, 0, 0}, {VM_STARTED, 0, 0, 0}, {VM_SEEN, 0, 1, 0}}, -EPROTO},
+		{"why before the start", {{VM_HELLO, 0, 0, 0}, {VM_WHY, 0, 0, 0}}, -EPROTO},
+		{"why, without waiting for an answer",
+			{{VM_HELLO, 0, 0, 0}, {VM_STARTED, 0, 0, 0}, {VM_WHY, 0, 1, 2},
+				{VM_WHY, 0, 1, 2}},
+			-EPROTO},
+		{"more than can be counted",
+			{{VM_HELLO, 0, 0, 0}, {VM_STARTED, 0, 0, 0},
+				{VM_WHY, 0, UINT64_C(1) << 32, 0}},
+			-EPROTO},
+		{"more than can be counted, of tasks",
+			{{VM_HELLO, 0, 0, 0}, {VM_STARTED, 0, 0, 0},
+				{VM_WHY, 0, 0, UINT64_C(1) << 32}},
+			-EPROTO},
+		{"an answer to us",
+			{{VM_HELLO, 0, 0, 0}, {VM_STARTED, 0, 0, 0}, {VM_BECAUSE, 0, 0, 0}},
+			-EPROTO},
+		{"why", {{VM_HELLO, 0, 0, 0}, {VM_STARTED, 0, 0, 0}, {VM_WHY, 0, UINT32_MAX, 0}},
+			0},
 		{"a good end",
 			{{VM_HELLO, 0, 0, 0}, {VM_STARTED, 0, 0, 0}, {VM_STREAM_END, 0, 1, 0},
 				{VM_STREAM_END, 0, 2, 0}, {VM_EXITED, 0, 0x0300, 0}},
