@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -239,8 +240,12 @@ static int have_measured_apart(const struct options *options, const char *client
 		return err_set(err, errno, "measuring without a user namespace");
 	}
 	if (pid == 0) {
+		struct pollfd reader = {.fd = ends[1]};
 		(void)close(ends[0]);
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		/* Who has died before that could be asked for reads no more. */
+		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || poll(&reader, 1, 0) != 0) {
+			_exit(HOST_SETUP);
+		}
 		int r = become_apart(options, client, ranges, ends[1], err);
 		tell_fault(ret, r, err);
 		_exit(io_write_all(ends[1], ret, sizeof(*ret)) == 0 ? 0 : HOST_SETUP);
@@ -251,6 +256,9 @@ static int have_measured_apart(const struct options *options, const char *client
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
 	}
 	ret->fault[sizeof(ret->fault) - 1] = '\0';
+	for (size_t i = 0; i < ABLATION_APART_TRIALS; i++) {
+		ret->trials[i].fault[sizeof(ret->trials[i].fault) - 1] = '\0';
+	}
 	return r < 0 ? err_set(err, -r, "measuring without a user namespace") : 0;
 }
 

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -258,18 +259,36 @@ static int settle(struct err *err)
 		: 0;
 }
 
+/* Of a pipe that nobody writes to: it hangs up when our parent is dead, whose number we may not be able to see. */
+static int parents_end = -1;
+
+/* Our parent's death is ours. It may be dead before we have asked for that. */
+static void die_with_parent(void)
+{
+	struct pollfd end = {.fd = parents_end};
+
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || poll(&end, 1, 0) != 0) {
+		_exit(1);
+	}
+}
+
 /* One process further. In the first one: does not return. */
 static int go_on(struct err *err)
 {
-	pid_t pid = fork();
+	int ends[2];
+	pid_t pid = pipe2(ends, O_CLOEXEC) < 0 ? -1 : fork();
 
 	if (pid < 0) {
 		return err_set(err, errno, "fork");
 	}
 	if (pid > 0) {
+		(void)close(ends[0]);
 		stand_by(pid);
 	}
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)close(ends[1]);
+	close_fdp(&parents_end);
+	parents_end = ends[0];
+	die_with_parent();
 	return 0;
 }
 
@@ -294,6 +313,7 @@ int outer_enter(int streams[3], struct err *err)
 	r = r < 0 ? r : go_on(err);
 	r = r < 0 ? r : take_steps(steps, ARRAY_SIZE(steps), err);
 	r = r < 0 ? r : go_on(err);
+	close_fdp(&parents_end);
 	return r < 0 ? r : put_streams_away(streams, err);
 }
 
@@ -350,6 +370,8 @@ static _Noreturn void hold_user_namespace(const int ends[2])
 {
 	char made = 'u';
 
+	/* Who has died before it could be asked for reads no more: the write ends us. */
+	(void)close(ends[0]);
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (unshare(CLONE_NEWUSER) == 0 && write(ends[1], &made, 1) == 1) {
 		for (;;) {
@@ -406,9 +428,11 @@ static int make_user_namespace(const struct idrange ranges[OUTER_RANGES], struct
 static int become_nobody(int user, struct err *err)
 {
 	if (setns(user, CLONE_NEWUSER) < 0 || setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 ||
-		setresuid(0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) {
+		setresuid(0, 0, 0) < 0) {
 		return err_set(err, errno, "entering the user namespace");
 	}
+	/* The change of identity has cleared it. */
+	die_with_parent();
 	if (unshare(NAMESPACES) < 0) {
 		return err_set(err, errno, "making namespaces");
 	}
@@ -438,5 +462,6 @@ int outer_enter_apart(const struct idrange ranges[OUTER_RANGES], int streams[3],
 	r = r < 0 ? r : go_on(err);
 	r = r < 0 ? r : take_steps(inside, ARRAY_SIZE(inside), err);
 	r = r < 0 ? r : go_on(err);
+	close_fdp(&parents_end);
 	return r < 0 ? r : put_streams_away(streams, err);
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
@@ -255,6 +256,113 @@ static void root_of_the_host_would_get_out(void **state)
 	(void)munmap(shared, sizeof(*shared));
 }
 
+/* ---- who starts it is killed ---- */
+
+/* The one of the calls for PR_SET_PDEATHSIG before which a process waits: it has not asked yet. */
+static struct waiting {
+	int at, calls;
+} * waiting;
+static int reached[2] = {-1, -1};
+static int released[2] = {-1, -1};
+
+int __real_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
+int __wrap_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
+int __wrap_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)
+{
+	char byte = 0;
+
+	if (option == PR_SET_PDEATHSIG && waiting &&
+		__atomic_add_fetch(&waiting->calls, 1, __ATOMIC_SEQ_CST) == waiting->at) {
+		(void)!write(reached[1], &byte, 1);
+		(void)!read(released[0], &byte, 1);
+	}
+	return __real_prctl(option, a, b, c, d);
+}
+
+/* True when all that came of us ends; what does not is killed. */
+static bool all_end(void)
+{
+	const uint64_t end = io_now_usec() + UINT64_C(10000000);
+	bool left = false;
+
+	while (waitpid(-1, NULL, WNOHANG) >= 0 || errno != ECHILD) {
+		cleanup_free char *list = NULL;
+		char path[64];
+		(void)usleep(5000);
+		if (io_now_usec() < end) {
+			continue;
+		}
+		left = true;
+		(void)snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
+		if (io_read_file(AT_FDCWD, path, 4096, &list, NULL) == 0 && atoi(list) > 1) {
+			(void)kill(atoi(list), SIGKILL);
+		}
+	}
+	return !left;
+}
+
+static void kill_starter(const struct idrange *ranges, int at)
+{
+	int streams[3];
+	char byte = 0;
+	int entered[2];
+
+	*waiting = (struct waiting){.at = at};
+	assert_true(pipe2(reached, O_CLOEXEC) == 0 && pipe2(released, O_CLOEXEC) == 0 &&
+		pipe2(entered, O_CLOEXEC) == 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		int r = ranges ? outer_enter_apart(ranges, streams, NULL)
+			       : outer_enter(streams, NULL);
+		while (r == 0 && write(entered[1], &byte, 1) >= 0) {
+			(void)pause();
+		}
+		_exit(1);
+	}
+	assert_true(pid > 0);
+	(void)close(reached[1]);
+	(void)close(entered[1]);
+	assert_int_equal(read(reached[0], &byte, 1), 1);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	(void)usleep(50000); /* those in between have asked, and go with it */
+	assert_int_equal(write(released[1], &byte, 1), 1);
+	if (!all_end()) {
+		fail_msg("killed before call %d: somebody goes on", at);
+	}
+	assert_int_equal(read(entered[0], &byte, 1), 0);
+	(void)close(reached[0]);
+	(void)close(released[0]);
+	(void)close(released[1]);
+	(void)close(entered[0]);
+}
+
+static void nobody_is_left_when_its_starter_is_killed(void **state)
+{
+	struct idrange ranges[OUTER_RANGES];
+
+	(void)state;
+	waiting = mmap(
+		NULL, sizeof(*waiting), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_true(waiting != MAP_FAILED);
+	assert_int_equal(__real_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
+	assert_int_equal(outer_take_ranges(ranges, NULL), 0);
+	for (int at = 1; at <= 4; at++) {
+		kill_starter(ranges, at);
+	}
+	for (int at = 1; at <= 2; at++) {
+		kill_starter(NULL, at);
+	}
+	for (size_t i = 0; i < OUTER_RANGES; i++) {
+		idrange_release(&ranges[i]);
+	}
+	assert_int_equal(__real_prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0), 0);
+	(void)munmap(waiting, sizeof(*waiting));
+	waiting = NULL;
+}
+
+/* ---- nobody else ---- */
+
 /* In a namespace of its own, with this map or none: what ring_check() says. */
 static int ring_with(int flags, const char *map)
 {
@@ -356,6 +464,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_gets_out_where_root_is_nobody),
 		cmocka_unit_test(root_of_the_host_would_get_out),
+		cmocka_unit_test(nobody_is_left_when_its_starter_is_killed),
 		cmocka_unit_test(half_a_ring_is_none),
 		cmocka_unit_test(the_launcher_refuses_it_on_the_host),
 	};
