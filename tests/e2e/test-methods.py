@@ -257,5 +257,51 @@ def hostile():
         equal(server.ssh("echo in").text, "in", "the server goes on")
 
 
+def say_in(server, steps):
+    """What a session says that was opened by these steps, along with the end of the key exchange; None without one."""
+    import paramiko
+    from hasty import Hasty
+    transport = None
+    try:
+        transport = Hasty(server.port, steps)
+        channel = transport.open_session(timeout=20)
+        channel.settimeout(20)
+        channel.exec_command("echo in")
+        return channel.recv(16)
+    except (paramiko.SSHException, EOFError, OSError):
+        return None
+    finally:
+        if transport:
+            transport.close()
+
+
+@case("what comes along with the end of the key exchange is judged like what waits: chains, questions and answers")
+def hasty():
+    import paramiko
+    from hasty import answer, ask, by_key, by_password
+    with people() as server:
+        key, second = (paramiko.Ed25519Key.from_private_key_file(path)
+                       for path in (server.key, server.path("second")))
+        word, wrong = by_password("both", WORD), by_password("both", "wrong")
+        for name, good, steps in (
+                ("key, password", True, lambda t: [by_key(t, "both", key), word]),
+                ("key, question, answer", True, lambda t: [by_key(t, "both", key), ask("both"), answer(WORD)]),
+                ("question, question, answer", True, lambda t: [ask("ask"), ask("ask"), answer(WORD)]),
+                ("two keys", True, lambda t: [by_key(t, "two", key), by_key(t, "two", second)]),
+                ("one key", False, lambda t: [by_key(t, "both", key)]),
+                ("one key twice", False, lambda t: [by_key(t, "two", key), by_key(t, "two", key)]),
+                ("a key that would do", False, lambda t: [by_key(t, "both", key, sign=False), word]),
+                ("a bad signature", False, lambda t: [by_key(t, "both", key, spoil=b"!"), word]),
+                ("password, key", False, lambda t: [word, by_key(t, "both", key)]),
+                ("key, wrong password", False, lambda t: [by_key(t, "both", key), wrong]),
+                ("another's password", False, lambda t: [by_key(t, "both", key), by_password("turned", WORD)]),
+                ("key, answer", False, lambda t: [by_key(t, "both", key), answer(WORD)]),
+                ("answer", False, lambda t: [answer(WORD)]),
+                ("wrong answer, answer", False, lambda t: [ask("ask"), answer("wrong"), answer(WORD)]),
+                ("answers without end", False, lambda t: [ask("ask"), answer(WORD, count=0xffffffff)])):
+            equal(say_in(server, steps), b"in\n" if good else None, name)
+        check("broke the rules" not in server.log_text(), "a client made net break a rule")
+
+
 if __name__ == "__main__":
     main()

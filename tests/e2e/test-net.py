@@ -10,10 +10,10 @@ import subprocess
 import time
 
 import paramiko
-from paramiko.common import MSG_SERVICE_REQUEST, MSG_USERAUTH_REQUEST
 
 from lib import (BUILD, Server, Skip, case, check, describe, descendants, equal, eventually, finish,
                  main, read_line, run, status_of)
+from hasty import Hasty, by_password
 from proxy import Proxy
 
 FAKE = os.path.join(BUILD, "tests", "e2e", "fake-monitor")
@@ -330,38 +330,10 @@ def _():
         equal((result.code, result.text), (0, "in"), f"the key was not taken ({result})")
 
 
-def send_together(transport, packets):
-    """Messages of SSH in one piece of TCP: a type each, then strings and booleans."""
-    transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
-    for packet in packets:
-        message = paramiko.Message()
-        message.add_byte(bytes(packet[:1]))
-        for value in packet[1:]:
-            (message.add_boolean if isinstance(value, bool) else message.add_string)(value)
-        transport._send_message(message)
-    transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
-
-
-class Hasty(paramiko.Transport):
-    """Sends the end of its key exchange, and logs in without an answer to that, in one piece."""
-
-    hasty = True
-
-    def _activate_outbound(self):
-        hasty, self.hasty = self.hasty, False
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
-        super()._activate_outbound()
-        send_together(self, [(MSG_SERVICE_REQUEST, "ssh-userauth"),
-                             (MSG_USERAUTH_REQUEST, self.user, "ssh-connection", "password", False, self.password)]
-                      if hasty else [])
-
-
 @case("a login that succeeds along with the end of the key exchange has a session like any other")
 def _():
     with Net() as net:
-        transport = Hasty(socket.create_connection(("127.0.0.1", net.port)))
-        transport.user, transport.password = net.user, net.password
-        transport.start_client(timeout=20)
+        transport = Hasty(net.port, lambda transport: [by_password(net.user, net.password)])
         channel = transport.open_session(timeout=20)
         channel.settimeout(20)
         channel.exec_command("echo in")
