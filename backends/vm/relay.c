@@ -9,8 +9,8 @@
  * and the one that programs see is made in the guest. Signals for the session arrive here.
  */
 #include <errno.h>
-#include <linux/sockios.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -301,16 +301,28 @@ static void read_why(void)
 	}
 }
 
+/*
+ * The server reads what we report when it looks at what was used, as it does before it says anything. One waits
+ * there at most: where nobody listens a guest can ask without end, and report() waits for room.
+ */
+static void report_limits(const struct vm_frame *frame)
+{
+	struct vm_report message = {.type = VM_WHY,
+		.killed = (uint32_t)frame->number,
+		.refused = (uint32_t)frame->more};
+	int unread = 0;
+
+	if (ioctl(VM_REPORT_FD, SIOCOUTQ, &unread) == 0 && unread == 0) {
+		(void)send(VM_REPORT_FD, &message, sizeof(message), MSG_NOSIGNAL | MSG_DONTWAIT);
+	}
+}
+
 static void ask_why(const struct vm_frame *frame)
 {
 	static const struct sockaddr_un address = {
 		.sun_family = AF_UNIX, .sun_path = IMAGE_WHY_SOCKET};
-	struct vm_report message = {.type = VM_WHY,
-		.killed = (uint32_t)frame->number,
-		.refused = (uint32_t)frame->more};
 
-	/* Before it says anything, it looks at what was used. */
-	(void)send(VM_REPORT_FD, &message, sizeof(message), MSG_NOSIGNAL | MSG_DONTWAIT);
+	report_limits(frame);
 	relay.because_used = 0;
 	relay.why = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (relay.why < 0 ||
