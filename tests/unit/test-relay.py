@@ -5,6 +5,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 from lib import BUILD, case, equal, main  # noqa: E402
@@ -25,6 +26,9 @@ while True:
     if not control.recv(24, socket.MSG_WAITALL):
         break
 """
+
+# Begins, and hears nothing after that.
+DEAF = ASKS.partition("while")[0] + "import time\ntime.sleep(600)\n"
 
 
 def start(machine, seconds):
@@ -61,6 +65,25 @@ def _():
         equal(struct.unpack("<I", ours.recv(4096)[:4])[0], STARTED, "the first report")
         equal(relay.wait(timeout=40), -signal.SIGKILL, "how it ended")
         equal(reports(ours), [(WHY, 0), (EXITED, 1)], "one question, and that the time was up")
+    finally:
+        relay.kill()
+        relay.wait()
+        relay.stdin.close()
+        ours.close()
+
+
+@case("a guest that reads no more is ended when there is too much to tell it")
+def _():
+    relay, ours = start(DEAF, seconds=3600)
+    try:
+        ours.settimeout(40)
+        equal(struct.unpack("<I", ours.recv(4096)[:4])[0], STARTED, "the first report")
+        for _ in range(2000):
+            if relay.poll() is not None:
+                break
+            relay.send_signal(signal.SIGUSR1)
+            time.sleep(0.003)
+        equal(relay.wait(timeout=40), -signal.SIGKILL, "how it ended")
     finally:
         relay.kill()
         relay.wait()
