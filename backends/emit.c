@@ -33,65 +33,41 @@ void emit_close(struct emitter *out, char c)
 	buf_put_u8(&out->buf, (uint8_t)c);
 }
 
-static const char *short_escape(unsigned char c)
+/* What stands behind the backslash; 'u': four digits more; 0: the byte stands for itself. */
+static char escape_of(unsigned char c)
 {
-	switch (c) {
-	case '"':
-		return "\\\"";
-	case '\\':
-		return "\\\\";
-	case '\b':
-		return "\\b";
-	case '\f':
-		return "\\f";
-	case '\n':
-		return "\\n";
-	case '\r':
-		return "\\r";
-	case '\t':
-		return "\\t";
-	default:
-		return NULL;
-	}
+	static const char control[] = "uuuuuuuubtnufruuuuuuuuuuuuuuuuuu";
+
+	return c < 0x20 ? control[c] : (char)(c == '"' || c == '\\' ? c : 0);
 }
 
-static void put_escaped(struct buf *buf, unsigned char c)
-{
-	const char *escape = short_escape(c);
-
-	if (escape) {
-		buf_put(buf, escape, strlen(escape));
-	} else {
-		buf_printf(buf, "\\u%04X", c);
-	}
-}
-
-static bool is_plain(unsigned char c)
-{
-	return c >= 0x20 && c != '"' && c != '\\';
-}
-
-/* Most of what needs an escape is a quote, of JSON in JSON: by pieces of a fixed size, not of its runs. */
+/* By pieces of a fixed size, not of what needs no escape: much is JSON in JSON. */
 static void put_quoted(struct buf *buf, const char *text)
 {
+	static const char digits[] = "0123456789ABCDEF";
 	char piece[512];
 	size_t used = 0;
 
 	piece[used++] = '"';
 	for (; *text; text++) {
 		unsigned char c = (unsigned char)*text;
+		char escape = escape_of(c);
 
-		if (used + 2 >= sizeof(piece) || (!is_plain(c) && c < 0x20)) {
+		if (used + sizeof("\\u0000") >= sizeof(piece)) {
 			buf_put(buf, piece, used);
 			used = 0;
 		}
-		if (is_plain(c)) {
+		if (!escape) {
 			piece[used++] = (char)c;
-		} else if (c >= 0x20) {
-			piece[used++] = '\\';
-			piece[used++] = (char)c;
-		} else {
-			put_escaped(buf, c);
+			continue;
+		}
+		piece[used++] = '\\';
+		piece[used++] = escape;
+		if (escape == 'u') {
+			piece[used++] = '0';
+			piece[used++] = '0';
+			piece[used++] = digits[c >> 4];
+			piece[used++] = digits[c & 15];
 		}
 	}
 	piece[used++] = '"';

@@ -59,11 +59,6 @@ void buf_put(struct buf *buf, const void *data, size_t size)
 	}
 }
 
-void buf_put_u8(struct buf *buf, uint8_t value)
-{
-	buf_put(buf, &value, sizeof(value));
-}
-
 void buf_put_u32(struct buf *buf, uint32_t value)
 {
 	uint32_t little = htole32(value);

@@ -24,12 +24,21 @@ void buf_wipe(struct buf *buf);
 
 /* Appends; memory trouble is kept in buf->failed. */
 void buf_put(struct buf *buf, const void *data, size_t size);
-void buf_put_u8(struct buf *buf, uint8_t value);
 void buf_put_u32(struct buf *buf, uint32_t value);
 void buf_put_u64(struct buf *buf, uint64_t value);
 void buf_put_blob(struct buf *buf, const void *data, size_t size);
 void buf_put_string(struct buf *buf, const char *text); /* NULL counts as "" */
 void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Here, because a plan is put together of thousands of these for each login. */
+static inline void buf_put_u8(struct buf *buf, uint8_t value)
+{
+	if (!buf->failed && buf->size < buf->room) {
+		buf->data[buf->size++] = value;
+	} else {
+		buf_put(buf, &value, sizeof(value));
+	}
+}
 
 struct reader {
 	const uint8_t *data;
