@@ -678,8 +678,8 @@ static int microvm_signal(struct sandbox *sandbox, int signo)
 }
 
 /*
- * A relay that is no longer ours could send for ever. What a guest says of its limits is told to its user and
- * written down, and decides nothing.
+ * A relay that is no longer ours could send for ever. What a guest says of its limits is told to its user,
+ * written down, and counted against that user: a guest can only hurt or spare its own.
  */
 static void read_reports(struct microvm *vm)
 {
