@@ -45,6 +45,28 @@ void net_conn_set_farewell(struct net_conn *conn, const char *text)
 }
 
 /*
+ * A client may know no algorithm of those that are offered, which only the operator can mend. libssh has it in words:
+ * the method up to a colon, and the offers of both sides in brackets.
+ */
+static void note_mismatch(struct net_conn *conn, const char *message)
+{
+	static const char before[] = "no match for method ";
+	static const char offer[] = "client [";
+	const char *method = strstr(message, before);
+	const char *client = method ? strstr(method, offer) : NULL;
+	char text[WIRE_MAX_REASON + 1];
+
+	if (!client || conn->mismatch) {
+		return;
+	}
+	method += sizeof(before) - 1;
+	client += sizeof(offer) - 1;
+	(void)snprintf(text, sizeof(text), WIRE_BYE_MISMATCH "%.*s; the client offers %.*s",
+		(int)strcspn(method, ":"), method, (int)strcspn(client, "]"), client);
+	conn->mismatch = strdup(text);
+}
+
+/*
  * libssh drops a login with a bad signature, or with a key it cannot parse, without an answer and
  * without calling us: the client would wait until its time is up, and nothing would be counted. All
  * it does is log, so while logins go on that is listened to. Should the words change, the client
@@ -65,6 +87,8 @@ static void hear_libssh(int priority, const char *function, const char *message,
 	} else if (strcmp(function, "ssh_packet_global_request") == 0 &&
 		strstr(message, "UNKNOWN SSH_MSG_GLOBAL_REQUEST no-more-sessions@openssh.com,")) {
 		conn->no_more_sessions = true;
+	} else if (strcmp(function, "ssh_kex_select_methods") == 0) {
+		note_mismatch(conn, message);
 	}
 }
 

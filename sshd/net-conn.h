@@ -72,6 +72,7 @@ struct net_conn {
 	bool ended; /* the monitor has said END: it answers nothing any more */
 	const char *bye; /* set: the loop ends, and the monitor is told this reason class */
 	char *farewell; /* what the client is told at the end, or NULL */
+	char *mismatch; /* why keys could not be agreed upon, or NULL: the bye is then this */
 };
 
 /*
@@ -89,7 +90,10 @@ void net_conn_prepare_logins(struct net_conn *conn);
 /* net-conn.c: sets the callbacks for logins and channels. */
 int net_conn_set_callbacks(struct net_conn *conn);
 
-/* Learns of what libssh drops in silence: logins, until one succeeds, and no-more-sessions. */
+/*
+ * Learns of what libssh drops in silence: logins, until one succeeds, and no-more-sessions. And why no keys were
+ * agreed upon.
+ */
 void net_conn_listen_to_libssh(struct net_conn *conn);
 
 /* A message about keyboard-interactive, which libssh has no callback for. 0: answered; 1: refuse it. */

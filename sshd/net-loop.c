@@ -175,28 +175,6 @@ void net_conn_prepare_logins(struct net_conn *conn)
 }
 
 /*
- * Why keys could not be agreed upon, for the operator: a client may know no algorithm of those that are offered. NULL when
- * it was something else. libssh has it in words only; should they change, nothing is said.
- */
-static const char *find_mismatch(ssh_session session)
-{
-	static const char before[] = "no match for method ";
-	static const char offer[] = "client [";
-	static char text[WIRE_MAX_REASON + 1]; /* one connection a process */
-	const char *method = strstr(ssh_get_error(session), before);
-	const char *client = method ? strstr(method, offer) : NULL;
-
-	if (!client) {
-		return NULL;
-	}
-	method += sizeof(before) - 1;
-	client += sizeof(offer) - 1;
-	(void)snprintf(text, sizeof(text), WIRE_BYE_MISMATCH "%.*s; the client offers %.*s",
-		(int)strcspn(method, ":"), method, (int)strcspn(client, "]"), client);
-	return text;
-}
-
-/*
  * Exchanges keys. HELLO goes out on the way, so that its answer is there when it is needed. libssh knows
  * the end by a state that a login along with it has left again.
  */
@@ -223,8 +201,10 @@ static int exchange_keys(struct net_conn *conn)
 		}
 		acknowledge_quickly(conn);
 	}
-	const char *mismatch = find_mismatch(conn->session);
-	net_conn_end(conn, mismatch ? mismatch : conn->said_hello ? "key exchange" : "no banner");
+	net_conn_end(conn,
+		conn->mismatch             ? conn->mismatch
+			: conn->said_hello ? "key exchange"
+					   : "no banner");
 	return -ECONNABORTED;
 }
 
@@ -478,5 +458,6 @@ void net_conn_run(ssh_session session, int tcp, int monitor)
 	close_fdp(&conn.monitor);
 	net_forward_fini(&conn);
 	free(conn.farewell);
+	free(conn.mismatch);
 	free(conn.user);
 }

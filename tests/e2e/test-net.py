@@ -10,10 +10,11 @@ import subprocess
 import time
 
 import paramiko
+from paramiko.common import MSG_SERVICE_REQUEST, MSG_USERAUTH_REQUEST
 
 from lib import (BUILD, Server, Skip, case, check, describe, descendants, equal, eventually, finish,
                  main, read_line, run, status_of)
-from hasty import Hasty, by_password
+from hasty import Hasty, by_password, send_together
 from proxy import Proxy
 
 FAKE = os.path.join(BUILD, "tests", "e2e", "fake-monitor")
