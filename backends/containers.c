@@ -194,7 +194,7 @@ static int fill_all(struct container_builder *b, struct err *err)
 	r = b->failed ? -ENOMEM : containers_make_steps(b, image);
 	r = r < 0 ? r : note_all(b, resolved);
 	choose_uses(b);
-	return r < 0 ? r : plan_seal(plan);
+	return r < 0 ? r : foreign_seal(b->spec, plan);
 }
 
 static int fill(

@@ -328,3 +328,8 @@ const char *foreign_usr(const struct host *host, const char *path)
 	}
 	return "";
 }
+
+int foreign_seal(const struct spec *spec, struct plan *plan)
+{
+	return spec->unsealed ? 0 : plan_seal(plan);
+}

@@ -61,6 +61,12 @@ void foreign_rlimits(const struct spec *spec, struct plan *plan);
 int foreign_limits(const struct spec *spec, const struct host *host, struct plan *plan);
 
 /*
+ * plan_seal(), unless the spec has it left out: putting all of a plan in words and hashing them is half of what a
+ * compile costs. 0 or -ENOMEM.
+ */
+int foreign_seal(const struct spec *spec, struct plan *plan);
+
+/*
  * The caveats that follow from the spec and from sharing this kernel, whoever made the sandbox. Last,
  * since some follow from the plan. 0 or -ENOMEM.
  */

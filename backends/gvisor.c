@@ -296,7 +296,7 @@ static int fill(
 	if (r == 0) {
 		promise_keep(promises, ARRAY_SIZE(promises), spec,
 			find_grounds(spec, host, &view, plan), plan);
-		r = plan_seal(plan);
+		r = foreign_seal(spec, plan);
 	}
 	return r;
 }

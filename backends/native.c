@@ -189,7 +189,7 @@ static int fill(
 	if (r == 0) {
 		promise_keep(promises, ARRAY_SIZE(promises), spec,
 			promise_grounds(spec, plan) | native_view_grounds(spec, &view), plan);
-		r = plan_seal(plan);
+		r = foreign_seal(spec, plan);
 	}
 	return r;
 }

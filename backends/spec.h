@@ -57,6 +57,7 @@ struct spec {
 	char *backend; /* a name; NULL: the first that will do; "auto": the best of all */
 	enum share_mode share; /* no key: the server decides */
 	bool why; /* no key: there is a server that answers `why` inside */
+	bool unsealed; /* no key: the plan is run at once, and nobody is shown its digest */
 	char *home_source; /* no key: host directory that is the home directory, to last; or NULL */
 	uint64_t
 		home_quota; /* no key: bytes it may take, which who starts the session sees to; 0: no limit */

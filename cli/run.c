@@ -262,6 +262,7 @@ int command_run(int argc, char **argv)
 	if (options.json || options.format) {
 		return cli_fail(CLI_USAGE, "run prints nothing; `cloche plan --json` does");
 	}
+	options.spec.unsealed = true;
 	r = compile(&options, &relay, &compiled);
 	if (compiled.backend != compiled.begun) {
 		forget(&compiled);

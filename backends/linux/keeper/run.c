@@ -186,11 +186,8 @@ static void become(const struct birth *birth, pid_t keeper, int status)
 		restrict_tool(birth->job, birth->tree >= 0, status);
 	}
 	die_with_keeper(keeper, status);
-	/* The C library keeps two signals to itself, and would leave those as they are. */
-	for (int signo = 1; signo < NSIG; signo++) {
-		static const uint64_t kernel_default[4]; /* struct sigaction as the kernel has it */
-		(void)syscall(SYS_rt_sigaction, signo, kernel_default, NULL, sizeof(uint64_t));
-	}
+	(void)signal(SIGPIPE,
+		SIG_DFL); /* the only one that a keeper does not leave as it is by default */
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	exec_found(birth->argv, birth->env ? birth->env : no_env);
