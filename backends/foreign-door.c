@@ -1,6 +1,5 @@
 #include "backends/foreign-door.h"
 
-#include <assert.h>
 #include <errno.h>
 
 #include "backends/keeper-door.h"
@@ -36,9 +35,6 @@ static int add_program(struct plan *plan, enum foreign_door_program program)
 	r = r < 0 ? r : add(plan, PLAN_MOUNT_DIR, NULL, IMAGE_WHY_BIN, 0, 0755);
 	return r < 0 ? r : add(plan, PLAN_MOUNT_WHY, NULL, target, 0, 0555);
 }
-
-static_assert(sizeof(FOREIGN_DOOR_BESIDE) == sizeof(IMAGE_WHY_DIR "/" KEEPER_PAGE_BESIDE),
-	"one name, of two parts");
 
 bool foreign_door_has_page(const struct spec *spec, const struct plan *plan)
 {

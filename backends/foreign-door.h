@@ -7,6 +7,8 @@
 
 #include <stdbool.h>
 
+#include "backends/keeper-door.h"
+#include "backends/linux/image.h"
 #include "backends/plan.h"
 #include "backends/spec.h"
 
@@ -29,7 +31,7 @@ int foreign_door_compile(
  * and is FOREIGN_DOOR_BESIDE inside.
  */
 bool foreign_door_has_page(const struct spec *spec, const struct plan *plan);
-#define FOREIGN_DOOR_BESIDE "/run/cloche/statx.so"
+#define FOREIGN_DOOR_BESIDE IMAGE_WHY_DIR "/" KEEPER_PAGE_BESIDE
 
 /* Whether a plan has one. */
 bool foreign_door_is_in(const struct plan *plan);

@@ -227,7 +227,7 @@ struct plan {
 	/* microvm: the native sandbox that QEMU is put in; its argv is command. The rest of this plan is
 	 * what the session has inside the guest. */
 	struct plan *jail;
-	char digest[65]; /* BLAKE2b-256 over the canonical JSON, hex; set by plan_seal(), empty before */
+	char digest[65]; /* BLAKE2b-256 of the canonical JSON, hex; by plan_seal(), else empty */
 };
 
 int plan_new(const char *backend, struct plan **ret_plan); /* 0 or -ENOMEM */
