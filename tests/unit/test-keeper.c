@@ -198,7 +198,10 @@ static void tool_gets_what_the_plan_says_and_nothing_else(void **state)
 		"[ $(cut -d' ' -f6 /proc/$$/stat) = $$ ] && echo leader; ulimit -n");
 	plan_add_rlimit(world->plan, "nofile", 7, 333, 444);
 	world->start.limit_tool = true;
+	/* As under nohup(1): what is ignored around the keeper is not ignored by its tool. */
+	(void)signal(SIGHUP, SIG_IGN);
 	start(world);
+	(void)signal(SIGHUP, SIG_DFL);
 	(void)snprintf(expected, sizeof(expected),
 		"0 1 2 3 4 5\n"
 		"LITERAL={id} {x {fd:no} PATH=/usr/bin:/bin WHERE=%s\n"

@@ -13,7 +13,6 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "backends/linux/keeper/job.h"
 #include "backends/linux/keeper/lone.h"
@@ -447,20 +446,6 @@ static int keep(struct keeper_state *state)
 	return undo(state);
 }
 
-/*
- * What whoever started us had ignored is not ignored by a tool. Here, because nobody waits yet. The C library
- * keeps two signals to itself, and would leave those as they are.
- */
-static void reset_signals(void)
-{
-	static const uint64_t kernel_default[4]; /* struct sigaction as the kernel has it */
-
-	for (int signo = 1; signo < NSIG; signo++) {
-		(void)syscall(SYS_rt_sigaction, signo, kernel_default, NULL, sizeof(uint64_t));
-	}
-	(void)signal(SIGPIPE, SIG_IGN);
-}
-
 int main(void)
 {
 	/* Zeroes, which take no room in the file: it is copied for each keeper. */
@@ -472,7 +457,8 @@ int main(void)
 	(void)close(SOCKET + 1); /* the file this program was run from */
 	(void)prctl(PR_SET_NAME, "cloche-keeper");
 	(void)umask(077);
-	reset_signals();
+	/* All others are as they are by default, and so they are for a tool: keeper-birth.c saw to it. */
+	(void)signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGCHLD);
 	cgroup_init(&state.job.cgroup);
